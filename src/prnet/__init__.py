@@ -1,0 +1,66 @@
+"""3D faces from single photos: `Reconstructor()(photo)` gives a list of `Face`.
+
+The names below are loaded when first asked for, so that importing prnet costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prnet.errors import ImageReadError, ModelFileError, OutputError, PRNetError
+    from prnet.face import Face
+    from prnet.geometry.pose import Pose
+    from prnet.image.detect import Detections, Detector, SlimefaceDetector, YuNetDetector
+    from prnet.image.read import read_image
+    from prnet.network.runtime import Network
+    from prnet.reconstructor import Reconstructor
+    from prnet.uv.atlas import Atlas
+
+__version__ = "0.1.0"
+__all__ = [
+    "Atlas",
+    "Detections",
+    "Detector",
+    "Face",
+    "ImageReadError",
+    "ModelFileError",
+    "Network",
+    "OutputError",
+    "PRNetError",
+    "Pose",
+    "Reconstructor",
+    "SlimefaceDetector",
+    "YuNetDetector",
+    "read_image",
+]
+
+_MODULE_OF = {
+    "Atlas": "uv.atlas",
+    "Detections": "image.detect",
+    "Detector": "image.detect",
+    "Face": "face",
+    "ImageReadError": "errors",
+    "ModelFileError": "errors",
+    "Network": "network.runtime",
+    "OutputError": "errors",
+    "PRNetError": "errors",
+    "Pose": "geometry.pose",
+    "Reconstructor": "reconstructor",
+    "SlimefaceDetector": "image.detect",
+    "YuNetDetector": "image.detect",
+    "read_image": "image.read",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Load a public name from its module."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'prnet' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"prnet.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -1,0 +1,258 @@
+"""`prnet evaluate PROTOCOL PATH`: a table on stdout; numbers, rows and plots in a folder."""
+
+import csv
+import importlib.util
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from prnet.errors import OutputError, PRNetError
+
+if TYPE_CHECKING:
+    from prnet.evaluate.report import Report
+
+DEFAULT_OUT = Path("prnet-evaluation")
+WIDEST = 200  # characters of a table: better broken by the terminal than with a number cut short
+
+logger = logging.getLogger(__name__)
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Measure a model by a benchmark's protocol; docs/experiments.md says where the data is.",
+)
+
+
+R = TypeVar("R")
+
+
+class Boxes(str, Enum):
+    """Where the faces' boxes come from."""
+
+    LABEL = "label"
+    DETECTOR = "detector"
+
+
+class Split(str, Enum):
+    """Of the facekit."""
+
+    VAL = "val"
+    TRAIN = "train"
+
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Model folder to measure instead of the built-in one."),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="CPU threads of the network; without it, all cores."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help=f"Folder for metrics.json, the CSV and the plots; without it, {DEFAULT_OUT}/PROTOCOL.",
+    ),
+]
+BoxesOption = Annotated[
+    Boxes, typer.Option(help="Boxes tight around the true landmarks, or the detector's.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Only N photos, spread evenly; for a try.")
+]
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate facekit ../shared/facekit\n\n"
+    "prnet evaluate facekit facekit/ --model runs/lite/model --limit 100 --no-turned"
+)
+def facekit(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The facekit's folder.")],
+    out: OutOption = None,
+    model: ModelOption = None,
+    split: Annotated[Split, typer.Option(help="Which photos.")] = Split.VAL,
+    turned: Annotated[bool, typer.Option(help="Also copies turned in depth.")] = True,
+    detector: Annotated[bool, typer.Option(help="Also with the detector's boxes.")] = True,
+    limit: LimitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Landmarks, shape, openings and detection on the facekit, by source and yaw."""
+    _need_extra()
+    from prnet.evaluate.facekit import evaluate_facekit
+    from prnet.reconstructor import Reconstructor
+
+    folder = _prepare_folder(out, "facekit")
+    reconstructor = Reconstructor(model, threads=threads)
+    with _progress() as progress:
+        report = evaluate_facekit(
+            path,
+            reconstructor,
+            split=split.value,
+            limit=limit,
+            turned=turned,
+            detector=detector,
+            progress=progress,
+        )
+    _finish(report, folder)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate aflw2000 AFLW2000\n\n"
+    "prnet evaluate aflw2000 AFLW2000 --boxes detector --model FOLDER --bfm BFM\n\n"
+    "prnet evaluate aflw2000 AFLW2000 --annotations AFLW2000-3D-Reannotated.pts68.npy "
+    "--poses AFLW2000-3D-new.pose.npy"
+)
+def aflw2000(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of .jpg and .mat pairs with pt3d_68.")
+    ],
+    out: OutOption = None,
+    model: ModelOption = None,
+    boxes: BoxesOption = Boxes.LABEL,
+    bfm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The Basel Face Model, for dense and reconstruction errors; needs a model with "
+            "PRNet's official UV space.",
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="AFLW2000-3D.pts68.npy or AFLW2000-3D-Reannotated.pts68.npy."
+        ),
+    ] = None,
+    poses: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="AFLW2000-3D.pose.npy or AFLW2000-3D-new.pose.npy, for the split by yaw; without "
+            "it, the yaw of Pose_Para.",
+        ),
+    ] = None,
+    file_list: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="Photos in the order of those files, if not by name."
+        ),
+    ] = None,
+    matlab_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--matlab-pixels",
+            help="Take 1 off the annotation's pixels, which count from 1. Published errors don't.",
+        ),
+    ] = False,
+    limit: LimitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Landmarks in 2D and 3D, pose, and with BFM dense points and shape, on AFLW2000-3D."""
+    _need_extra()
+    from prnet.data.aflw2000 import read_aflw2000, replace_labels
+    from prnet.data.bfm import load_bfm
+    from prnet.evaluate.aflw2000 import evaluate_aflw2000
+    from prnet.reconstructor import Reconstructor
+
+    folder = _prepare_folder(out, "aflw2000")
+    records, left_out = read_aflw2000(path)
+    for each in left_out:
+        typer.echo(f"prnet: {each}: left out, it has no pt3d_68", err=True)
+    records = _spread(replace_labels(records, annotations, poses, file_list), limit)
+    if matlab_pixels:
+        records = [record.from_zero() for record in records]
+    reconstructor = Reconstructor(model, threads=threads)
+    with _progress() as progress:
+        report = evaluate_aflw2000(
+            records,
+            reconstructor,
+            detector=boxes is Boxes.DETECTOR,
+            bfm=None if bfm is None else load_bfm(bfm),
+            progress=progress,
+        )
+    _finish(report, folder)
+
+
+def _spread(records: Sequence[R], limit: int | None) -> list[R]:
+    """At most so many records, evenly spread."""
+    count = min(limit or len(records), len(records))
+    return [records[round(k * (len(records) - 1) / max(count - 1, 1))] for k in range(count)]
+
+
+def _need_extra() -> None:
+    """Refuse to start where the extra `evaluate` isn't installed."""
+    missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise PRNetError(
+            f"evaluating needs {' and '.join(missing)}: pip install 'prnet\\[evaluate]'"
+        )
+
+
+def _prepare_folder(out: Path | None, protocol: str) -> Path:
+    """The folder of the results, made before the work starts, not after."""
+    folder = DEFAULT_OUT / protocol if out is None else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't make this folder ({error.strerror})") from error
+    return folder
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, silence elsewhere: gives report(done, all)."""
+    console = Console(stderr=True)
+    columns = TextColumn("Evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _finish(report: "Report", folder: Path) -> None:
+    """Print the tables, write everything."""
+    from prnet.evaluate.plots import draw_error_curve, draw_examples
+    from prnet.output.files import write_files
+
+    console = Console()
+    for each in report.tables:
+        table = Table(title=each.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for number, name in enumerate(each.columns):
+            table.add_column(name, justify="right" if number else "left")
+        for row in each.rows:
+            table.add_row(*row)
+        room = console.options.update(max_width=WIDEST)
+        console.width = max(console.width, console.measure(table, options=room).maximum)
+        console.print(table)
+    for note in report.notes:
+        typer.echo(f"prnet: {note}", err=True)
+    contents = {folder / "metrics.json": json.dumps(report.metrics, indent=2).encode()}
+    if report.rows:
+        contents[folder / "rows.csv"] = _csv(report).encode()
+    if report.curves:
+        contents[folder / "error_curve.png"] = draw_error_curve(report.curves, report.curve_label)
+    for name, examples in report.worst.items():
+        if examples:
+            contents[folder / f"{name}.png"] = draw_examples(examples)
+    write_files(contents)
+    typer.echo(f"Written to {folder}: {', '.join(path.name for path in contents)}")
+
+
+def _csv(report: "Report") -> str:
+    """The rows under all names that occur, in the order of their first use."""
+    names = list(dict.fromkeys(name for row in report.rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(report.rows)
+    return stream.getvalue()

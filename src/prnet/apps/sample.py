@@ -1,0 +1,27 @@
+"""The photo that `prnet demo` and `prnet bench` run on."""
+
+from pathlib import Path
+
+import cv2
+from skimage.data import astronaut
+
+from prnet.output.files import write_files
+
+SAMPLE_NAME = "astronaut.jpg"  # .png is the name of an OBJ's texture
+JPEG_QUALITY = 95
+
+
+def write_sample_photo(folder: Path) -> Path:
+    """Write scikit-image's photo of Eileen Collins (NASA, public domain), 512×512, into a folder.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    path = folder / SAMPLE_NAME
+    pixels = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
+    jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    write_files({path: jpeg.tobytes()})
+    return path

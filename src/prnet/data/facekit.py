@@ -1,0 +1,148 @@
+"""The facekit (photos with dense 3D labels) → typed records, kept by source and split."""
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.errors import LabelError
+from prnet.geometry.similarity import Similarity
+
+SOURCES = ("lfw", "utk", "web", "mix")
+FACE_MODEL_FILE = "ict_face_model.npz"
+FIELDS = (
+    *("filename", "split", "scale", "rotation", "translation", "identity", "expression"),
+    *("landmarks68", "eye_opening", "mouth_opening", "person", "age", "gender", "origin"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FacekitRecord:
+    """One labelled photo.
+
+    Attributes:
+        source: One of SOURCES.
+        filename: The photo's name in the source's tar.
+        pose: Canonical frame (cm) → photo pixels with y up; `flip_y` of its points is the photo frame.
+        identity: (100,) float32, standard deviations of the ICT face model.
+        expression: (53,) float32, in [0, 1].
+        landmarks68: (68, 3) float32, photo frame: the fitted iBUG points.
+        eye_opening: Lid distance over eye width, mean of both eyes; valid for yaw under 25°.
+        mouth_opening: Inner lip distance over mouth width; valid for yaw under 25°.
+        person: Number of the person within the source.
+        age: Years, −1 where unknown; for reporting only, as the next two.
+        gender: 0 male, 1 female, −1 unknown (UTKFace's tag).
+        origin: 0 White, 1 Black, 2 Asian, 3 Indian, 4 other, −1 unknown (UTKFace's tag).
+    """
+
+    source: str
+    filename: str
+    pose: Similarity
+    identity: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    landmarks68: NDArray[np.float32]
+    eye_opening: float
+    mouth_opening: float
+    person: int
+    age: int
+    gender: int
+    origin: int
+
+    @property
+    def box(self) -> NDArray[np.float32]:
+        """(4,) float32 x0 y0 x1 y1, photo pixels, tight around the 68 points."""
+        points = self.landmarks68[:, :2]
+        return np.concatenate([points.min(0), points.max(0)])
+
+
+class Facekit:
+    """The records of one split, and their photos.
+
+    Args:
+        folder: The facekit's folder.
+        split: `train` or `val`.
+        sources: Which of SOURCES to take, in which order.
+
+    Attributes:
+        folder: As given.
+        records: One a photo, in the order of the sources' label files.
+
+    Raises:
+        LabelError: A file is missing or not as the facekit's README describes it.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        split: Literal["train", "val"],
+        sources: Iterable[str] = SOURCES,
+    ) -> None:
+        self.folder = Path(folder)
+        self.records: list[FacekitRecord] = []
+        self._photos: dict[str, dict[str, tuple[int, int]]] = {}
+        for source in sources:
+            self._photos[source] = _tar_index(self.folder / "faces" / f"{source}.tar")
+            labels = self.folder / "labels" / f"{source}.npz"
+            self.records += _read_labels(labels, source, split)
+
+    def photo(self, record: FacekitRecord) -> NDArray[np.uint8]:
+        """Read a record's photo: (H, W, 3) uint8 RGB. Raises LabelError if the tar hasn't got it."""
+        path = self.folder / "faces" / f"{record.source}.tar"
+        try:
+            offset, size = self._photos[record.source][record.filename]
+        except KeyError:
+            raise LabelError(f"{path}: no photo {record.filename} in it") from None
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            encoded = np.frombuffer(stream.read(size), np.uint8)
+        photo = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        if photo is None:
+            raise LabelError(f"{path}: {record.filename} is not a photo")
+        return photo.astype(np.uint8, copy=False)
+
+
+def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
+    """Name → (offset, size) of every file in a tar."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return {member.name: (member.offset_data, member.size) for member in tar}
+    except (OSError, tarfile.TarError) as error:
+        raise LabelError(f"{path}: can't read the facekit's photos ({error})") from error
+
+
+def _read_labels(path: Path, source: str, split: str) -> list[FacekitRecord]:
+    """The records of one label file that belong to a split."""
+    try:
+        with np.load(path) as arrays:
+            columns = {name: arrays[name] for name in FIELDS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise LabelError(f"{path}: not a label file of the facekit ({error})") from error
+    records = []
+    for row in np.flatnonzero(columns["split"] == split):
+        scale, rotation, translation = (
+            columns[name][row].astype(np.float64) for name in ("scale", "rotation", "translation")
+        )
+        records.append(
+            FacekitRecord(
+                source=source,
+                filename=str(columns["filename"][row]),
+                pose=Similarity(float(scale), rotation, translation),
+                identity=columns["identity"][row].astype(np.float32),
+                expression=columns["expression"][row].astype(np.float32),
+                landmarks68=columns["landmarks68"][row].astype(np.float32),
+                eye_opening=float(columns["eye_opening"][row]),
+                mouth_opening=float(columns["mouth_opening"][row]),
+                person=int(columns["person"][row]),
+                age=int(columns["age"][row]),
+                gender=int(columns["gender"][row]),
+                origin=int(columns["origin"][row]),
+            )
+        )
+    return records

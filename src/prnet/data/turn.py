@@ -1,0 +1,151 @@
+"""A labelled photo → the same photo with the head turned in depth, as 300W-LP made its large poses.
+
+The face's fitted mesh gives the depth of its pixels, the background gets a smooth continuation of it, and
+the photo, now a relief, is rotated about the head's own axes and drawn again.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.geometry.rasterize import rasterize
+from prnet.geometry.similarity import Similarity
+from prnet.uv.position_map import flip_y
+
+GRID_STEP_PX = 3  # of the relief's mesh
+SEAM_PX = 4.0  # width of the transition to a foreign background
+
+
+def turn(
+    photo: NDArray[np.uint8],
+    vertices: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    pose: Similarity,
+    yaw_deg: float,
+    pitch_deg: float = 0.0,
+    *,
+    is_photo: NDArray[np.bool_] | None = None,
+    background: NDArray[np.uint8] | None = None,
+) -> tuple[NDArray[np.uint8], Similarity]:
+    """Turn the head in a photo about its own up axis (yaw), then about its own left-right axis (pitch).
+
+    Args:
+        photo: (H, W, 3) uint8 RGB, best a cut-out with the head in the middle, a few hundred pixels wide.
+        vertices: (V, 3) float, canonical frame, cm: the face's shape without pose.
+        triangles: (T, 3) int, its triangles.
+        pose: Canonical frame → photo pixels with y up.
+        yaw_deg: Added yaw; positive turns the face toward the subject's left, the right of the photo.
+        pitch_deg: Added pitch; positive turns the face up.
+        is_photo: (H, W) bool, false where the cut-out reaches past the photo; None: true everywhere.
+        background: (H, W, 3) uint8 that takes the place of what the turn uncovers, with a soft seam; None:
+            uncovered parts continue their surroundings smoothly.
+
+    Returns:
+        The turned photo (H, W, 3) uint8, and the turned pose: the label stays the same but for it.
+
+    Source: Zhu et al. 2016, "Face Alignment Across Large Poses", section 4 (face profiling).
+    """
+    height, width = photo.shape[:2]
+    depth = _relief(flip_y(pose.apply(vertices)), triangles, (height, width))
+    # the head turns about a point inside it, so that it stays where it is in the photo
+    pivot = np.array([0.0, vertices[:, 1].mean(), vertices[:, 2].mean()])
+    turning = rotation_y(yaw_deg) @ rotation_x(-pitch_deg)
+    rotation = pose.rotation @ turning
+    translation = pose.translation + pose.scale * (pose.rotation - rotation) @ pivot
+    turned_pose = Similarity(pose.scale, rotation, translation)
+
+    x, y = np.meshgrid(
+        np.append(np.arange(0, width - 1, GRID_STEP_PX), width - 1),
+        np.append(np.arange(0, height - 1, GRID_STEP_PX), height - 1),
+    )
+    source = np.stack([x.ravel(), y.ravel()], 1).astype(np.float32)
+    points = np.column_stack([source, depth[y, x].ravel()]).astype(np.float64)
+    centre = flip_y(pose.apply(pivot[None]))[0]
+    # the same turn, seen in the photo: R·T·Rᵀ with y down
+    in_photo = flip_y(flip_y((rotation @ pose.rotation.T).T).T)
+    moved = (points - centre) @ in_photo.T + centre
+    grid = np.arange(source.shape[0]).reshape(x.shape)
+    a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[:-1, 1:], grid[1:, 1:]
+    relief = np.concatenate([np.stack([a, b, c], -1), np.stack([c, b, d], -1)]).reshape(-1, 3)
+    raster = rasterize(moved, relief, (height, width))
+    where = raster.interpolate(source, relief)
+    turned = cv2.remap(
+        photo, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    is_known = raster.is_covered
+    if is_photo is not None:
+        column, row = np.rint(where[..., 0]).astype(int), np.rint(where[..., 1]).astype(int)
+        is_known = is_known & is_photo[row, column]
+    return fill(turned, is_known, background), turned_pose
+
+
+def fill(
+    photo: NDArray[np.uint8],
+    is_known: NDArray[np.bool_],
+    background: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Complete a photo's unknown pixels.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        is_known: (H, W) bool.
+        background: (H, W, 3) uint8 to show through away from the known pixels; None: continue those.
+
+    Returns:
+        (H, W, 3) uint8, a new array.
+    """
+    filled = push_pull(photo.astype(np.float32), is_known)
+    if background is not None:
+        seam = cv2.GaussianBlur((~is_known).astype(np.float32), (0, 0), SEAM_PX)
+        share = np.where(is_known, 0, np.clip(2 * seam - 0.5, 0, 1))[..., None]
+        filled = filled * (1 - share) + background * share
+    return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+
+
+def rotation_y(degrees: float) -> NDArray[np.float64]:
+    """Rotation about the y axis that takes z toward x: (3, 3) float64."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+def rotation_x(degrees: float) -> NDArray[np.float64]:
+    """Rotation about the x axis that takes y toward z: (3, 3) float64."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def _relief(
+    vertices: NDArray[np.floating], triangles: NDArray[np.integer], shape_hw: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Depth of every pixel of the photo, (H, W) float32: the face's, continued into the background."""
+    raster = rasterize(vertices, triangles, shape_hw)
+    if not raster.is_covered.any():
+        return np.zeros(shape_hw, np.float32)
+    depth = np.where(raster.is_covered, raster.depth, 0)[..., None].astype(np.float32)
+    return push_pull(depth, raster.is_covered)[..., 0]
+
+
+def push_pull(values: NDArray[np.float32], is_known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Continue a picture smoothly into its unknown pixels.
+
+    Args:
+        values: (H, W, D) float32; what stands at unknown pixels doesn't matter.
+        is_known: (H, W) bool.
+
+    Returns:
+        (H, W, D) float32: known pixels as they are, unknown ones from ever coarser averages of known ones.
+
+    Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
+    """
+    if is_known.all() or min(is_known.shape) < 2:
+        return values
+    weight = is_known.astype(np.float32)
+    half = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
+    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    sums = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
+    sums = sums.reshape(*coarse_weight.shape, -1)
+    coarse = sums / np.maximum(coarse_weight, 1e-6)[..., None]
+    coarse = push_pull(coarse, coarse_weight > 0)
+    size_wh = (values.shape[1], values.shape[0])
+    fine = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_LINEAR).reshape(values.shape)
+    return np.where(is_known[..., None], values, fine)

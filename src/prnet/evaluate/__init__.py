@@ -1,0 +1,1 @@
+"""Faces and truth → numbers: metrics, protocols, plots. Needs no PyTorch."""

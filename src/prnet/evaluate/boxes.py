@@ -1,0 +1,28 @@
+"""Labelled box → the detection that shows the same face."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.evaluate.metrics import box_overlap
+from prnet.image.detect import Detector
+
+FOUND_OVERLAP = 0.4  # intersection over union from which a detection is the labelled face
+
+
+def find_box(
+    detector: Detector, photo: NDArray[np.uint8], box: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Detect faces and keep the one that overlaps a labelled box most.
+
+    Args:
+        detector: Finds faces.
+        photo: (H, W, 3) uint8 RGB.
+        box: (4,) x0 y0 x1 y1, photo pixels, tight around the true landmarks.
+
+    Returns:
+        (1, 4) float32 x0 y0 x1 y1; (0, 4) if none overlaps by `FOUND_OVERLAP`.
+    """
+    boxes = detector.detect(photo).boxes
+    overlap = box_overlap(boxes, box)
+    best = np.argsort(-overlap)[:1]
+    return boxes[best[overlap[best] >= FOUND_OVERLAP]]

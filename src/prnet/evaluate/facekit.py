@@ -1,0 +1,300 @@
+"""The facekit's photos and labels → how well a model reconstructs them, by source, yaw and turn."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.data.cutouts import variants
+from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
+from prnet.evaluate.boxes import find_box
+from prnet.evaluate.metrics import (
+    aligned_distance,
+    eye_opening,
+    mean_by_yaw,
+    mouth_opening,
+    point_errors,
+    tight_box,
+    trend,
+)
+from prnet.evaluate.report import (
+    Example,
+    Report,
+    Row,
+    Table,
+    Worst,
+    column,
+    known,
+    number,
+    yaw_cells,
+)
+from prnet.face import Face
+from prnet.geometry.pose import angles_from_rotation
+from prnet.geometry.similarity import Similarity
+from prnet.reconstructor import Reconstructor
+from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
+from prnet.uv.chart import rasterize_chart
+from prnet.uv.position_map import decode_vertices, flip_y
+
+TURNED_YAW_DEG = ((30.0, 60.0), (60.0, 90.0))  # each photo is turned once into each
+SEED = 2  # of the turns
+OPENINGS_YAW_DEG = 25.0  # the labels' openings are valid under this |yaw|
+MM_PER_CM = 10.0
+PHOTO, TURNED, DETECTED = "photo", "turned", "detected"  # what was measured, in the rows
+ACCURACY_TITLE = "In the boxes of the labels: 68-point NME in % of face size, by |yaw| (photos)"
+ACCURACY_COLUMNS = "", "photos", "mean", "median", "0–30°", "30–60°", "60–90°", "in 3D"
+SHAPE_TITLE = "Shape: mean distance from the label's after alignment, mm"
+SHAPE_COLUMNS = "", "photos", "predicted", "mean face", "ratio"
+FOUND_TITLE = "In the detector's boxes: faces found in %, 68-point NME of those in %"
+FOUND_COLUMNS = "", "photos", "found", "mean", "in labels' boxes"
+OPENINGS_TITLE = "Openings against the dense teacher's, yaw under 25°"
+OPENINGS_COLUMNS = "", "photos", "correlation", "slope", "labels' correlation", "labels' slope"
+SHAPE_NOTE = (
+    "no shape error: the model's UV space is not made of the labels' face model, so its vertices "
+    "have no known counterparts"
+)
+
+
+def evaluate_facekit(
+    folder: str | os.PathLike[str],
+    reconstructor: Reconstructor,
+    *,
+    split: Literal["train", "val"] = "val",
+    limit: int | None = None,
+    turned: bool = True,
+    detector: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Reconstruct a split's photos and turned copies in the labels' boxes, and what is detected.
+
+    Args:
+        folder: The facekit.
+        reconstructor: The model to measure.
+        split: `val` or `train`.
+        limit: Only so many photos, spread evenly over the split; None for all.
+        turned: Also turn each photo in depth, once to a |yaw| of 30–60° and once to 60–90°.
+        detector: Also with the boxes of the reconstructor's detector.
+        progress: Called with photos done and photos in all.
+
+    Returns:
+        Report.
+
+    Raises:
+        LabelError: The facekit is incomplete.
+        ValueError: limit isn't positive.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit}")
+    kit = Facekit(folder, split)
+    model = load_ict_face_model(kit.folder / FACE_MODEL_FILE)
+    shapes = ShapeComparison(model, reconstructor.network.atlas)
+    count = len(kit.records)
+    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
+    rows: list[Row] = []
+    worst = {PHOTO: Worst(), TURNED: Worst()}
+
+    def reconstruct(
+        kind: str, record: FacekitRecord, photo: NDArray[np.uint8], pose: Similarity
+    ) -> None:
+        """Measure a photo in its label's box."""
+        truth = pose_landmarks(record, pose)
+        (face,) = reconstructor(photo, boxes=[tight_box(truth)])
+        row = _begin_row(kind, record, pose) | point_errors(face.landmarks68, truth)
+        row |= shapes.measure(face)
+        if kind == PHOTO and abs(row["yaw_deg"]) < OPENINGS_YAW_DEG:
+            row |= _openings(face, record)
+        rows.append(row)
+        title = (
+            f"{record.source}/{record.filename}  yaw {row['yaw_deg']:.0f}°  {row['nme68_2d']:.1f}%"
+        )
+        worst[kind].add(row["nme68_2d"], Example(title, photo, face.landmarks68, truth))
+
+    def detect(record: FacekitRecord, photo: NDArray[np.uint8]) -> None:
+        """Measure a photo in the box that the detector finds for the labelled face."""
+        row = _begin_row(DETECTED, record, record.pose)
+        for face in reconstructor(photo, find_box(reconstructor.detector, photo, record.box)):
+            row |= point_errors(face.landmarks68, record.landmarks68)
+        rows.append(row)
+
+    for done, index in enumerate(chosen, 1):
+        record = kit.records[index]
+        photo = kit.photo(record)
+        shapes.aim_at(record)
+        reconstruct(PHOTO, record, photo, record.pose)
+        if turned:
+            for copy in variants(kit, model, index, SEED, TURNED_YAW_DEG)[1:]:
+                reconstruct(TURNED, record, copy.pixels, copy.pose)
+        if detector:
+            detect(record, photo)
+        progress(done, len(chosen))
+    examples = {"worst": worst[PHOTO].examples(), "worst_turned": worst[TURNED].examples()}
+    return summarise(rows, examples, [] if shapes.is_possible else [SHAPE_NOTE])
+
+
+def pose_landmarks(record: FacekitRecord, pose: Similarity) -> NDArray[np.float32]:
+    """The label's 68 points in another pose: (68, 3) float32, photo frame."""
+    return flip_y(pose.apply(record.pose.inverse().apply(flip_y(record.landmarks68))))
+
+
+class ShapeComparison:
+    """Compares predicted faces with a label's shape, vertex by vertex.
+
+    Attributes:
+        is_possible: Whether the predicted maps' UV space is made of the labels' face model.
+    """
+
+    def __init__(self, model: FaceModel, atlas: Atlas) -> None:
+        mesh = model.mesh
+        self._model, self._atlas = model, atlas
+        self._sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
+        mean = decode_vertices(self._sampler.sample(mesh.vertices), atlas)
+        self.is_possible = bool(np.allclose(mean, atlas.canonical_vertices, atol=1e-3))
+        self._is_face = atlas.region.ravel()[atlas.vertex_index] >= FACE  # no ears, no neck
+        self._truth = atlas.canonical_vertices[self._is_face]
+        self._mean_face_mm = 0.0
+
+    def aim_at(self, record: FacekitRecord) -> None:
+        """Take a record's shape as the truth from now on."""
+        shape = self._sampler.sample(self._model.shape(record.identity, record.expression))
+        self._truth = decode_vertices(shape, self._atlas)[self._is_face]
+        mean_face = self._atlas.canonical_vertices[self._is_face]
+        self._mean_face_mm = MM_PER_CM * aligned_distance(mean_face, self._truth)
+
+    def measure(self, face: Face) -> Row:
+        """Mean distance in mm of the face's vertices from the truth, and of the mean face's.
+
+        Both are aligned by a similarity first, so that neither pose nor size matters. Empty if no
+        comparison is possible.
+        """
+        if not self.is_possible:
+            return {}
+        distance = aligned_distance(flip_y(face.vertices[self._is_face]), self._truth)
+        return {"shape_mm": MM_PER_CM * distance, "mean_face_mm": self._mean_face_mm}
+
+
+def _begin_row(kind: str, record: FacekitRecord, pose: Similarity) -> Row:
+    """What identifies a measurement; yaw in degrees with 300W-LP's sign."""
+    yaw = angles_from_rotation(pose.rotation).yaw
+    return {"kind": kind, "source": record.source, "filename": record.filename, "yaw_deg": yaw}
+
+
+def _openings(face: Face, record: FacekitRecord) -> Row:
+    """Openings predicted, of the labels' dense teacher, and of the label's own landmarks."""
+    return {
+        "eye_opening": eye_opening(face.landmarks68),
+        "mouth_opening": mouth_opening(face.landmarks68),
+        "true_eye_opening": record.eye_opening,
+        "true_mouth_opening": record.mouth_opening,
+        "label_eye_opening": eye_opening(record.landmarks68),
+        "label_mouth_opening": mouth_opening(record.landmarks68),
+    }
+
+
+def summarise(
+    rows: Sequence[Row], worst: Mapping[str, Sequence[Example]], notes: Sequence[str] = ()
+) -> Report:
+    """Average the rows of `evaluate_facekit` and set them in tables.
+
+    The metrics are `count`, `nme68_2d`, `nme68_2d_median`, `nme68_2d_yaw_0_30` (`_30_60`,
+    `_60_90`), `nme68_3d`, `shape_mm`, `mean_face_mm`, `shape_ratio` of the photos as they are; the
+    same beginning with `lfw_`, … for one source, and with `turned_` for the turned copies. With the
+    detector's boxes `detected_share` and `detected_nme68_2d`, also by source. Of the openings
+    `eye_opening_correlation` and `_slope`, `mouth_opening_…`, and `label_…` for the labels' own.
+    """
+    photos, turned, detected = (_where(rows, "kind", kind) for kind in (PHOTO, TURNED, DETECTED))
+    groups = {"": ("all photos", photos)}
+    groups |= {f"{name}_": (name, _where(photos, "source", name)) for name in SOURCES}
+    groups["turned_"] = "turned in depth", turned
+    metrics: dict[str, float] = {}
+    accuracy, shape = [], []
+    for prefix, (title, group) in groups.items():
+        if group:
+            numbers = _accuracy(group)
+            metrics |= {prefix + name: value for name, value in numbers.items()}
+            accuracy.append([title, *_accuracy_cells(numbers, group)])
+            cells = [number(numbers[name]) for name in ("shape_mm", "mean_face_mm", "shape_ratio")]
+            shape.append([title, str(len(group)), *cells])
+    tables = [Table(ACCURACY_TITLE, ACCURACY_COLUMNS, accuracy)]
+    if "shape_mm" in known(metrics):
+        tables.append(Table(SHAPE_TITLE, SHAPE_COLUMNS, shape))
+    if detected:
+        found = []
+        for prefix, (title, group) in groups.items():
+            names = {row["source"] for row in group}
+            those = [row for row in detected if row["source"] in names]
+            if those and prefix != "turned_":
+                share, error = _found(those)
+                metrics |= {f"{prefix}detected_share": share, f"{prefix}detected_nme68_2d": error}
+                label_error = metrics[f"{prefix}nme68_2d"]
+                cells = [number(share, 1), number(error), number(label_error)]
+                found.append([title, str(len(those)), *cells])
+        tables.append(Table(FOUND_TITLE, FOUND_COLUMNS, found))
+    openings = []
+    for part in ("eye_opening", "mouth_opening"):
+        true = column(photos, f"true_{part}")
+        measured = ~np.isnan(true)
+        cells = [part.replace("_", " "), str(measured.sum())]
+        for name in (part, f"label_{part}"):
+            line = trend(column(photos, name)[measured], true[measured])
+            metrics |= {f"{name}_correlation": line.correlation, f"{name}_slope": line.slope}
+            cells += [number(line.correlation), number(line.slope)]
+        openings.append(cells)
+    tables.append(Table(OPENINGS_TITLE, OPENINGS_COLUMNS, openings))
+    curves = {
+        name: column(group, "nme68_2d")
+        for name, group in (
+            ("photos as they are", photos),
+            ("turned to 30–60°", _between(turned, 30, 60)),
+            ("turned to 60–90°", _between(turned, 60, np.inf)),
+            ("photos, detector's boxes", detected),
+        )
+        if group
+    }
+    return Report(known(metrics), tables, rows, curves, worst, notes)
+
+
+def _accuracy(rows: Sequence[Row]) -> dict[str, float]:
+    """Metrics of a group of rows without their prefix."""
+    errors, shape, mean_face = (column(rows, n) for n in ("nme68_2d", "shape_mm", "mean_face_mm"))
+    by_yaw = mean_by_yaw(errors, column(rows, "yaw_deg"))
+    return {
+        "count": len(rows),
+        "nme68_2d": by_yaw.mean,
+        "nme68_2d_median": float(np.median(errors)),
+        **{f"nme68_2d_yaw_{name}": value for name, value in by_yaw.bins.items()},
+        "nme68_3d": float(column(rows, "nme68_3d").mean()),
+        "shape_mm": float(shape.mean()),
+        "mean_face_mm": float(mean_face.mean()),
+        "shape_ratio": float(shape.mean() / mean_face.mean()),
+    }
+
+
+def _accuracy_cells(numbers: Mapping[str, float], rows: Sequence[Row]) -> list[str]:
+    """A row of the first table."""
+    bins = yaw_cells(mean_by_yaw(column(rows, "nme68_2d"), column(rows, "yaw_deg")))
+    mean, median, in_3d = (
+        number(numbers[name]) for name in ("nme68_2d", "nme68_2d_median", "nme68_3d")
+    )
+    return [str(len(rows)), mean, median, *bins, in_3d]
+
+
+def _found(rows: Sequence[Row]) -> tuple[float, float]:
+    """Share of the faces that the detector found, in per cent, and the mean error of those."""
+    errors = column(rows, "nme68_2d")
+    is_found = ~np.isnan(errors)
+    return 100 * float(is_found.mean()), float(
+        np.mean(errors[is_found])
+    ) if is_found.any() else np.nan
+
+
+def _where(rows: Sequence[Row], name: str, value: str) -> list[Row]:
+    """The rows in which a column has a value."""
+    return [row for row in rows if row[name] == value]
+
+
+def _between(rows: Sequence[Row], low: float, high: float) -> list[Row]:
+    """The rows whose |yaw| is in (low, high]."""
+    return [row for row in rows if low < abs(row["yaw_deg"]) <= high]

@@ -1,0 +1,113 @@
+"""Numbers → pictures: curves of training and of errors, the worst results."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.evaluate.report import Example
+
+matplotlib.use("Agg")  # files only; never a window
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+DPI = 110
+CURVE_END = 10.0  # per cent of face size, where the error curve ends
+COLUMNS = 4  # of pictures side by side
+AROUND = 0.35  # shown around a face on each side, in units of its box
+# iBUG points joined by lines: first, one past the last, whether the line closes
+LINES = (
+    *((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False)),
+    *((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True)),
+)
+
+
+def plot_training(record: Path, out: Path) -> None:
+    """Draw a training run's losses and validation errors over its steps.
+
+    Args:
+        record: The run's CSV, with a `step` column.
+        out: Picture to write; put in place whole.
+    """
+    with record.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        return
+    steps = [int(row["step"]) for row in rows]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    for name in rows[0]:
+        axis = axes[0] if name.startswith("loss_") else axes[1] if name.startswith("nme") else None
+        if axis is not None:
+            axis.plot(steps, [float(row[name]) for row in rows], label=name)
+    axes[0].set(title="training loss (% of face size)", xlabel="step", yscale="log")
+    axes[1].set(title="validation NME of the averaged weights (%)", xlabel="step", yscale="log")
+    for axis in axes:
+        axis.grid(alpha=0.3, which="both")
+        axis.legend()
+    temporary = out.with_name(f"{out.stem}.partial{out.suffix}")
+    temporary.write_bytes(_png(figure))
+    temporary.replace(out)
+
+
+def draw_error_curve(
+    curves: Mapping[str, NDArray[np.floating]], label: str, end: float = CURVE_END
+) -> bytes:
+    """Draw which share of the faces has at most so large an error.
+
+    Args:
+        curves: (N,) errors by name; NaN (not found) never counts as good enough.
+        label: What the errors are, with their unit.
+        end: The largest error shown.
+
+    Returns:
+        A PNG file.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4.5))
+    for name, errors in curves.items():
+        known = np.sort(errors[~np.isnan(errors)])
+        share = 100 * np.arange(len(known) + 1) / len(errors)
+        axis.step([0, *known], share, where="post", label=f"{name} ({len(errors)})")
+    axis.set(xlim=(0, end), ylim=(0, 100), xlabel=label, ylabel="share of the faces, %")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    return _png(figure)
+
+
+def draw_examples(examples: Sequence[Example]) -> bytes:
+    """Draw results over their photos: truth in green, prediction in red, around each face.
+
+    Sets of 68 points are joined along the parts of the face. Returns a PNG file.
+    """
+    count = -(-len(examples) // COLUMNS)
+    size = (3 * COLUMNS, 3.2 * max(count, 1))
+    figure, axes = plt.subplots(count, COLUMNS, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, example in zip(axes.flat, examples, strict=False):
+        axis.imshow(example.photo)
+        for points, colour in ((example.truth, "lime"), (example.predicted, "red")):
+            axis.plot(points[:, 0], points[:, 1], ".", color=colour, markersize=2)
+            for first, end, is_closed in LINES if len(points) == 68 else ():
+                line = [*range(first, end), *([first] if is_closed else [])]
+                axis.plot(points[line, 0], points[line, 1], color=colour, linewidth=0.7)
+        low, high = example.truth[:, :2].min(0), example.truth[:, :2].max(0)
+        reach = (0.5 + AROUND) * (high - low).max()
+        x, y = (low + high) / 2
+        axis.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
+        axis.set_title(example.title, fontsize=7)
+    figure.suptitle("green: truth, red: prediction", fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure as a PNG file; closes it."""
+    figure.tight_layout()
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=DPI, format="png")
+    plt.close(figure)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""Maths on arrays: no files, no photos; used by every room."""

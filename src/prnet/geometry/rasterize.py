@@ -1,0 +1,110 @@
+"""Triangles → which triangle each pixel sees, where in it, and how near."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What each pixel of an H×W picture sees.
+
+    Attributes:
+        triangle: (H, W) int32, index of the nearest triangle, −1 where there is none.
+        barycentric: (H, W, 3) float32, weights of its three corners, 0 where there is none.
+        depth: (H, W) float32, z toward the viewer, −inf where there is none.
+    """
+
+    triangle: NDArray[np.int32]
+    barycentric: NDArray[np.float32]
+    depth: NDArray[np.float32]
+
+    @property
+    def is_covered(self) -> NDArray[np.bool_]:
+        """(H, W) bool, true where a triangle is seen."""
+        return self.triangle >= 0
+
+    def interpolate(
+        self, values: NDArray[np.floating], triangles: NDArray[np.integer]
+    ) -> NDArray[np.float32]:
+        """Spread values given at the vertices over the picture.
+
+        Args:
+            values: (V, D) float, one row a vertex.
+            triangles: (T, 3) int, the triangles that were rasterised.
+
+        Returns:
+            (H, W, D) float32, 0 where no triangle is seen.
+        """
+        corners = triangles[np.maximum(self.triangle, 0)]
+        return np.einsum(
+            "hwk,hwkd->hwd", self.barycentric, values.astype(np.float32, copy=False)[corners]
+        )
+
+
+def rasterize(
+    vertices: NDArray[np.floating], triangles: NDArray[np.integer], shape_hw: tuple[int, int]
+) -> Raster:
+    """Draw triangles with a depth test.
+
+    Args:
+        vertices: (V, 3) float, x right, y down in pixels, z toward the viewer.
+        triangles: (T, 3) int, either winding.
+        shape_hw: Height and width of the picture.
+
+    Returns:
+        Raster. Convention: pixel centres at integers; a centre on an edge counts as inside; of
+        equally near triangles the first wins.
+
+    Raises:
+        ValueError: Wrong shapes.
+    """
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
+    if triangles.ndim != 2 or triangles.shape[1] != 3:
+        raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
+    height, width = shape_hw
+    triangle = np.full((height, width), -1, np.int32)
+    barycentric = np.zeros((height, width, 3), np.float32)
+    depth = np.full((height, width), -np.inf, np.float32)
+    _fill(
+        np.ascontiguousarray(vertices, np.float64),
+        np.ascontiguousarray(triangles, np.int32),
+        triangle,
+        barycentric,
+        depth,
+    )
+    return Raster(triangle, barycentric, depth)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no-untyped-def]
+    """Write each triangle into the three buffers where it is nearest."""
+    height, width = depth.shape
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, bx, by = vertices[a, 0], vertices[a, 1], vertices[b, 0], vertices[b, 1]
+        cx, cy = vertices[c, 0], vertices[c, 1]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if not abs(area) > 1e-12:  # also skips NaN
+            continue
+        x0 = max(int(np.ceil(min(ax, bx, cx))), 0)
+        x1 = min(int(np.floor(max(ax, bx, cx))), width - 1)
+        y0 = max(int(np.ceil(min(ay, by, cy))), 0)
+        y1 = min(int(np.floor(max(ay, by, cy))), height - 1)
+        for y in range(y0, y1 + 1):
+            for x in range(x0, x1 + 1):
+                wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
+                wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
+                wa = 1.0 - wb - wc
+                if wa < -1e-9 or wb < -1e-9 or wc < -1e-9:
+                    continue
+                z = wa * vertices[a, 2] + wb * vertices[b, 2] + wc * vertices[c, 2]
+                if z > depth[y, x]:
+                    depth[y, x] = z
+                    triangle[y, x] = t
+                    barycentric[y, x, 0] = wa
+                    barycentric[y, x, 1] = wb
+                    barycentric[y, x, 2] = wc

@@ -1,0 +1,1 @@
+"""The photo before the network: read it, find its faces, cut them out."""

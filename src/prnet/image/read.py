@@ -1,0 +1,185 @@
+"""A photo file → RGB uint8 in the photo frame; the only place that knows about file formats."""
+
+import logging
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+# importing a plugin registers its format; `Image.init` would load dozens more
+from PIL import (
+    BmpImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
+
+from prnet.errors import ImageReadError
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # as Pillow calls them
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MAX_PIXELS = 250_000_000  # the largest phone photos have 200 megapixels
+STRIP_PIXELS = 1 << 21  # converted at a time, so that a huge photo is in memory only twice
+EXIF_ORIENTATION = 0x0112  # EXIF 2.3, table 4
+# orientation → how the stored pixels lie: (rows backwards, columns backwards, both swapped)
+TURNS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (True, True, False),
+    4: (True, False, False),
+    5: (False, False, True),
+    6: (False, True, True),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read a photo as a viewer shows it.
+
+    The EXIF orientation is applied, what is transparent laid over white, 16-bit values are scaled
+    to 8 bits; palettes, grey, YCbCr and CMYK become RGB. Colour profiles are ignored, of several
+    frames the first counts.
+
+    Args:
+        path: A JPEG, PNG, WebP, BMP or TIFF file; its content decides, not its name.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array. Reading takes about 7 bytes of memory a pixel.
+
+    Raises:
+        ImageReadError: No such file, a folder, empty, no photo, damaged, with 32-bit or
+            floating-point values (whose range isn't known), or of more than `MAX_PIXELS`.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            return _decode(stream)
+    except FileNotFoundError:
+        cause = "no such file"
+    except IsADirectoryError:
+        cause = "a folder, not a photo"
+    except PermissionError:
+        cause = "not readable, check its permissions"
+    except Exception as error:  # a decoder may fail in any way on a damaged file
+        raise ImageReadError(f"{path}: {error or type(error).__name__}") from error
+    raise ImageReadError(f"{path}: {cause}")
+
+
+def check_image(image: object) -> NDArray[np.uint8]:
+    """Check a photo that a caller gave as an array.
+
+    Args:
+        image: What should be a photo.
+
+    Returns:
+        The same array, (H, W, 3) uint8, H and W at least 1.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    expected = "image must be an RGB array (H, W, 3) of uint8, got"
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"{expected} a {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(f"{expected} {image.shape} of {image.dtype}")
+    return image
+
+
+def list_photos(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the photos of a folder by their extension, sorted by name; subfolders are left alone.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Paths of files whose extension is one of `PHOTO_SUFFIXES` in any case, without hidden files.
+
+    Raises:
+        ImageReadError: It isn't a folder, or can't be listed.
+    """
+    folder = Path(folder)
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise ImageReadError(f"{folder}: not a folder of photos ({error.strerror})") from error
+    return [
+        file
+        for file in files
+        if file.suffix.lower() in PHOTO_SUFFIXES and file.name[0] != "." and file.is_file()
+    ]
+
+
+def _decode(stream: BinaryIO) -> NDArray[np.uint8]:
+    """Decode, turn and convert a file, a strip at a time."""
+    with _open(stream) as photo:
+        width, height = photo.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(
+                f"{width}×{height} are {width * height / 1e6:.0f} megapixels, "
+                f"more than the {MAX_PIXELS / 1e6:.0f} that are read; make it smaller"
+            )
+        photo.load()
+        width, height = photo.size  # some decoders turn the photo while they load it
+        rows_backwards, columns_backwards, is_swapped = TURNS[_orientation(photo)]
+        image = np.empty((width, height, 3) if is_swapped else (height, width, 3), np.uint8)
+        stored = image[:: -1 if rows_backwards else 1, :: -1 if columns_backwards else 1]
+        if is_swapped:
+            stored = stored.transpose(1, 0, 2)
+        rows = max(1, STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            stored[top:bottom] = _to_rgb(photo.crop((0, top, width, bottom)))
+    return image
+
+
+def _open(stream: BinaryIO) -> Image.Image:
+    """Read a file's header.
+
+    `Image.open` isn't used: it refuses more than 179 megapixels and warns of half of that, and its
+    limit belongs to the whole process.
+    """
+    prefix = stream.read(16)
+    if not prefix:
+        raise ValueError("the file is empty")
+    stream.seek(0)
+    for name in FORMATS:
+        make, accepts = Image.OPEN[name]
+        if accepts is None or accepts(prefix) is True:
+            try:
+                return make(stream, "")
+            except Exception as error:
+                raise ValueError(f"a damaged or unsupported {name} file ({error})") from error
+    raise ValueError("not a JPEG, PNG, WebP, BMP or TIFF file")
+
+
+def _orientation(photo: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or the EXIF data is broken."""
+    try:
+        orientation = photo.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception as error:
+        logger.warning("unreadable EXIF data, taken as upright: %s", error)
+        return 1
+    return orientation if orientation in TURNS else 1
+
+
+def _to_rgb(strip: Image.Image) -> NDArray[np.uint8]:
+    """Convert pixels of any kind: (H, W, 3) uint8."""
+    if strip.mode.startswith("I;16"):
+        grey = (np.asarray(strip).astype(np.uint32) * 255 + 32767) // 65535
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if strip.mode in ("I", "F"):
+        raise ValueError(
+            "32-bit and floating-point pixels are not supported; save it as 8 or 16 bit"
+        )
+    if strip.has_transparency_data:
+        rgba = np.asarray(strip.convert("RGBA")).astype(np.uint16)
+        colour, alpha = rgba[..., :3], rgba[..., 3:]
+        return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))

@@ -1,0 +1,1 @@
+"""Crop → position map: the contract of a model folder, the networks, and the runtime."""

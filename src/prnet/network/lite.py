@@ -1,0 +1,250 @@
+"""The embedded network: crop → pose and canonical map → position map, light enough for one CPU thread.
+
+The face's pose and its pose-free shape are predicted apart and put together inside the network (the idea
+of SADRNet, Ruan et al. 2021): the pose carries the precision, so the map of offsets from the mean face is
+small and smooth. It is a cubic spline surface of 64 × 64 control points, read at 256 × 256.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.position_map import sample_map
+
+CONTROL_SIZE = 64  # side of the map of offsets' control points
+TRAIN_SIZE = 96  # side of the maps that the loss sees
+SEED_SIZE, SEED_CHANNELS = 4, 128  # the decoder's first map
+MEAN_SCALE = 0.09  # crop half-sides per cm: a face of 15 cm in a crop of 1.5 times its size
+# (output channels, stride) of MobileNetV1's 13 blocks at width 0.5, after a first layer of 16
+ENCODER_BLOCKS = (
+    ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2))
+    + 5 * ((256, 1),)
+    + ((512, 2), (512, 1))
+)
+
+
+class Prediction(NamedTuple):
+    """What a network says of N crops; one unit of position is half the crop's side, (0, 0) its middle.
+
+    Attributes:
+        position_map: (N, M, M, 3) crop frame at the network's own map size M.
+        landmarks68: (N, 68, 3) crop frame.
+        shape: (N, M, M, 3) canonical frame, cm; None from networks that don't separate the pose.
+    """
+
+    position_map: Tensor
+    landmarks68: Tensor
+    shape: Tensor | None
+
+
+class Lite(nn.Module):
+    """Light encoder-decoder with a MobileNetV1×0.5 encoder (5 MB, see the module's docstring).
+
+    Args:
+        atlas: The UV space; its mean face becomes part of the network.
+        latent: Width of the code between encoder and decoder.
+    """
+
+    canonical: Tensor
+    canonical_small: Tensor
+    canonical_landmarks: Tensor
+    spline: Tensor
+    spline_small: Tensor
+    landmark_rows: Tensor
+
+    def __init__(self, atlas: Atlas, input_size: int = 128, latent: int = 384) -> None:
+        super().__init__()
+        side = input_size // 32
+        self.encoder = _encoder()
+        self.squeeze = _convolution(512, 64, 1)
+        self.code = nn.Sequential(
+            nn.Linear(512 + 64 * side**2, latent), nn.BatchNorm1d(latent), nn.ReLU()
+        )
+        self.pose = nn.Linear(latent, 10)  # rotation 6, log scale, translation 3
+        self.seed = nn.Sequential(nn.Linear(latent, SEED_CHANNELS * SEED_SIZE**2), nn.ReLU())
+        # resizing by repetition, then a convolution: transposed convolutions leave ridges
+        self.decoder = nn.Sequential(
+            nn.Upsample(scale_factor=2),
+            _convolution(SEED_CHANNELS, 96, 3),
+            nn.Upsample(scale_factor=2),
+            _convolution(96, 64, 3),
+            nn.Upsample(scale_factor=2),
+            _convolution(64, 32, 3),
+            nn.Conv2d(32, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        nn.init.normal_(self.pose.weight, std=0.01)
+        nn.init.zeros_(self.pose.bias)
+        spline = cubic_spline_matrix(CONTROL_SIZE, MAP_SIZE)
+        spline_small = cubic_spline_matrix(CONTROL_SIZE, TRAIN_SIZE)
+        rows = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE)
+        nearest = (np.arange(TRAIN_SIZE) + 0.5) / TRAIN_SIZE * MAP_SIZE - 0.5
+        grid = np.stack(np.meshgrid(nearest, nearest), -1).reshape(-1, 2)
+        small = sample_map(atlas.canonical_map, (grid + 0.5) / MAP_SIZE)
+        for name, values in {
+            "canonical": atlas.canonical_map.reshape(-1, 3),
+            "canonical_small": small,
+            "canonical_landmarks": sample_map(atlas.canonical_map, atlas.landmarks68_uv),
+            "spline": spline,
+            "spline_small": spline_small,
+            "landmark_rows": np.einsum(
+                "pij,ia,jb->pab", rows, spline, spline, optimize=True
+            ).reshape(68, -1),
+        }.items():
+            tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+            self.register_buffer(name, tensor, persistent=False)
+
+    def _regress(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Crops → rotation (N, 3, 3), scale (N, 1, 1), translation (N, 3), controls (N, 3, 64, 64)."""
+        features = self.encoder(crops)
+        pooled = features.mean((2, 3))
+        code = self.code(torch.cat([pooled, self.squeeze(features).flatten(1)], 1))
+        pose = self.pose(code).float()
+        seed = self.seed(code).view(-1, SEED_CHANNELS, SEED_SIZE, SEED_SIZE)
+        controls = self.decoder(seed).float()
+        scale = MEAN_SCALE * torch.exp(pose[:, 6, None, None])
+        return rotation_from_six(pose[:, :6]), scale, pose[:, 7:], controls
+
+    def forward(self, crops: Tensor) -> Prediction:
+        """Regress what the loss compares.
+
+        Args:
+            crops: (N, 3, S, S) float, scaled as the spec says.
+
+        Returns:
+            Prediction with M = 96.
+        """
+        *pose, controls = self._regress(crops)
+        shape = self.canonical_small + _surface(controls, self.spline_small)
+        landmarks = self.canonical_landmarks + self.landmark_rows @ _as_points(controls)
+        side = (-1, TRAIN_SIZE, TRAIN_SIZE, 3)
+        return Prediction(
+            _posed(shape, *pose).view(side), _posed(landmarks, *pose), shape.view(side)
+        )
+
+    def position_maps(self, crops: Tensor) -> Tensor:
+        """Regress finished maps: (N, 3, S, S) → (N, 256, 256, 3), units as in Prediction."""
+        *pose, controls = self._regress(crops)
+        shape = self.canonical + _surface(controls, self.spline)
+        return _posed(shape, *pose).view(-1, MAP_SIZE, MAP_SIZE, 3)
+
+
+def _as_points(maps: Tensor) -> Tensor:
+    """(N, 3, M, M) → (N, M², 3)."""
+    return maps.flatten(2).transpose(1, 2)
+
+
+def _surface(controls: Tensor, spline: Tensor) -> Tensor:
+    """Control points (N, 3, C, C) → points of the spline surface (N, M², 3)."""
+    return _as_points(spline @ controls @ spline.T)
+
+
+def _posed(points: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
+    """Canonical points (N, P, 3), y up → crop frame, y down."""
+    flip = points.new_tensor([1, -1, 1])
+    return (scale * (points @ rotation.transpose(1, 2)) + translation[:, None]) * flip
+
+
+def rotation_from_six(six: Tensor) -> Tensor:
+    """Six numbers → rotation matrices, 0 giving the identity.
+
+    Args:
+        six: (N, 6) float: the first two columns, less the identity's.
+
+    Returns:
+        (N, 3, 3) float, orthonormal, determinant +1.
+
+    Source: Zhou et al. 2019, "On the Continuity of Rotation Representations", appendix B.
+    """
+    first = functional.normalize(six[:, :3] + six.new_tensor([1, 0, 0]), dim=1)
+    second = six[:, 3:] + six.new_tensor([0, 1, 0])
+    second = functional.normalize(second - (first * second).sum(1, keepdim=True) * first, dim=1)
+    # torch.cross exports to ONNX poorly, so it is written out
+    (ax, ay, az), (bx, by, bz) = first.unbind(1), second.unbind(1)
+    third = torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
+    return torch.stack([first, second, third], 2)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Depthwise 3×3, then 1×1 convolution, each with batch norm and ReLU (MobileNetV1's block)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True),
+        *_convolution(inputs, outputs, 1),
+    )
+
+
+def _encoder() -> nn.Sequential:
+    """MobileNetV1 at width 0.5 (Howard et al. 2017, table 1): (N, 3, S, S) → (N, 512, S/32, S/32)."""
+    layers = [_convolution(3, 16, 3, stride=2)]
+    inputs = 16
+    for outputs, stride in ENCODER_BLOCKS:
+        layers.append(_separable(inputs, outputs, stride))
+        inputs = outputs
+    return nn.Sequential(*layers)
+
+
+def cubic_spline_matrix(controls: int, samples: int) -> NDArray[np.float32]:
+    """The matrix that reads a uniform cubic B-spline of a row of control points, (samples, controls).
+
+    Convention: controls and samples both cover [0, 1] with centres at (k + ½)/size; the border's control
+    points repeat outwards. A surface made with it on both axes has a continuous curvature: no facets.
+    """
+    position = (np.arange(samples) + 0.5) / samples * controls - 0.5
+    left = np.floor(position).astype(int)
+    matrix = np.zeros((samples, controls))
+    for shift in range(-1, 3):
+        distance = np.abs(position - (left + shift))
+        near = 2 / 3 - distance**2 + distance**3 / 2
+        far = (2 - distance) ** 3 / 6
+        columns = np.clip(left + shift, 0, controls - 1)
+        np.add.at(matrix, (np.arange(samples), columns), np.where(distance < 1, near, far))
+    return matrix.astype(np.float32)
+
+
+def bilinear_rows(uv: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """The (P, size, size) weights with which `sample_map` samples a map at (P, 2) UVs."""
+    x, y = np.clip(np.asarray(uv, np.float64).T * size - 0.5, 0, size - 1)
+    x0, y0 = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
+    fx, fy = x - x0, y - y0
+    rows = np.zeros((len(uv), size, size), np.float32)
+    index = np.arange(len(uv))
+    for dy, wy in ((0, 1 - fy), (1, fy)):
+        for dx, wx in ((0, 1 - fx), (1, fx)):
+            rows[index, y0 + dy, x0 + dx] += wy * wx
+    return rows
+
+
+def warm_start(network: Lite, state: dict[str, Tensor]) -> None:
+    """Copy the encoder of 3DDFA_V2's mb05_120x120.pth into the network.
+
+    Args:
+        network: Changed in place.
+        state: The file's state_dict; its network takes BGR, ours RGB.
+
+    Raises:
+        ValueError: The state isn't that network's.
+    """
+    source = {k: v for k, v in state.items() if ".fc" not in k}
+    target = network.encoder.state_dict()
+    if [v.shape for v in source.values()] != [v.shape for v in target.values()]:
+        raise ValueError("the warm start must be a MobileNetV1×0.5 with the layers of mb05_120x120")
+    renamed = dict(zip(target, source.values(), strict=True))
+    first = next(iter(renamed))
+    renamed[first] = renamed[first].flip(1)
+    network.encoder.load_state_dict(renamed)

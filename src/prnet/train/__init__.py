@@ -1,0 +1,1 @@
+"""Position maps → weights: recipes, augmentation, losses, the loop, export. Needs PyTorch."""

@@ -1,0 +1,203 @@
+"""A recipe's TOML file → checked, frozen settings."""
+
+import dataclasses
+import os
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+from prnet.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train on; relative paths start at the folder the command runs in.
+
+    Attributes:
+        facekit: Folder of the facekit.
+        cutouts: Folder for the cut-outs made from it; filled on the first run (about 7 GB).
+        turned_share: Share of samples turned in depth.
+        photos: Train on so few photos only; 0 for all.
+    """
+
+    facekit: str = "../shared/facekit"
+    cutouts: str = "cache/facekit"
+    turned_share: float = 0.6
+    photos: int = 0
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network.
+
+    Attributes:
+        name: `lite`.
+        input_size: Side of the crop in pixels, a multiple of 32.
+        warm_start: Weights for its encoder, inside the facekit's folder; "" for none.
+    """
+
+    name: Literal["lite"] = "lite"
+    input_size: int = 128
+    warm_start: str = ""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """2D augmentation; the first five are the paper's (section 3.3), p_… are probabilities.
+
+    Attributes:
+        rotation_deg: Turns in the picture plane up to ± this.
+        translation: Shifts up to ± this share of the crop's side.
+        scale: Range of the face's size in the crop.
+        colour: Range of each colour channel's factor.
+        p_occluder: Textured and noise shapes drawn over the face.
+        crop_scale: Side of the crop in units of the mean of the face box's width and height.
+        box_jitter: Standard deviation of a detector's box, centre and log size, in the same unit.
+        p_mirror: Left-right mirroring.
+        p_blur: Gaussian or motion blur.
+        p_low_resolution: Shrinking and enlarging again.
+        p_noise: Sensor noise.
+        p_jpeg: JPEG artefacts.
+        p_grey: Grey photos.
+        p_light: Gamma and a gradient of brightness.
+    """
+
+    rotation_deg: float = 45.0
+    translation: float = 0.1
+    scale: tuple[float, float] = (0.9, 1.2)
+    colour: tuple[float, float] = (0.6, 1.4)
+    p_occluder: float = 0.35
+    crop_scale: float = 1.5
+    box_jitter: float = 0.04
+    p_mirror: float = 0.5
+    p_blur: float = 0.2
+    p_low_resolution: float = 0.2
+    p_noise: float = 0.2
+    p_jpeg: float = 0.2
+    p_grey: float = 0.1
+    p_light: float = 0.3
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss terms; 0 leaves a term out.
+
+    Attributes:
+        position_map: Distance of map points, weighted by region.
+        landmarks: Distance of the 68 points.
+        shape: Distance of map points in the canonical frame, without pose.
+        empty: Weight of the map's pixels outside the face and on the neck, where the face's is 3 and the
+            eye-nose-mouth region's 4.
+    """
+
+    position_map: float = 1.0
+    landmarks: float = 1.0
+    shape: float = 1.0
+    empty: float = 0.3
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole recipe.
+
+    Attributes:
+        data: See DataConfig.
+        network: See NetworkConfig.
+        augment: See AugmentConfig.
+        loss: See LossConfig.
+        steps: Optimiser steps in all.
+        warmup_steps: Steps over which the learning rate rises.
+        cooldown_steps: Last steps, over which it falls to 0; in between it is constant, so that a run can
+            be prolonged by resuming it with more steps.
+        batch_size: Samples a step, over all processes.
+        learning_rate: The constant one.
+        weight_decay: AdamW's.
+        average_decay: Of the exponential average of the weights, which is what is evaluated and exported.
+        precision: `auto` trains in bf16 where the processor computes in it, and in 32 bits elsewhere.
+        evaluate_steps: Steps between evaluations; each adds a row to the CSV.
+        checkpoint_minutes: Minutes between checkpoints.
+        workers: Processes that prepare samples.
+        seed: Of everything random.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    steps: int = 20_000
+    warmup_steps: int = 500
+    cooldown_steps: int = 4_000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    average_decay: float = 0.999
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    evaluate_steps: int = 500
+    checkpoint_minutes: float = 5.0
+    workers: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse recipes that can't run; raises ValueError."""
+        if self.network.input_size % 32:
+            raise ValueError(f"input_size must be a multiple of 32, got {self.network.input_size}")
+        if self.batch_size < 2 or self.steps < 1:
+            raise ValueError("batch_size must be at least 2 and steps at least 1")
+        if self.warmup_steps + self.cooldown_steps > self.steps:
+            raise ValueError("warmup_steps and cooldown_steps must fit into steps")
+
+
+def load_recipe(path: str | os.PathLike[str]) -> TrainConfig:
+    """Read a recipe.
+
+    Raises:
+        RecipeError: No such file, not TOML, an unknown key, or a value of the wrong kind.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _build(TrainConfig, tomllib.loads(text))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe; the shipped ones are in recipes/") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _build(kind: Any, values: dict[str, Any], where: str = "") -> Any:
+    """Make a dataclass from a table, refusing unknown keys and wrong kinds."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        known = ", ".join(hints)
+        raise ValueError(f"unknown setting {where}{unknown[0]}; known are: {known}")
+    return kind(**{name: _check(hints[name], v, f"{where}{name}") for name, v in values.items()})
+
+
+def _check(hint: Any, value: Any, name: str) -> Any:
+    """Bring one value to its declared kind, or raise ValueError."""
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} must be a table")
+        return _build(hint, value, f"{name}.")
+    origin = typing.get_origin(hint)
+    if origin in (Literal, types.UnionType):
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{name} must be one of {typing.get_args(hint)}, got {value!r}")
+        return value
+    if origin is tuple:
+        parts = typing.get_args(hint)
+        if not isinstance(value, list) or len(value) != len(parts):
+            raise ValueError(f"{name} must be {len(parts)} numbers, got {value!r}")
+        return tuple(_check(part, v, name) for part, v in zip(parts, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
+        raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r}")
+    return value

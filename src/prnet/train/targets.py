@@ -1,0 +1,135 @@
+"""Coefficients and pose → the position maps and landmarks that the loss compares with."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prnet.data.face_model import FaceModel
+from prnet.train.dataset import Batch
+from prnet.uv.atlas import FACE, Atlas
+from prnet.uv.chart import rasterize_chart
+
+
+class Target(NamedTuple):
+    """What a network should say of N crops; units and frames as in `prnet.network.lite.Prediction`.
+
+    Attributes:
+        position_map: (N, M, M, 3) crop frame, z centred on the face.
+        landmarks68: (N, 68, 3) crop frame.
+        shape: (N, M, M, 3) canonical frame, cm.
+    """
+
+    position_map: Tensor
+    landmarks68: Tensor
+    shape: Tensor
+
+
+class TargetMaker(nn.Module):
+    """The face model's basis as maps: targets need no files and no rounding, only a matrix product.
+
+    Args:
+        model: The labels' face model.
+        atlas: The UV space.
+        size: M, the side of the maps.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    landmarks_mean: Tensor
+    landmarks_basis: Tensor
+    is_face: Tensor
+
+    def __init__(self, model: FaceModel, atlas: Atlas, size: int) -> None:
+        super().__init__()
+        mesh = model.mesh
+        self.size = size
+        sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, size)
+        modes = np.concatenate([model.identity, model.expression])
+        self._register("mean", sampler.sample(mesh.vertices).reshape(-1, 3))
+        self._register("basis", np.stack([sampler.sample(m).reshape(-1, 3) for m in modes]))
+        corners, weights = mesh.landmarks68_vertices, mesh.landmarks68_barycentric
+        points = [_at(mesh.vertices, corners, weights)]
+        bases = [np.stack([_at(mode, corners, weights) for mode in modes])]
+        # a mirrored photo shows at an iBUG point's UV what lies at the mirrored UV
+        mirrored_uv = atlas.landmarks68_uv * [-1, 1] + [1, 0]
+        corners, weights = locate(mirrored_uv, mesh.uv, mesh.triangles, mesh.triangles_uv)
+        flip = np.array([-1, 1, 1], np.float32)
+        points.append(flip * _at(mesh.vertices, corners, weights))
+        bases.append(flip * np.stack([_at(mode, corners, weights) for mode in modes]))
+        self._register("landmarks_mean", np.stack(points))
+        self._register("landmarks_basis", np.stack(bases))
+        pixels = ((np.arange(size) + 0.5) / size * atlas.region.shape[0]).astype(int)
+        self.region = atlas.region[np.ix_(pixels, pixels)]
+        self.register_buffer("is_face", torch.from_numpy(self.region.ravel() >= FACE))
+
+    def _register(self, name: str, values: NDArray[np.floating]) -> None:
+        self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)))
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Target:
+        """Make a batch's targets."""
+        count = len(batch.coefficients)
+        shape = self.mean + (batch.coefficients @ self.basis.flatten(1)).view(count, -1, 3)
+        grid = shape.view(count, self.size, self.size, 3)
+        flipped = grid.flip(2) * grid.new_tensor([-1, 1, 1])
+        shape = torch.where(batch.mirrored[:, None, None, None], flipped, grid).flatten(1, 2)
+        both = self.landmarks_mean + torch.einsum(
+            "nk,skpd->nspd", batch.coefficients, self.landmarks_basis
+        )
+        landmarks = both[torch.arange(count), batch.mirrored.long()]
+        position, landmarks = self._pose(shape, batch), self._pose(landmarks, batch)
+        depth = position[:, self.is_face, 2].mean(1)
+        shift = torch.stack([torch.zeros_like(depth)] * 2 + [depth], 1)[:, None]
+        side = (count, self.size, self.size, 3)
+        return Target((position - shift).view(side), landmarks - shift, shape.view(side))
+
+    def _pose(self, points: Tensor, batch: Batch) -> Tensor:
+        """Canonical (N, P, 3), y up → crop frame, y down."""
+        moved = batch.scale[:, None, None] * (points @ batch.rotation.transpose(1, 2))
+        return (moved + batch.translation[:, None]) * points.new_tensor([1, -1, 1])
+
+
+def _at(
+    values: NDArray[np.floating], corners: NDArray[np.integer], weights: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Values (V, D) at points given by three vertices and weights each: (P, D)."""
+    return np.einsum("pk,pkd->pd", weights, values[corners])
+
+
+def locate(
+    points_uv: NDArray[np.floating],
+    uv: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    triangles_uv: NDArray[np.integer],
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Find the chart's triangle under each point, or the nearest one.
+
+    Args:
+        points_uv: (P, 2) float.
+        uv: (U, 2) float.
+        triangles: (T, 3) int, corners as mesh vertices.
+        triangles_uv: (T, 3) int, the same corners as rows of `uv`.
+
+    Returns:
+        (P, 3) mesh vertices and (P, 3) their weights.
+    """
+    a, b, c = (uv[triangles_uv[:, k]].astype(np.float64) for k in range(3))
+    area = _cross(b - a, c - a)
+    area = np.where(np.abs(area) < 1e-14, np.inf, area)
+    corners, weights = [], []
+    for point in np.asarray(points_uv, np.float64):
+        wb = _cross(point - a, c - a) / area
+        wc = _cross(b - a, point - a) / area
+        bary = np.stack([1 - wb - wc, wb, wc], 1)
+        best = int(np.where(np.isfinite(area), bary.min(1), -np.inf).argmax())
+        corners.append(triangles[best])
+        weights.append(bary[best])
+    return np.array(corners, np.int32), np.array(weights)
+
+
+def _cross(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Signed area of the parallelograms over (..., 2) vectors."""
+    return p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]

@@ -1,0 +1,1 @@
+"""UV space: position map ↔ mesh, and what is read off a position map."""

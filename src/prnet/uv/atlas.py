@@ -1,0 +1,124 @@
+"""The atlas: the fixed UV space that says which map pixel is which point of a face."""
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.errors import ModelFileError
+from prnet.uv.position_map import sample_map
+
+MAP_SIZE = 256  # side of every finished position map, as in the paper
+
+# region of a pixel → its name; the order is that of the file
+REGIONS = ("outside", "neck", "ears", "face", "eye_nose_mouth", "keypoint")
+OUTSIDE, NECK, EARS, FACE, EYE_NOSE_MOUTH, KEYPOINT = range(len(REGIONS))
+# weight of a region in the loss, paper section 3.3: 16 : 4 : 3 : 0; ears count as rest of the face
+REGION_WEIGHTS = np.array([0, 0, 3, 3, 4, 16], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """One UV space; M = 256 is the side of its maps.
+
+    Attributes:
+        region: (M, M) uint8, index into REGIONS.
+        vertex_index: (V,) int32, flat map index (row · M + column) of each vertex, in vertex order.
+        triangles: (T, 3) int32, indices of vertices; counter-clockwise seen from outside with y up.
+        landmarks68_uv: (68, 2) float32 in [0, 1], u right, v down: the iBUG points, sub-pixel.
+        canonical_map: (M, M, 3) float32, canonical frame (cm, x to the subject's left, y up, z out
+            of the face): the mean face as a position map, complete over holes and border.
+    """
+
+    region: NDArray[np.uint8]
+    vertex_index: NDArray[np.int32]
+    triangles: NDArray[np.int32]
+    landmarks68_uv: NDArray[np.float32]
+    canonical_map: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other; raises ValueError naming the one that doesn't."""
+        side = MAP_SIZE
+        expected = {
+            "region": (side, side),
+            "landmarks68_uv": (68, 2),
+            "canonical_map": (side, side, 3),
+            "vertex_index": (len(self.vertex_index),),
+            "triangles": (len(self.triangles), 3),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if self.vertex_index.min() < 0 or self.vertex_index.max() >= side * side:
+            raise ValueError(f"vertex_index must lie in a {side}×{side} map")
+        if self.triangles.min() < 0 or self.triangles.max() >= len(self.vertex_index):
+            raise ValueError(f"triangles must index the {len(self.vertex_index)} vertices")
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(M, M) bool, true at the pixels that are vertices."""
+        mask = np.zeros(MAP_SIZE * MAP_SIZE, bool)
+        mask[self.vertex_index] = True
+        return mask.reshape(MAP_SIZE, MAP_SIZE)
+
+    @cached_property
+    def weight_mask(self) -> NDArray[np.float32]:
+        """(M, M) float32, the paper's loss weights."""
+        return REGION_WEIGHTS[self.region]
+
+    @cached_property
+    def vertices_uv(self) -> NDArray[np.float32]:
+        """(V, 2) float32 in [0, 1], u right, v down: the pixel centres of the vertices."""
+        rows, columns = np.divmod(self.vertex_index, MAP_SIZE)
+        return ((np.stack([columns, rows], 1) + 0.5) / MAP_SIZE).astype(np.float32)
+
+    @cached_property
+    def canonical_vertices(self) -> NDArray[np.float32]:
+        """(V, 3) float32, canonical frame: the mean face."""
+        return self.canonical_map.reshape(-1, 3)[self.vertex_index]
+
+    @cached_property
+    def rigid_vertices(self) -> NDArray[np.int64]:
+        """(R,) int64, vertices that expression hardly moves: the face above the nose's base."""
+        nose_base = sample_map(self.canonical_map, self.landmarks68_uv[33:34])[0, 1]
+        region = self.region.ravel()[self.vertex_index]
+        is_face = (region == FACE) | (region == EYE_NOSE_MOUTH) | (region == KEYPOINT)
+        return np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all that is in the atlas; a network carries that of the atlas it learned on."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the atlas as .npz, all or nothing; equal atlases give equal bytes."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".partial")
+        with temporary.open("wb") as stream:
+            np.savez(stream, **{f.name: getattr(self, f.name) for f in fields(self)})
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Atlas":
+        """Read an atlas that `save` wrote.
+
+        Raises:
+            ModelFileError: The file is missing, or not an atlas.
+        """
+        try:
+            with np.load(path) as arrays:
+                return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+        except FileNotFoundError:
+            raise ModelFileError(f"{path}: no such atlas; a model folder needs one") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ModelFileError(
+                f"{path}: not a prnet atlas ({error}); rebuild it with `prnet data atlas`"
+            ) from error

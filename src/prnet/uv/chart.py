@@ -1,0 +1,132 @@
+"""A UV chart → the mesh triangle under every map pixel: how vertices become position maps."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.geometry.rasterize import rasterize
+
+
+@dataclass(frozen=True)
+class ChartSampler:
+    """For each pixel of an M×M map, three mesh vertices and their weights.
+
+    Pixels that the chart doesn't cover (holes and border) carry the corners of their nearest
+    covered pixel, so every sampled map is complete and interpolation near the edges doesn't leak.
+
+    Attributes:
+        vertices: (M, M, 3) int32, indices of mesh vertices.
+        barycentric: (M, M, 3) float32, their weights, summing to 1.
+        is_covered: (M, M) bool, true where the pixel's centre lies in the chart.
+    """
+
+    vertices: NDArray[np.int32]
+    barycentric: NDArray[np.float32]
+    is_covered: NDArray[np.bool_]
+
+    def sample(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Spread values given at the mesh's vertices over the map.
+
+        Args:
+            values: (V, D) float, any frame, in the precision wanted for the sum.
+
+        Returns:
+            (M, M, D) float32, complete: holes and border carry their nearest covered pixel's value.
+        """
+        # elementwise, in a fixed order: a matrix product's rounding differs between machines
+        total = self.barycentric[..., :1] * values[self.vertices[..., 0]]
+        for corner in (1, 2):
+            total = total + (
+                self.barycentric[..., corner, None] * values[self.vertices[..., corner]]
+            )
+        return total.astype(np.float32, copy=False)
+
+
+def split_quads(quads: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Cut quads into triangles of the same winding.
+
+    Args:
+        quads: (Q, 4) int; a triangle repeats its last index.
+
+    Returns:
+        (T, 3) int32, without degenerate triangles.
+    """
+    halves = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], 1).reshape(-1, 3)
+    return halves[halves[:, 1] != halves[:, 2]].astype(np.int32)
+
+
+def rasterize_chart(
+    uv: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    triangles_uv: NDArray[np.integer],
+    size: int,
+) -> ChartSampler:
+    """Find the mesh triangle under each pixel of a size × size map.
+
+    Args:
+        uv: (U, 2) float in [0, 1], u right, v down; pixel (i, j) lies at ((j+½)/M, (i+½)/M).
+        triangles: (T, 3) int, corners as mesh vertices.
+        triangles_uv: (T, 3) int, the same corners as rows of `uv`.
+        size: M, the side of the map.
+
+    Returns:
+        ChartSampler of side `size`.
+
+    Raises:
+        ValueError: The chart covers no pixel at all.
+    """
+    flat = np.column_stack([uv.astype(np.float64) * size - 0.5, np.zeros(len(uv))])
+    raster = rasterize(flat, triangles_uv, (size, size))
+    if not raster.is_covered.any():
+        raise ValueError("the chart covers no pixel of the map")
+    nearest = nearest_covered(raster.is_covered)
+    triangle = raster.triangle.ravel()[nearest]
+    return ChartSampler(
+        triangles[triangle].astype(np.int32),
+        raster.barycentric.reshape(-1, 3)[nearest],
+        raster.is_covered,
+    )
+
+
+def nearest_covered(is_covered: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Find the nearest true pixel of every pixel.
+
+    Args:
+        is_covered: (M, M) bool, true somewhere.
+
+    Returns:
+        (M, M) int64, flat index (row · M + column); a true pixel is its own nearest.
+    """
+    _, labels = cv2.distanceTransformWithLabels(
+        (~is_covered).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    index_of_label = np.zeros(labels.max() + 1, np.int64)
+    index_of_label[labels[is_covered]] = np.flatnonzero(is_covered)
+    return index_of_label[labels]
+
+
+def boundary_edges(
+    triangles: NDArray[np.integer], triangles_uv: NDArray[np.integer]
+) -> NDArray[np.int32]:
+    """Edges of the chart that only one triangle has: its outline and the rims of its holes.
+
+    Args:
+        triangles: (T, 3) int, corners as mesh vertices: two triangles share an edge when they share
+            both its vertices, even where the UVs are stored twice.
+        triangles_uv: (T, 3) int, the same corners as rows of the UV table.
+
+    Returns:
+        (E, 2) int32, pairs of rows of the UV table.
+    """
+    count: Counter[tuple[int, int]] = Counter()
+    rows: dict[tuple[int, int], tuple[int, int]] = {}
+    for corners, corners_uv in zip(triangles.tolist(), triangles_uv.tolist(), strict=True):
+        for k in range(3):
+            a, b = corners[k], corners[(k + 1) % 3]
+            edge = (min(a, b), max(a, b))
+            count[edge] += 1
+            rows[edge] = (corners_uv[k], corners_uv[(k + 1) % 3])
+    return np.array([rows[edge] for edge, n in count.items() if n == 1], np.int32).reshape(-1, 2)

@@ -1,0 +1,124 @@
+"""Vertices → position map (encode) → vertices, landmarks (decode); crop frame ↔ photo frame."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.geometry.similarity import Similarity
+
+if TYPE_CHECKING:
+    from prnet.uv.atlas import Atlas
+    from prnet.uv.chart import ChartSampler
+
+
+def encode(
+    sampler: "ChartSampler", vertices: NDArray[np.floating], pose: Similarity
+) -> NDArray[np.float32]:
+    """Make the position map of a posed face mesh.
+
+    Args:
+        sampler: The chart at the map's size M.
+        vertices: (V, 3) float, canonical frame, cm, the mesh that the sampler was made for.
+        pose: Canonical frame with y up → photo pixels with y up (see `flip_y`).
+
+    Returns:
+        (M, M, 3) float32, photo frame; complete over holes and border. z is the pose's own, not
+        centred.
+    """
+    return flip_y(sampler.sample(pose.apply(vertices)))
+
+
+def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Turn y-up points into y-down points or back: (..., 3) float → a new array of the same."""
+    return points * np.array([1, -1, 1], points.dtype)
+
+
+def centre_depth(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
+    """Shift z so that the mean over the face's vertices is 0, as the photo frame defines it.
+
+    Args:
+        position_map: (M, M, 3) float32.
+        atlas: The map's atlas.
+
+    Returns:
+        (M, M, 3) float32, a new array.
+    """
+    shift = np.array([0, 0, decode_vertices(position_map, atlas)[:, 2].mean()], np.float32)
+    return position_map - shift
+
+
+def decode_vertices(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
+    """Read the mesh's vertices off a map.
+
+    Args:
+        position_map: (M, M, 3) float32, any frame.
+        atlas: The map's atlas.
+
+    Returns:
+        (V, 3) float32 in the map's frame, a new array.
+    """
+    return position_map.reshape(-1, 3)[atlas.vertex_index]
+
+
+def decode_landmarks68(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
+    """Read the 68 iBUG points off a map, between its pixels.
+
+    Args:
+        position_map: (M, M, 3) float32, any frame.
+        atlas: The map's atlas.
+
+    Returns:
+        (68, 3) float32 in the map's frame.
+    """
+    return sample_map(position_map, atlas.landmarks68_uv)
+
+
+def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Interpolate a map bilinearly.
+
+    Args:
+        values: (M, M, D) float, complete (no empty holes next to the points asked for).
+        uv: (P, 2) float in [0, 1], u right, v down; pixel (i, j) lies at ((j+½)/M, (i+½)/M).
+            Points in the half pixel along the border take the border's value.
+
+    Returns:
+        (P, D) float32.
+    """
+    size = values.shape[0]
+    x, y = np.clip(np.asarray(uv, np.float64).T * size - 0.5, 0, size - 1)
+    x0, y0 = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
+    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
+    top = values[y0, x0] * (1 - fx) + values[y0, x0 + 1] * fx
+    bottom = values[y0 + 1, x0] * (1 - fx) + values[y0 + 1, x0 + 1] * fx
+    return (top * (1 - fy) + bottom * fy).astype(np.float32)
+
+
+def crop_to_image(
+    position_map: NDArray[np.float32], image_to_crop: Similarity
+) -> NDArray[np.float32]:
+    """Bring a map from the crop frame to the photo frame.
+
+    Args:
+        position_map: (M, M, 3) float32, crop frame.
+        image_to_crop: The 2D similarity of the crop.
+
+    Returns:
+        (M, M, 3) float32, photo frame; z keeps the scale of x and y.
+    """
+    return _move(position_map, image_to_crop.inverse())
+
+
+def image_to_crop(
+    position_map: NDArray[np.float32], image_to_crop: Similarity
+) -> NDArray[np.float32]:
+    """Bring a map from the photo frame to the crop frame: the inverse of `crop_to_image`."""
+    return _move(position_map, image_to_crop)
+
+
+def _move(position_map: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
+    """Apply a 2D similarity to x and y, and its scale to z."""
+    moved = np.empty_like(position_map)
+    moved[..., :2] = similarity.apply(position_map[..., :2])
+    moved[..., 2] = position_map[..., 2] * similarity.scale
+    return moved

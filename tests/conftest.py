@@ -1,0 +1,214 @@
+"""Fixtures that several rooms share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.face import Face
+from prnet.geometry.pose import Pose, rotation_from_angles
+from prnet.geometry.rasterize import rasterize
+from prnet.network.spec import METADATA_KEY, NetworkSpec
+from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.chart import ChartSampler, rasterize_chart
+from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, flip_y
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def facekit() -> Path:
+    """The data kit's folder, which lies beside the checkout."""
+    folder = REPOSITORY / "../shared/facekit"
+    if not folder.is_dir():
+        pytest.skip("the data kit ../shared/facekit is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def face_model(facekit: Path) -> FaceModel:
+    """The ICT face model."""
+    return load_ict_face_model(facekit / "ict_face_model.npz")
+
+
+@pytest.fixture(scope="session")
+def face_sampler(face_model: FaceModel) -> ChartSampler:
+    """The ICT chart at the size of a finished map."""
+    mesh = face_model.mesh
+    return rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
+
+
+@pytest.fixture(scope="session")
+def atlas_path() -> Path:
+    """The atlas that the package carries."""
+    return REPOSITORY / "src/prnet/assets/lite/atlas.npz"
+
+
+@pytest.fixture(scope="session")
+def atlas(atlas_path: Path) -> Atlas:
+    """The atlas that the package carries."""
+    return Atlas.load(atlas_path)
+
+
+@pytest.fixture(scope="session")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo with a face that detectors find: the astronaut's head, 240×240, PNG."""
+    pixels = skimage.data.astronaut()[:240, 100:340]
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn face, 96 wide and 80 high, PNG."""
+    pixels = np.full((80, 96, 3), (90, 120, 60), np.uint8)
+    cv2.ellipse(pixels, (48, 40), (22, 30), 0, 0, 360, (130, 170, 220), -1)
+    for centre in ((40, 34), (56, 34)):
+        cv2.circle(pixels, centre, 3, (60, 40, 30), -1)
+    cv2.ellipse(pixels, (48, 54), (9, 3), 0, 0, 360, (70, 60, 180), -1)
+    path = tmp_path_factory.mktemp("drawn") / "drawn.png"
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn_box() -> tuple[int, int, int, int]:
+    """The box x0 y0 x1 y1 of the face in `drawn_photo`."""
+    return (26, 28, 70, 70)
+
+
+@pytest.fixture(scope="session")
+def make_model(atlas: Atlas) -> Callable[..., Path]:
+    """`make_model(folder, **changes)` writes a stand-in model folder and gives its path.
+
+    Its network sees in every crop the mean face, frontal, the box of its landmarks centred in the
+    crop and as large as the box that the crop was made for. Changes:
+
+        shift: Crop pixels by which every map lies too far right.
+        gain: Crop pixels added to z per unit of the crop's mean, as the network gets it.
+        input_name, output_name, batch: Of the graph; batch is its first dimension.
+        side: Of the maps, when that shall be wrong.
+        metadata: The spec's text when it shall be wrong; empty for none.
+        any field of NetworkSpec.
+    """
+    onnx = pytest.importorskip("onnx")
+    numpy_helper = pytest.importorskip("onnx.numpy_helper")
+
+    def make(
+        folder: Path,
+        *,
+        shift: float = 0.0,
+        gain: float = 0.0,
+        input_name: str = "crops",
+        output_name: str = "position_maps",
+        batch: str | int = "N",
+        side: int = MAP_SIZE,
+        metadata: str | None = None,
+        **fields: Any,
+    ) -> Path:
+        defaults: dict[str, Any] = {
+            "name": "stand-in",
+            "input_size": 64,
+            "pixel_mean": 127.5,
+            "pixel_std": 100.0,
+            "crop_scale": 1.6,
+            "position_scale": 32.0,
+            "position_offset": (31.5, 31.5, 0.0),
+            "atlas_sha256": atlas.sha256,
+            "recipe": "none",
+            "licence": "none",
+        }
+        spec = NetworkSpec(**(defaults | fields))
+        size = spec.input_size
+        face = flip_y(atlas.canonical_map)
+        landmarks = decode_landmarks68(face, atlas)
+        low, high = landmarks.min(0), landmarks.max(0)
+        scale = size / spec.crop_scale / (high - low)[:2].mean()
+        face = (face - (low + high) / 2) * scale + [(size - 1) / 2 + shift, (size - 1) / 2, 0]
+        face = (face - spec.position_offset) / spec.position_scale
+        slope = np.array([0, 0, gain / spec.position_scale], np.float32)
+
+        helper = onnx.helper
+        nodes = [
+            helper.make_node("ReduceMean", [input_name], ["mean"], axes=[1, 2, 3], keepdims=1),
+            helper.make_node("Mul", ["mean", "slope"], ["rise"]),
+            helper.make_node("Add", ["rise", "face"], [output_name]),
+        ]
+        constants = {"slope": slope, "face": face[None, :side, :side].astype(np.float32)}
+        shapes = {input_name: [batch, 3, size, size], output_name: [batch, side, side, 3]}
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)]
+            for name, shape in shapes.items()
+        )
+        graph = helper.make_graph(
+            nodes,
+            "stand-in",
+            inputs,
+            outputs,
+            [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        text = spec.to_json() if metadata is None else metadata
+        if text:
+            helper.set_model_props(model, {METADATA_KEY: text})
+        folder.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, folder / "network.onnx")
+        atlas.save(folder / "atlas.npz")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_folder(make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in model folder that is all right."""
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def make_face(atlas: Atlas) -> Callable[..., Face]:
+    """`make_face(yaw, pitch, roll, **changes)` gives the mean face in a photo painted to measure.
+
+    The photo shows at each point of the face its place in UV: red is u, green is v, from 0 to 255;
+    blue is 255 on the face and 0 around it. Changes:
+
+        scale: Photo pixels per cm.
+        centre: Where the photo shows the origin of the canonical frame, x y.
+        shape_hw: Of the photo.
+    """
+
+    def make(
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
+        *,
+        scale: float = 8.0,
+        centre: tuple[float, float] = (128.0, 120.0),
+        shape_hw: tuple[int, int] = (256, 256),
+    ) -> Face:
+        rotation = rotation_from_angles(yaw, pitch, roll)
+        pose = Pose(scale, rotation, np.array([centre[0], -centre[1], 0.0]))
+        position_map = centre_depth(pose.apply(atlas.canonical_map).astype(np.float32), atlas)
+        vertices = decode_vertices(position_map, atlas)
+        raster = rasterize(vertices, atlas.triangles, shape_hw)
+        uv = raster.interpolate(atlas.vertices_uv * 255, atlas.triangles)
+        photo = np.dstack([np.rint(uv), 255 * raster.is_covered]).astype(np.uint8)
+        landmarks = decode_landmarks68(position_map, atlas)[:, :2]
+        box = np.concatenate([landmarks.min(0), landmarks.max(0)])
+        for array in (position_map, box, photo):
+            array.flags.writeable = False  # a Face never writes into what it is given
+        return Face(position_map, atlas, box, 0.9, photo)
+
+    return make

@@ -1,0 +1,146 @@
+"""docs/architecture.md says who may import whom; the import lines of all files must agree."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+SOURCE = REPOSITORY / "src"
+EVERYTHING = "everything"
+
+
+class Rule(NamedTuple):
+    """What a room may import; at the top of a file, and besides that inside functions."""
+
+    at_top: set[str]
+    inside: set[str]
+
+
+def read_rules(page: str) -> dict[str, Rule]:
+    """The table under "Who may import whom", by the room's dotted name."""
+    table = page.split("## Who may import whom")[1].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    rules = {}
+    for row in rows:
+        room, ours, others = (cell.strip() for cell in row.strip("|").split("|"))
+        names = [name.strip() for name in f"{ours},{others}".split(",") if name.strip()]
+        inside = {dotted(name.strip("*")) for name in names if name.startswith("*")}
+        at_top = {dotted(name) for name in names if not name.startswith("*")}
+        rules[dotted(room)] = Rule(at_top, inside)
+    return rules
+
+
+def dotted(room: str) -> str:
+    """`network/spec` → `prnet.network.spec`; a third party's name stays as it is."""
+    is_ours = (SOURCE / "prnet" / room).is_dir() or (SOURCE / "prnet" / f"{room}.py").is_file()
+    return f"prnet.{room.replace('/', '.')}" if is_ours or "/" in room else room
+
+
+def imports(tree: ast.AST, is_inside: bool = False) -> Iterator[tuple[str, bool, int]]:
+    """Every imported module, whether that is inside a function, and its line.
+
+    `from a import b` counts as a.b, which is right for rooms and harmless for names.
+    """
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, is_inside, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names = [alias.name for alias in node.names]
+            yield from ((f"{module}.{name}", is_inside, node.lineno) for name in names)
+        else:
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports(node, is_inside or is_function)
+
+
+def covers(name: str, target: str) -> bool:
+    return target == name or target.startswith(f"{name}.")
+
+
+def forbidden(module: str, source: str, rules: dict[str, Rule]) -> list[str]:
+    """The arrows in a module's text that the rules don't allow, in words."""
+    rows = [room for room in rules if covers(room, module)]
+    if not rows:
+        return [f"{module} is in no room of docs/architecture.md"]
+    room = max(rows, key=len)
+    rule = rules[room]
+    found = []
+    for target, is_inside, line in imports(ast.parse(source)):
+        if target.startswith("."):
+            found.append(f"{module}:{line} imports relatively: {target}")
+            continue
+        if target.split(".")[0] in sys.stdlib_module_names or target == "prnet.__version__":
+            continue
+        open_names = rule.at_top | {"prnet.errors", room} | (rule.inside if is_inside else set())
+        if EVERYTHING in open_names or any(covers(name, target) for name in open_names):
+            continue
+        where = "inside a function" if is_inside else "at the top"
+        found.append(f"{module}:{line} may not import {target} {where}")
+    return found
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+RULES = read_rules((REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8"))
+# prnet/__init__.py hands names on and loads them late; rooms' own __init__.py hold a docstring only
+FILES = [p for p in sorted(SOURCE.rglob("*.py")) if p.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_follow_the_table(path: Path) -> None:
+    assert forbidden(module_of(path), path.read_text(encoding="utf-8"), RULES) == []
+
+
+def test_rooms_do_not_import_by_themselves() -> None:
+    for path in (SOURCE / "prnet").glob("*/**/__init__.py"):
+        assert list(imports(ast.parse(path.read_text(encoding="utf-8")))) == [], path
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "is_allowed"),
+    [
+        ("prnet.uv.atlas", "from prnet.geometry.mesh import vertex_normals", True),
+        ("prnet.uv.atlas", "from prnet.errors import ModelFileError", True),
+        ("prnet.uv.atlas", "import json, numpy.typing", True),
+        ("prnet.geometry.mesh", "from prnet.uv.atlas import Atlas", False),
+        ("prnet.geometry.mesh", "from prnet.uv import atlas", False),
+        ("prnet.geometry.mesh", "import torch", False),
+        ("prnet.geometry.mesh", "def f():\n    import torch.nn", False),
+        ("prnet.geometry.mesh", "if 1:\n    from prnet import uv", False),
+        ("prnet.geometry.mesh", "from prnet import Face", False),
+        ("prnet.geometry.mesh", "from .similarity import Similarity", False),
+        ("prnet.face", "from prnet.output.mesh_file import write_mesh", False),
+        ("prnet.face", "def f():\n    from prnet.output.mesh_file import write_mesh", True),
+        ("prnet.network.spec", "import numpy", False),
+        ("prnet.network.runtime", "from prnet.network.spec import NetworkSpec", True),
+        ("prnet.network.runtime", "from prnet.network.lite import Lite", False),
+        ("prnet.reconstructor", "from prnet.data.facekit import load_facekit", False),
+        ("prnet.train.loop", "from prnet.evaluate.metrics import nme", True),
+        ("prnet.train.loop", "from prnet.evaluate.protocols import run", False),
+        ("prnet.train.loop", "from prnet.apps.cli import app", False),
+        ("prnet.apps.cli", "import torch", True),
+        ("prnet.evaluate.metrics", "import torch", False),
+        ("prnet.face", "async def f():\n    import trimesh", False),
+        ("prnet.drawer.thing", "", False),
+    ],
+)
+def test_the_check_itself(module: str, source: str, is_allowed: bool) -> None:
+    assert (forbidden(module, source, RULES) == []) == is_allowed
+
+
+@pytest.mark.parametrize("module", ["prnet", "prnet.apps.cli"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    heavy = ["torch", "numba", "onnxruntime", "trimesh", "matplotlib", "scipy", "skimage"]
+    script = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

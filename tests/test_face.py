@@ -1,0 +1,167 @@
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prnet.data.face_model import FaceModel
+from prnet.errors import OutputError
+from prnet.face import Face
+from prnet.geometry.similarity import Similarity
+from prnet.uv.chart import ChartSampler
+from prnet.uv.position_map import centre_depth, encode
+
+
+@pytest.fixture(scope="module")
+def face(make_face: Callable[..., Face]) -> Face:
+    return make_face(30, -15, 10)
+
+
+def test_what_a_face_gives(face: Face) -> None:
+    count = len(face.atlas.vertex_index)
+    arrays = {
+        "vertices": ((count, 3), np.float32),
+        "triangles": ((len(face.atlas.triangles), 3), np.int32),
+        "landmarks68": ((68, 3), np.float32),
+        "visibility": ((count,), bool),
+        "colors": ((count, 3), np.uint8),
+        "frontal_vertices": ((count, 3), np.float32),
+    }
+    for name, (shape, dtype) in arrays.items():
+        assert getattr(face, name).shape == shape, name
+        assert getattr(face, name).dtype == dtype, name
+    assert face.texture().shape == (256, 256, 4)
+    assert face.texture(100).dtype == np.uint8
+    assert face.depth().dtype == np.float32
+
+
+def test_vertices_are_centred_in_depth(face: Face) -> None:
+    assert abs(face.vertices[:, 2].mean()) < 1e-3
+
+
+def test_pose_is_that_of_the_photo(face: Face) -> None:
+    pose = face.pose
+    np.testing.assert_allclose((pose.yaw, pose.pitch, pose.roll), (30, -15, 10), atol=1e-3)
+    assert pose.scale == pytest.approx(8, rel=1e-5)
+    np.testing.assert_allclose(pose.apply(face.atlas.canonical_vertices), face.vertices, atol=1e-2)
+
+
+def test_frontal_vertices_have_no_pose(face: Face) -> None:
+    np.testing.assert_allclose(face.frontal_vertices, face.atlas.canonical_vertices, atol=1e-3)
+
+
+def test_colors_are_the_photo_s(face: Face) -> None:
+    uv = face.atlas.vertices_uv[face.visibility] * 255
+    error = np.abs(face.colors[face.visibility, :2] - uv).max(1)
+    assert np.median(error) < 1.5
+
+
+def test_photo_and_map_stay_as_they_are(make_face: Callable[..., Face], tmp_path: Path) -> None:
+    """Also for a face that the photo cuts off, where PRNet's own script moved the vertices."""
+    face = make_face(20, centre=(20.0, 240.0))
+    before = face.position_map.copy(), face.image.copy(), face.vertices.copy()
+    assert face.vertices.min() < 0
+    _ = face.visibility, face.colors, face.frontal_vertices, face.depth(), face.texture(64)
+    face.save(tmp_path / "face.glb")
+    for array, copy in zip((face.position_map, face.image, face.vertices), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_what_is_kept_is_read_only(face: Face) -> None:
+    for name in ("vertices", "landmarks68", "visibility", "colors", "frontal_vertices"):
+        assert getattr(face, name) is getattr(face, name)
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(face, name)[0] = 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        face.score = 1.0  # type: ignore[misc]
+
+
+def test_depth_is_that_of_the_vertices(face: Face) -> None:
+    depth = face.depth()
+    assert depth.shape == face.image.shape[:2]
+    columns, rows = np.rint(face.vertices[:, :2]).astype(int).T
+    error = np.abs(depth[rows, columns] - face.vertices[:, 2])[face.visibility]
+    assert np.nanmedian(error) < 0.5
+    assert np.isnan(depth[:20, :20]).all()  # no face in the corner
+    covered = face.image[..., 2] == 255
+    assert (np.isnan(depth) == ~covered).mean() > 0.995
+
+
+def test_depth_of_another_shape_keeps_the_photo_s_pixels(face: Face) -> None:
+    whole = face.depth(face.image.shape)
+    np.testing.assert_array_equal(face.depth((100, 150)), whole[:100, :150])
+    assert np.isnan(face.depth((300, 400))[:, 256:]).all()
+
+
+def test_completed_texture_is_opaque(face: Face) -> None:
+    shown, completed = face.texture(128), face.texture(128, complete=True)
+    assert (completed[..., 3] == 255).all()
+    assert (shown[..., 3] == 0).any()
+    blue = completed[face.atlas.mask[::2, ::2], 2]
+    assert np.percentile(blue, 2) > 150  # skin is blue in this photo, what isn't is black
+
+
+def test_a_face_beside_the_photo_still_works(
+    make_face: Callable[..., Face], tmp_path: Path
+) -> None:
+    face = make_face(centre=(-500.0, 100.0))
+    assert not face.texture(64).any()
+    assert np.isnan(face.depth()).all()
+    assert (face.texture(64, complete=True)[..., :3] == 128).all()
+    face.save(tmp_path / "face.ply")
+
+
+def test_a_fitted_label_s_pose(
+    facekit: Path, face_model: FaceModel, face_sampler: ChartSampler, make_face: Callable[..., Face]
+) -> None:
+    """With identity and expression too, the pose is the label's as far as shapes let it."""
+    template = make_face()
+    with np.load(facekit / "labels/lfw.npz") as labels:
+        rows = {name: labels[name][:20] for name in labels.files}
+    for i in range(20):
+        pose = Similarity(float(rows["scale"][i]), rows["rotation"][i], rows["translation"][i])
+        shape = face_model.shape(rows["identity"][i], rows["expression"][i])
+        position_map = centre_depth(
+            encode(face_sampler, shape, pose).astype(np.float32), template.atlas
+        )
+        face = dataclasses.replace(template, position_map=position_map)
+        turned = face.pose.rotation @ rows["rotation"][i].T
+        assert np.degrees(np.arccos(min(1, (np.trace(turned) - 1) / 2))) < 3
+        assert face.pose.scale == pytest.approx(float(rows["scale"][i]), rel=0.05)
+        landmarks = rows["landmarks68"][i]
+        size = np.sqrt(np.ptp(landmarks[:, :2], axis=0).prod())
+        error = np.linalg.norm(face.landmarks68[:, :2] - landmarks[:, :2], axis=1)
+        assert error.mean() < 0.005 * size
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"position_map": np.zeros((64, 64, 3), np.float32)}, "position_map must be"),
+        ({"position_map": np.zeros((256, 256, 3))}, "position_map must be .* float64"),
+        ({"position_map": np.full((256, 256, 3), np.nan, np.float32)}, "finite"),
+        ({"image": np.zeros((9, 9), np.uint8)}, "image must be"),
+        ({"image": np.zeros((9, 9, 3))}, "image must be .* float64"),
+        ({"box": np.zeros(3)}, "box must be"),
+    ],
+)
+def test_wrong_parts(face: Face, changes: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(face, **changes)
+
+
+def test_save_needs_a_known_extension(face: Face, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"face\.stl.*\.glb, \.obj, \.ply"):
+        face.save(tmp_path / "face.stl")
+
+
+def test_importing_faces_is_light() -> None:
+    code = (
+        "import sys, prnet.face; "
+        "print([m for m in ('numba', 'trimesh', 'onnxruntime', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

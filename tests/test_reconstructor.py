@@ -1,0 +1,214 @@
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import prnet
+from prnet.image.detect import Detections
+from prnet.network.runtime import Network
+from prnet.reconstructor import Reconstructor
+
+MakeModel = Callable[..., Path]
+BOXES = np.array([[10, 12, 50, 60], [60, 20, 80, 36]], np.float32)
+
+
+class FixedDetector:
+    """Finds BOXES in every photo."""
+
+    def detect(self, image: np.ndarray) -> Detections:
+        return Detections(BOXES, np.array([0.9, 0.8], np.float32))
+
+
+@pytest.fixture(scope="module")
+def reconstructor(model_folder: Path) -> Reconstructor:
+    return Reconstructor(model_folder, detector=FixedDetector(), threads=1)
+
+
+def read(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def landmark_boxes(faces: list[prnet.Face]) -> np.ndarray:
+    points = [face.landmarks68[:, :2] for face in faces]
+    return np.array([np.concatenate([each.min(0), each.max(0)]) for each in points])
+
+
+def centres(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def sizes(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).mean(1)
+
+
+def test_faces_lie_in_the_photo_where_their_boxes_are(
+    reconstructor: Reconstructor, drawn_photo: Path
+) -> None:
+    faces = reconstructor(drawn_photo)
+    # the stand-in network fills each crop's box with the mean face
+    np.testing.assert_allclose(centres(landmark_boxes(faces)), centres(BOXES), atol=1e-3)
+    np.testing.assert_allclose(sizes(landmark_boxes(faces)), sizes(BOXES), atol=1e-3)
+    for face, box, score in zip(faces, BOXES, (0.9, 0.8), strict=True):
+        np.testing.assert_array_equal(face.box, box)
+        assert face.score == pytest.approx(score)
+        assert face.position_map.dtype == np.float32
+        assert face.vertices[:, 2].mean() == pytest.approx(0, abs=1e-3)
+        assert abs(face.pose.yaw) < 0.1
+        assert abs(face.pose.roll) < 0.1
+        # weak perspective: depth is in the pixels of x and y
+        canonical = face.atlas.canonical_vertices
+        assert np.ptp(face.vertices[:, 2]) / np.ptp(face.vertices[:, 0]) == pytest.approx(
+            np.ptp(canonical[:, 2]) / np.ptp(canonical[:, 0]), rel=1e-4
+        )
+
+
+def test_path_and_pixels_give_the_same(reconstructor: Reconstructor, drawn_photo: Path) -> None:
+    pixels = read(drawn_photo)
+    before = pixels.copy()
+    for a, b in zip(reconstructor(drawn_photo), reconstructor(pixels), strict=True):
+        np.testing.assert_array_equal(a.position_map, b.position_map)
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_boxes_bypass_the_detector_and_keep_their_order(
+    reconstructor: Reconstructor, drawn_photo: Path
+) -> None:
+    boxes = [[60, 20, 80, 36], [-10.5, 12, 50, 90], [10, 12, 50, 60]]
+    faces = reconstructor(drawn_photo, boxes=boxes)
+    np.testing.assert_allclose(centres(landmark_boxes(faces)), centres(np.array(boxes)), atol=1e-3)
+    assert [face.score for face in faces] == [1, 1, 1]
+    assert reconstructor(drawn_photo, boxes=[]) == []
+
+
+def test_max_faces_keeps_the_first(reconstructor: Reconstructor, drawn_photo: Path) -> None:
+    faces = reconstructor(drawn_photo, max_faces=1)
+    np.testing.assert_array_equal([face.box for face in faces], BOXES[:1])
+    with pytest.raises(ValueError, match="max_faces must be 1 or more, got 0"):
+        reconstructor(drawn_photo, max_faces=0)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[10, 10, 20, 20], [0, float("nan"), 5, 5]], r"boxes\[1\]: .*finite"),
+        ([[0, 0, float("inf"), 5]], r"boxes\[0\]: .*finite"),
+        ([[0, 0, 1e39, 5]], r"boxes\[0\]: .*finite"),
+        ([[20, 10, 20, 30]], r"boxes\[0\]: box must have x0 < x1 and y0 < y1"),
+        ([[20, 30, 40, 10]], r"boxes\[0\]: box must have x0 < x1 and y0 < y1"),
+        ([[96, 10, 110, 30]], r"boxes\[0\]: box must lie .* photo of 96×80, got \[96"),
+        ([[10, -30, 20, -1]], r"boxes\[0\]: box must lie .* photo"),
+        ([1, 2, 3, 4], r"boxes must be \(N, 4\) .*got \(4,\)"),
+        ([[1, 2, 3]], r"boxes must be \(N, 4\) .*got \(1, 3\)"),
+        ([[1, 2, 3, 4], [1, 2]], r"boxes must be \(N, 4\)"),
+        ([["a", 2, 3, 4]], r"boxes must be \(N, 4\)"),
+        ({"x": 1}, r"boxes must be \(N, 4\)"),
+    ],
+)
+def test_refuses_impossible_boxes(
+    reconstructor: Reconstructor, drawn_photo: Path, boxes: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        reconstructor(drawn_photo, boxes=boxes)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
+)
+def test_refuses_other_pixels(reconstructor: Reconstructor, image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="image must be an RGB array"):
+        reconstructor(image)
+
+
+def test_later_passes_look_around_the_landmarks_found(
+    make_model: MakeModel, tmp_path: Path, drawn_photo: Path
+) -> None:
+    # every look moves the face right by 8 of 64 crop pixels; the crop is 1.6 boxes wide
+    network = Network(make_model(tmp_path, shift=8.0), threads=1)
+    box = np.array([[20, 20, 60, 60]])
+    for passes in (1, 2, 3):
+        faces = Reconstructor(network, FixedDetector(), passes=passes)(drawn_photo, boxes=box)
+        step = 8 / 64 * 1.6 * 40
+        expected = centres(box) + [passes * step, 0]
+        np.testing.assert_allclose(centres(landmark_boxes(faces)), expected, atol=1e-2)
+        np.testing.assert_array_equal(faces[0].box, box[0])
+
+
+def test_all_faces_of_a_photo_are_one_batch(
+    model_folder: Path, drawn_photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network(model_folder, threads=1)
+    batches = []
+    regress = network.regress
+    monkeypatch.setattr(
+        network, "regress", lambda crops: (batches.append(len(crops)), regress(crops))[1]
+    )
+    Reconstructor(network, FixedDetector())(drawn_photo)
+    assert batches == [2]
+
+
+def test_refuses_impossible_settings(model_folder: Path) -> None:
+    with pytest.raises(ValueError, match="passes must be 1 or more, got 0"):
+        Reconstructor(model_folder, passes=0)
+    with pytest.raises(ValueError, match="threads must be None with an open network"):
+        Reconstructor(Network(model_folder), threads=2)
+
+
+def test_finds_the_face_by_itself(model_folder: Path, portrait: Path) -> None:
+    (face,) = Reconstructor(model_folder, threads=1)(portrait)
+    assert 0.5 < face.score <= 1
+    # the astronaut's face spans about x 80…155, y 75…165 of the portrait
+    np.testing.assert_allclose(centres(face.box[None])[0], [117, 120], atol=15)
+    assert 60 < sizes(face.box[None])[0] < 110
+
+
+def test_a_photo_without_a_face_gives_no_faces(model_folder: Path) -> None:
+    reconstructor = Reconstructor(model_folder, threads=1)
+    for shape in ((1, 1, 3), (300, 200, 3), (1, 500, 3)):
+        assert reconstructor(np.zeros(shape, np.uint8)) == []
+
+
+def test_a_large_photo_needs_little_memory_beyond_itself(model_folder: Path) -> None:
+    photo = np.zeros((5000, 6000, 3), np.uint8)
+    portrait_box = [2000, 1500, 4000, 3800]
+    reconstructor = Reconstructor(model_folder, threads=1)
+    reconstructor(photo[:500, :500])
+    tracemalloc.start()
+    try:
+        reconstructor(photo)
+        reconstructor(photo, boxes=[portrait_box])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < photo.nbytes / 2, (
+        f"{peak / 1e6:.0f} MB for a photo of {photo.nbytes / 1e6:.0f} MB"
+    )
+
+
+def test_public_names_can_all_be_had() -> None:
+    for name in prnet.__all__:
+        assert getattr(prnet, name).__name__ == name
+    assert set(prnet.__all__) <= set(dir(prnet))
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = prnet.Nothing
+
+
+def test_importing_loads_only_what_is_used() -> None:
+    code = """
+import sys
+import prnet
+assert not {"numpy", "cv2", "onnxruntime"} & set(sys.modules), "import prnet loads too much"
+prnet.Reconstructor
+assert "torch" not in sys.modules, "reconstructing needs torch"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

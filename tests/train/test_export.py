@@ -1,0 +1,137 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prnet.errors import ModelFileError, OutputError
+from prnet.network.runtime import Network
+from prnet.network.spec import NetworkSpec
+from prnet.uv.atlas import Atlas
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from prnet.network.lite import Lite  # noqa: E402
+from prnet.train.export import export_model  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def lite(atlas: Atlas) -> Lite:
+    torch.manual_seed(0)
+    network = Lite(atlas)
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            layer.momentum = None  # a true mean, so that few steps give real statistics
+    for _ in range(3):
+        network(torch.nn.functional.interpolate(torch.randn(8, 3, 5, 5), (128, 128)))
+    return network
+
+
+@pytest.fixture(scope="module")
+def spec(atlas: Atlas) -> NetworkSpec:
+    return NetworkSpec(
+        name="lite",
+        input_size=128,
+        pixel_mean=127.5,
+        pixel_std=128.0,
+        crop_scale=1.5,
+        position_scale=64.0,
+        position_offset=(63.5, 63.5, 0.0),
+        atlas_sha256=atlas.sha256,
+        recipe="none",
+        licence="none",
+    )
+
+
+def test_the_folder_gives_what_the_network_gives(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new" / "model"
+    assert export_model(lite, spec, atlas, folder) < 0.01
+    assert sorted(path.name for path in folder.iterdir()) == ["atlas.npz", "network.onnx"]
+    assert lite.training  # the caller's network stays as it was
+
+    network = Network(folder, threads=1)
+    assert network.spec == spec
+    crops = np.random.default_rng(1).integers(0, 256, (5, 128, 128, 3), np.uint8)
+    maps = network.regress(crops)
+    lite.eval()
+    with torch.no_grad():
+        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
+        expected = lite.position_maps((pixels.float() - 127.5) / 128).numpy()
+    lite.train()
+    assert np.ptp(expected, axis=0).max() > 0.1  # crops are told apart
+    np.testing.assert_allclose(maps, expected * 64 + [63.5, 63.5, 0], atol=0.01)
+
+
+def test_batch_norms_are_folded_and_sizes_fixed(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    export_model(lite, spec, atlas, tmp_path)
+    graph = onnx.load(tmp_path / "network.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    assert kinds.count("BatchNormalization") <= 1  # only that of a linear layer
+    for value, shape in ((graph.input[0], (3, 128, 128)), (graph.output[0], (256, 256, 3))):
+        batch, *rest = value.type.tensor_type.shape.dim
+        assert batch.dim_param == "N"
+        assert tuple(each.dim_value for each in rest) == shape
+
+
+def test_half_weights_halve_the_file_and_say_what_it_costs(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    export_model(lite, spec, atlas, tmp_path / "full")
+    difference = export_model(lite, spec, atlas, tmp_path / "half", half_weights=True)
+    assert difference > 0.01  # a random network magnifies the rounding; it is reported
+    sizes = [(tmp_path / name / "network.onnx").stat().st_size for name in ("full", "half")]
+    weights = sum(each.numel() for each in lite.parameters())
+    assert sizes[0] - sizes[1] == pytest.approx(2 * weights, rel=0.02)
+
+
+def test_a_network_that_does_not_agree_leaves_the_folder_alone(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    class Restless(Lite):
+        """Traced once, so the file repeats what the network itself changes with every call."""
+
+        calls = 0
+
+        def position_maps(self, crops: torch.Tensor) -> torch.Tensor:
+            Restless.calls += 1
+            return super().position_maps(crops) + float(Restless.calls)
+
+    export_model(lite, spec, atlas, tmp_path)
+    before = (tmp_path / "network.onnx").read_bytes()
+    with pytest.raises(ModelFileError, match="nothing exported"):
+        export_model(Restless(atlas), spec, atlas, tmp_path)
+    assert (tmp_path / "network.onnx").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["atlas.npz", "network.onnx"]
+
+
+def test_a_network_that_is_not_finite_is_refused(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    broken = Lite(atlas)
+    torch.nn.init.constant_(broken.pose.bias, torch.nan)
+    with pytest.raises(ModelFileError, match="finite"):
+        export_model(broken, spec, atlas, tmp_path)
+
+
+def test_the_atlas_must_be_the_one_of_the_spec(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    other = dataclasses.replace(spec, atlas_sha256="0" * 64)
+    with pytest.raises(ValueError, match="atlas_sha256"):
+        export_model(lite, other, atlas, tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        export_model(lite, spec, atlas, tmp_path / "file" / "model")
