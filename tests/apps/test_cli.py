@@ -222,7 +222,7 @@ def test_bench(
     record = json.loads(outcome.stdout)
     assert record["threads"] == 1
     assert list(record["median_ms"]) == stages
-    assert all(0 < each < 10_000 for each in record["median_ms"].values())
+    assert all(each > 0 for each in record["median_ms"].values())
     table = run("bench", "--model", model_folder, "--runs", 1)
     assert table.code == 0
     assert all(stage in table.stdout for stage in stages)
@@ -461,3 +461,11 @@ def test_a_process_of_its_own(portrait: Path, model_folder: Path, tmp_path: Path
     assert done.stdout == f"{portrait}: 1 face → {Path('out/portrait.json')}\n"
     assert done.stderr.startswith("prnet: missing.jpg")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_debug_shows_where_an_error_arose(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert run("--debug", "demo", "--model", "nowhere").code == 2
+    assert "Traceback" in caplog.text
+    caplog.clear()
+    assert run("demo", "--model", "nowhere").code == 2
+    assert caplog.text == ""

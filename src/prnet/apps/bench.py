@@ -28,8 +28,8 @@ def measure(
     Args:
         photo: None for the sample photo.
         model: A model folder; None for the one in the package.
-        threads: CPU threads of the network, and of OpenCV from now on in this process. The
-            detector's are OpenMP's: OMP_NUM_THREADS as it was when prnet's detector was imported.
+        threads: CPU threads of the network, and of OpenCV from now on in this process; the detector
+            and NumPy keep to the OMP_NUM_THREADS that was set when they were imported.
         runs: How often each stage is timed.
 
     Returns:

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from prnet import __version__
 from prnet.apps import research
-from prnet.apps.inputs import expand, name_results, read_boxes
 from prnet.errors import ImageReadError, LabelError, PRNetError
 
 if TYPE_CHECKING:
@@ -135,7 +134,11 @@ def reconstruct(
         list[MeshFormat], typer.Option("--format", help="Mesh file; may be given several times.")
     ] = [MeshFormat.GLB],  # noqa: B006
     depth: Annotated[
-        bool, typer.Option("--depth", help="Also <name>_depth.png, 16 bit, 0 where no face is.")
+        bool,
+        typer.Option(
+            "--depth",
+            help="Also <name>_depth.png, 16 bit: 0 no face, 1…65535 the .json's depth_range.",
+        ),
     ] = False,
     texture: Annotated[
         bool, typer.Option("--texture", help="Also <name>_texture.png, RGBA in UV space.")
@@ -156,7 +159,9 @@ def reconstruct(
     ] = None,
     max_faces: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="At most N faces a photo: the largest."),
+        typer.Option(
+            min=1, metavar="N", help="At most N faces a photo: the largest, or the first boxes."
+        ),
     ] = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -171,6 +176,7 @@ def reconstruct(
     A photo without a face isn't a failure: its .json lists none, and stderr
     says so.
     """
+    from prnet.apps.inputs import expand, name_results, read_boxes
     from prnet.apps.results import ResultFolder, Wanted
     from prnet.reconstructor import Reconstructor
 
@@ -243,7 +249,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
 ) -> None:
     """Time each stage from photo to GLB for one face, on one thread unless told otherwise."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # the detector reads it when it is first imported
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # detector and NumPy read it when imported
     from prnet.apps.bench import measure
 
     medians_ms = measure(photo, model, threads, runs)
@@ -251,17 +257,18 @@ def bench(
         record = {"threads": threads, "runs": runs, "median_ms": medians_ms}
         typer.echo(json.dumps(record, indent=2))
         return
-    table = Table("stage", title=f"threads: {threads}, medians of {runs}")
-    table.add_column("ms", justify="right")
+    table = Table("stage")
+    table.add_column("median ms", justify="right")
     for stage, milliseconds in medians_ms.items():
         table.add_row(stage, f"{milliseconds:.1f}")
     Console().print(table)
+    typer.echo(f"runs: {runs}, threads: {threads}")
 
 
 def _report(error: Exception, photo: Path | None = None) -> None:
     """Tell on stderr what went wrong, in one line that names the photo."""
     logger.debug("", exc_info=error)
-    text = " ".join(str(error).split())
+    text = " ".join(line.strip() for line in str(error).splitlines())
     if photo is not None and str(photo) not in text:
         text = f"{photo}: {text}"
     _say(f"prnet: {text}", sys.stderr)

@@ -184,6 +184,116 @@ def aflw2000(
     _finish(report, folder)
 
 
+@app.command(
+    "aflw-lfpa",
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate aflw-lfpa AFLW-LFPA\n\n"
+    "prnet evaluate aflw-lfpa AFLW-LFPA --mapping mapping.json --boxes detector",
+)
+def aflw_lfpa(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="Folder of .jpg and .mat pairs with pt2d (2, 34)."),
+    ],
+    out: OutOption = None,
+    model: ModelOption = None,
+    boxes: BoxesOption = Boxes.LABEL,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON that says which iBUG points each of the 34 is the mean of; without it, the "
+            "table in docs/experiments.md.",
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """The visible ones of 34 points on AFLW-LFPA."""
+    _need_extra()
+    from prnet.data.aflw_lfpa import LFPA34, read_aflw_lfpa, read_mapping
+    from prnet.evaluate.aflw_lfpa import evaluate_aflw_lfpa
+    from prnet.reconstructor import Reconstructor
+
+    folder = _prepare_folder(out, "aflw-lfpa")
+    records, left_out = read_aflw_lfpa(path)
+    for each in left_out:
+        typer.echo(f"prnet: {each}: left out, its pt2d isn't (2, 34)", err=True)
+    reconstructor = Reconstructor(model, threads=threads)
+    with _progress() as progress:
+        report = evaluate_aflw_lfpa(
+            _spread(records, limit),
+            reconstructor,
+            mapping=LFPA34 if mapping is None else read_mapping(mapping),
+            detector=boxes is Boxes.DETECTOR,
+            progress=progress,
+        )
+    _finish(report, folder)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate florence scans/\n\n"
+    "prnet evaluate florence scans/ --model FOLDER --out out/florence"
+)
+def florence(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A folder a person, each with scan.obj or scan.ply, landmarks.json and photos; "
+            "see docs/experiments.md.",
+        ),
+    ],
+    out: OutOption = None,
+    model: ModelOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only N people.")] = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """The reconstructed surface against scans, aligned by ICP, with and without landmarks."""
+    _need_extra()
+    from prnet.data.florence import read_florence
+    from prnet.evaluate.florence import evaluate_florence
+    from prnet.reconstructor import Reconstructor
+
+    folder = _prepare_folder(out, "florence")
+    records = _spread(read_florence(path), limit)
+    reconstructor = Reconstructor(model, threads=threads)
+    with _progress() as progress:
+        report = evaluate_florence(records, reconstructor, progress=progress)
+    _finish(report, folder)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate speed\n\n"
+    "prnet evaluate speed photo.jpg --threads 4 --model FOLDER"
+)
+def speed(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PHOTO", help="Without it, the sample photo.")
+    ] = None,
+    out: OutOption = None,
+    model: ModelOption = None,
+    threads: Annotated[
+        int, typer.Option(min=1, metavar="N", help="CPU threads of the network and of OpenCV.")
+    ] = 1,
+    runs: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds to take medians of.")] = 20,
+) -> None:
+    """Milliseconds per stage for one face, as `prnet bench`, on record."""
+    _need_extra()
+    from prnet.apps.bench import measure
+    from prnet.evaluate.report import Report, number
+    from prnet.evaluate.report import Table as Numbers
+
+    folder = _prepare_folder(out, "speed")
+    times = measure(path, model, threads, runs)
+    times |= {"all": sum(times.values())}
+    rows = [[stage, number(milliseconds, 1)] for stage, milliseconds in times.items()]
+    title = f"Median of {runs} runs, {threads} thread(s), ms"
+    metrics = {f"{stage}_ms": milliseconds for stage, milliseconds in times.items()}
+    metrics |= {"threads": threads, "runs": runs}
+    records = [{"stage": stage, "median_ms": each} for stage, each in times.items()]
+    _finish(Report(metrics, [Numbers(title, ("stage", "ms"), rows)], records, bars=times), folder)
+
+
 def _spread(records: Sequence[R], limit: int | None) -> list[R]:
     """At most so many records, evenly spread."""
     count = min(limit or len(records), len(records))
@@ -194,9 +304,7 @@ def _need_extra() -> None:
     """Refuse to start where the extra `evaluate` isn't installed."""
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
     if missing:
-        raise PRNetError(
-            f"evaluating needs {' and '.join(missing)}: pip install 'prnet\\[evaluate]'"
-        )
+        raise PRNetError(f"evaluating needs {' and '.join(missing)}: pip install 'prnet[evaluate]'")
 
 
 def _prepare_folder(out: Path | None, protocol: str) -> Path:
@@ -221,7 +329,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 def _finish(report: "Report", folder: Path) -> None:
     """Print the tables, write everything."""
-    from prnet.evaluate.plots import draw_error_curve, draw_examples
+    from prnet.evaluate.plots import draw_bars, draw_error_curve, draw_examples
     from prnet.output.files import write_files
 
     console = Console()
@@ -236,11 +344,13 @@ def _finish(report: "Report", folder: Path) -> None:
         console.print(table)
     for note in report.notes:
         typer.echo(f"prnet: {note}", err=True)
-    contents = {folder / "metrics.json": json.dumps(report.metrics, indent=2).encode()}
+    contents = {folder / "metrics.json": (json.dumps(report.metrics, indent=2) + "\n").encode()}
     if report.rows:
         contents[folder / "rows.csv"] = _csv(report).encode()
     if report.curves:
         contents[folder / "error_curve.png"] = draw_error_curve(report.curves, report.curve_label)
+    if report.bars:
+        contents[folder / "bars.png"] = draw_bars(report.bars, "ms")
     for name, examples in report.worst.items():
         if examples:
             contents[folder / f"{name}.png"] = draw_examples(examples)

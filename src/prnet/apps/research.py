@@ -1,6 +1,8 @@
 """What researchers run: the commands that need the extras of training and evaluation."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from prnet.apps import evaluate
+from prnet.errors import OutputError, PRNetError
 
 FAILED = 1  # exit code: some inputs failed
 
@@ -19,6 +22,9 @@ def register(app: typer.Typer) -> None:
     """Add the research commands to the command line."""
     app.add_typer(data, name="data")
     app.add_typer(evaluate.app, name="evaluate")
+    app.command(epilog=TRAIN_EXAMPLE)(train)
+    app.command(epilog=EXPORT_EXAMPLE)(export)
+    app.command(epilog=CONVERT_EXAMPLE)(convert)
 
 
 @data.command(
@@ -82,3 +88,141 @@ def w300lp(
             err=True,
         )
         raise typer.Exit(FAILED)
+
+
+@data.command(
+    epilog="[bold]Example[/bold]\n\nprnet data atlas ../shared/facekit/ict_face_model.npz "
+    "--out src/prnet/assets/lite/atlas.npz"
+)
+def atlas(
+    face_model: Annotated[Path, typer.Argument(metavar="FILE", help="ict_face_model.npz")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Atlas to write.")],
+) -> None:
+    """Rebuild the UV atlas from the face model; equal input gives equal bytes."""
+    from prnet.data.face_model import load_ict_face_model
+    from prnet.uv.build_atlas import build_atlas
+
+    built = build_atlas(load_ict_face_model(face_model).mesh)
+    try:
+        built.save(out)
+    except OSError as error:
+        raise OutputError(f"{out}: can't be written ({error})") from error
+    typer.echo(f"{out}: {len(built.vertex_index)} vertices, {len(built.triangles)} triangles")
+
+
+@data.command(epilog="[bold]Example[/bold]\n\nprnet data sheet recipes/lite.toml --out samples.png")
+def sheet(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write.")] = Path(
+        "samples.png"
+    ),
+) -> None:
+    """Draw samples of a recipe with their landmarks and wireframes, to look at before training.
+
+    The first time it turns the photos in depth, as training would, which takes a quarter of an hour.
+    """
+    with _extra("train"):
+        from prnet.train.config import load_recipe
+        from prnet.train.dataset import TrainingBatches
+        from prnet.train.loop import open_data
+        from prnet.train.networks import build_network, load_atlas
+        from prnet.train.sheet import draw_sheet
+
+    config = load_recipe(recipe)
+    uv = load_atlas(config.network)
+    training, _, targets = open_data(config, build_network(config.network, uv), uv)
+    draw_sheet(TrainingBatches(training, config), targets, out)
+    typer.echo(f"{out}: {config.batch_size} samples")
+
+
+TRAIN_EXAMPLE = (
+    "[bold]Examples[/bold]\n\nprnet train recipes/lite.toml\n\n"
+    "prnet train recipes/resfcn256-facekit.toml --devices 8"
+)
+EXPORT_EXAMPLE = (
+    "[bold]Example[/bold]\n\nprnet export runs/lite --out model --licence 'research only'"
+)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML file; see recipes/.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the run; without it, runs/<recipe's name>."),
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Processes that train together; without it, one a GPU."
+        ),
+    ] = None,
+) -> None:
+    """Train a network by a recipe, or go on where a stopped run's last checkpoint ends.
+
+    Writes checkpoint.pt, log.csv, curves.png and run.json; `prnet export` makes a model folder of
+    it. A longer run: raise `steps` in the recipe and give the command again.
+    """
+    with _extra("train"):
+        from prnet.train.loop import train as run
+
+    checkpoint = run(recipe, out or Path("runs") / recipe.stem, devices or "auto")
+    typer.echo(f"{checkpoint}: trained; next: prnet export {checkpoint.parent} --out FOLDER")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder; made if missing.")],
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the weights may be used for.")
+    ] = "as the training data allows",
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights in 16 bits: half the size.")
+    ] = False,
+) -> None:
+    """Turn a training run's averaged weights into a model folder, checked against PyTorch."""
+    with _extra("train"):
+        from prnet.train.export import export_run
+
+    difference = export_run(run, out, licence, half)
+    typer.echo(f"{out}: exported; ONNX Runtime is within {difference:.1g} pixels of PyTorch")
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Turn the failed import of an optional package into an instruction."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise PRNetError(
+            f"{error.name} isn't installed; get it with: pip install 'prnet[{name}]'"
+        ) from error
+
+
+CONVERT_EXAMPLE = (
+    "[bold]Example[/bold]\n\n"
+    "prnet convert --checkpoint PRNet/Data/net-data/256_256_resfcn256_weight "
+    "--uv-data PRNet/Data/uv-data --out prnet-official"
+)
+
+
+def convert(
+    checkpoint: Annotated[
+        Path,
+        typer.Option(
+            metavar="PREFIX",
+            help="TensorFlow checkpoint: the path that its .index and .data files share.",
+        ),
+    ],
+    uv_data: Annotated[Path, typer.Option(metavar="DIR", help="PRNet's folder Data/uv-data.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder; made if missing.")],
+) -> None:
+    """Turn PRNet's published weights into a model folder.
+
+    Give the folder to `prnet reconstruct --model FOLDER`, or to any command that takes a model.
+    The weights' authors allow research only.
+    """
+    with _extra("train"):
+        from prnet.train.convert import convert as convert_checkpoint
+
+    difference = convert_checkpoint(checkpoint, uv_data, out)
+    typer.echo(f"{out}: converted; ONNX Runtime is within {difference:.1g} pixels of PyTorch")

@@ -1,7 +1,7 @@
-"""The facekit's photos → cut-outs of equal size, as they are and turned in depth: what training reads.
+"""The facekit's photos → cut-outs of equal size, as they are and turned: what training reads.
 
-Turning costs far more than reading, so `build_cutouts` does it once; the network never sees the same
-picture twice all the same, since the 2D augmentation comes after.
+Turning in depth costs far more than reading, so `build_cutouts` does it once; the network never
+sees the same picture twice all the same, since the 2D augmentation comes after.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from prnet.geometry.similarity import Similarity
 
 CUTOUT_SIZE = 192  # pixels; at crop scale 1.5 a 128-pixel crop is 1:1
 CUTOUT_SCALE = 2.25  # side in units of the mean of the face box's width and height
-# total |yaw| of the turned copies: with the photos as they are, mostly under 25°, yaw is spread evenly
+# total |yaw| of the turned copies: with the photos, mostly under 25°, yaw is spread evenly
 YAW_STRATA_DEG = ((22.5, 45.0), (45.0, 67.5), (67.5, 90.0))
 PITCH_STD_DEG, PITCH_MAX_DEG = 12.0, 25.0
 FACING_DEG = 5.0  # under this |yaw| a face may be turned to either side
@@ -40,8 +40,8 @@ class Cutout:
     Attributes:
         pixels: (192, 192, 3) uint8 RGB.
         pose: Canonical frame → cut-out pixels with y up.
-        identity: (100,) float32.
-        expression: (53,) float32.
+        identity: (100,) float32, standard deviations of the ICT face model.
+        expression: (53,) float32, in [0, 1].
         openings: (2,) float32, of eyes and mouth as in the facekit.
         turned: Whether it was turned in depth.
     """
@@ -57,6 +57,10 @@ class Cutout:
 def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, NDArray[np.bool_]]:
     """Cut a record's face out of its photo.
 
+    Args:
+        photo: (H, W, 3) uint8 RGB, the record's.
+        record: Its label.
+
     Returns:
         The cut-out, black past the photo's edge, and (192, 192) bool, true where there is photo.
     """
@@ -65,9 +69,9 @@ def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, ND
     shift = (CUTOUT_SIZE - 1) / 2 - scale * np.array([x0 + x1, y0 + y1], np.float64) / 2
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     if scale < 0.75:  # average before shrinking
-        photo = cv2.GaussianBlur(photo, (0, 0), 0.4 / scale)
+        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 / scale), np.uint8)
     size = (CUTOUT_SIZE, CUTOUT_SIZE)
-    pixels = cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_LINEAR)
+    pixels = np.asarray(cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
     inside = cv2.warpAffine(np.full(photo.shape[:2], 255, np.uint8), matrix, size)
     pose = Similarity(
         record.pose.scale * scale,
@@ -80,7 +84,14 @@ def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, ND
 
 
 def yaw_of(rotation: NDArray[np.floating]) -> float:
-    """Degrees by which the face looks to the photo's right, from a (3, 3) canonical-to-photo rotation."""
+    """Read the yaw off a pose, with the opposite sign of `prnet.geometry.pose`.
+
+    Args:
+        rotation: (3, 3) float, canonical frame → photo with y up.
+
+    Returns:
+        Degrees in [−180, 180] by which the face looks to the photo's right.
+    """
     return float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
 
 
@@ -93,16 +104,20 @@ def turned_copy(
     background: NDArray[np.uint8] | None,
     rng: np.random.Generator,
 ) -> Cutout:
-    """Turn a cut-out away from the camera until its |yaw| is the target (or as it is, if that is more).
+    """Turn a cut-out away from the camera until its |yaw| is the target, if it isn't there already.
 
     Args:
         cutout: As `cut_out` gives it.
-        is_photo: As `cut_out` gives it.
+        is_photo: (192, 192) bool, as `cut_out` gives it.
         model: The face model of the labels.
-        target_yaw_deg: Total |yaw| wanted.
+        target_yaw_deg: Total |yaw| wanted; exact for an upright head without pitch, a few degrees
+            off for a tilted one.
         pitch_deg: Added pitch.
-        background: See `prnet.data.turn.turn`.
+        background: (192, 192, 3) uint8 RGB, see `prnet.data.turn.turn`.
         rng: Chooses the side for faces that look straight ahead.
+
+    Returns:
+        The turned cut-out; its label is the given one but for the pose.
     """
     yaw = yaw_of(cutout.pose.rotation)
     side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([-1.0, 1.0])
@@ -128,7 +143,21 @@ def variants(
     seed: int,
     strata: Sequence[tuple[float, float]] = YAW_STRATA_DEG,
 ) -> list[Cutout]:
-    """A record's cut-out and its turned copies, one per yaw stratum; the same for the same seed."""
+    """Cut a record's face out and turn it, once per yaw stratum.
+
+    Args:
+        kit: The photos.
+        model: The face model of the labels.
+        index: Of the record.
+        seed: The same gives the same.
+        strata: Lowest and highest total |yaw| in degrees of each turned copy.
+
+    Returns:
+        The cut-out as it is, then its turned copies in the order of the strata.
+
+    Raises:
+        LabelError: A photo can't be read.
+    """
     rng = np.random.default_rng([seed, index])
     record = kit.records[index]
     original, is_photo = cut_out(kit.photo(record), record)
@@ -139,10 +168,10 @@ def variants(
         background = None
         if rng.random() < 0.6:  # another photo behind the head
             other = kit.records[rng.integers(len(kit.records))]
-            background = cv2.resize(kit.photo(other), (CUTOUT_SIZE, CUTOUT_SIZE))
+            behind = cv2.resize(kit.photo(other), (CUTOUT_SIZE, CUTOUT_SIZE))
             if rng.random() < 0.5:
-                background = np.ascontiguousarray(background[:, ::-1])
-            background = cv2.GaussianBlur(background, (0, 0), rng.uniform(0.5, 4))
+                behind = np.ascontiguousarray(behind[:, ::-1])
+            background = np.asarray(cv2.GaussianBlur(behind, (0, 0), rng.uniform(0.5, 4)), np.uint8)
         copies.append(turned_copy(original, is_photo, model, target, pitch, background, rng))
     return copies
 
@@ -159,6 +188,7 @@ def _open_worker(folder: Path, split: Literal["train", "val"]) -> None:
 
 
 def _variants_in_worker(index: int, seed: int) -> list[Cutout]:
+    """`variants` of the kit that `_open_worker` loaded."""
     assert _state is not None
     return variants(*_state, index, seed)
 
@@ -178,6 +208,12 @@ def iterate_variants(
         seed: Of the turns.
         processes: How many work at it.
         limit: Only so many records, spread evenly over the split; None for all.
+
+    Yields:
+        The cut-outs of one record, see `variants`.
+
+    Raises:
+        LabelError: The facekit is incomplete.
     """
     folder = Path(folder)
     count = len(Facekit(folder, split).records)
@@ -202,8 +238,8 @@ def build_cutouts(
 
     Args:
         folder: The facekit.
-        out: Their folder gets a folder of the split's name, with `pixels.npy` (N, 192, 192, 3) uint8,
-            `labels.npz` and, last, `complete.json`.
+        out: Their folder gets a folder of the split's name, with `pixels.npy` (N, 192, 192, 3)
+            uint8 RGB, `labels.npz` with LABELS by name, N rows each, and, last, `complete.json`.
         split: `train` or `val`.
         seed: Of the turns.
         processes: None for one per core.
@@ -232,7 +268,7 @@ def build_cutouts(
     per_photo = 1 + len(YAW_STRATA_DEG)
     shape = (count * per_photo, CUTOUT_SIZE, CUTOUT_SIZE, 3)
     pixels = np.lib.format.open_memmap(out / "pixels.npy", "w+", np.uint8, shape)
-    labels: dict[str, list] = {name: [] for name in LABELS}
+    labels: dict[str, list[Any]] = {name: [] for name in LABELS}
     made = iterate_variants(folder, split, seed, processes or os.cpu_count() or 1)
     for done, cutouts in enumerate(made, start=1):
         for k, cutout in enumerate(cutouts):

@@ -45,7 +45,7 @@ class FaceModel:
         Returns:
             (V, 3) float32, canonical frame, cm.
         """
-        # plain loops: a matrix library's threads fight over the cores when several processes do this
+        # plain loops: a matrix library's threads fight over the cores of several processes
         offsets = np.einsum("k,kvd->vd", identity, self.identity)
         offsets += np.einsum("k,kvd->vd", expression, self.expression)
         return (self.mesh.vertices + offsets).astype(np.float32)

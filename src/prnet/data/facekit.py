@@ -30,7 +30,8 @@ class FacekitRecord:
     Attributes:
         source: One of SOURCES.
         filename: The photo's name in the source's tar.
-        pose: Canonical frame (cm) → photo pixels with y up; `flip_y` of its points is the photo frame.
+        pose: Canonical frame (cm) → photo pixels with y up; `flip_y` of its points is the photo
+            frame.
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         landmarks68: (68, 3) float32, photo frame: the fitted iBUG points.
@@ -93,7 +94,17 @@ class Facekit:
             self.records += _read_labels(labels, source, split)
 
     def photo(self, record: FacekitRecord) -> NDArray[np.uint8]:
-        """Read a record's photo: (H, W, 3) uint8 RGB. Raises LabelError if the tar hasn't got it."""
+        """Read a record's photo.
+
+        Args:
+            record: One of `records`.
+
+        Returns:
+            (H, W, 3) uint8 RGB, a new array.
+
+        Raises:
+            LabelError: The source's tar hasn't got it, or it can't be decoded.
+        """
         path = self.folder / "faces" / f"{record.source}.tar"
         try:
             offset, size = self._photos[record.source][record.filename]
@@ -105,7 +116,7 @@ class Facekit:
         photo = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
         if photo is None:
             raise LabelError(f"{path}: {record.filename} is not a photo")
-        return photo.astype(np.uint8, copy=False)
+        return np.asarray(photo, np.uint8)
 
 
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:

@@ -1,7 +1,7 @@
 """A labelled photo → the same photo with the head turned in depth, as 300W-LP made its large poses.
 
-The face's fitted mesh gives the depth of its pixels, the background gets a smooth continuation of it, and
-the photo, now a relief, is rotated about the head's own axes and drawn again.
+The face's fitted mesh gives the depth of its pixels, the background gets a smooth continuation of
+it, and the photo, now a relief, is rotated about the head's own axes and drawn again.
 """
 
 import cv2
@@ -27,21 +27,25 @@ def turn(
     is_photo: NDArray[np.bool_] | None = None,
     background: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], Similarity]:
-    """Turn the head in a photo about its own up axis (yaw), then about its own left-right axis (pitch).
+    """Turn the head in a photo about its own up axis (yaw), then about its own left-right axis.
 
     Args:
-        photo: (H, W, 3) uint8 RGB, best a cut-out with the head in the middle, a few hundred pixels wide.
+        photo: (H, W, 3) uint8 RGB, best a cut-out with the head in the middle, a few hundred pixels
+            wide.
         vertices: (V, 3) float, canonical frame, cm: the face's shape without pose.
         triangles: (T, 3) int, its triangles.
         pose: Canonical frame → photo pixels with y up.
-        yaw_deg: Added yaw; positive turns the face toward the subject's left, the right of the photo.
+        yaw_deg: Added yaw; positive turns the face toward the subject's left, the right of the
+            photo: the opposite sign of `prnet.geometry.pose`.
         pitch_deg: Added pitch; positive turns the face up.
-        is_photo: (H, W) bool, false where the cut-out reaches past the photo; None: true everywhere.
-        background: (H, W, 3) uint8 that takes the place of what the turn uncovers, with a soft seam; None:
-            uncovered parts continue their surroundings smoothly.
+        is_photo: (H, W) bool, false where the cut-out reaches past the photo; None: true
+            everywhere.
+        background: (H, W, 3) uint8 RGB that takes the place of what the turn uncovers, with a soft
+            seam; None: uncovered parts continue their surroundings smoothly.
 
     Returns:
-        The turned photo (H, W, 3) uint8, and the turned pose: the label stays the same but for it.
+        The turned photo (H, W, 3) uint8 RGB, and the turned pose, canonical frame → photo pixels
+        with y up: the label stays the same but for it.
 
     Source: Zhu et al. 2016, "Face Alignment Across Large Poses", section 4 (face profiling).
     """
@@ -69,14 +73,13 @@ def turn(
     relief = np.concatenate([np.stack([a, b, c], -1), np.stack([c, b, d], -1)]).reshape(-1, 3)
     raster = rasterize(moved, relief, (height, width))
     where = raster.interpolate(source, relief)
-    turned = cv2.remap(
-        photo, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    x_map, y_map = where[..., 0], where[..., 1]
+    turned = cv2.remap(photo, x_map, y_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     is_known = raster.is_covered
     if is_photo is not None:
-        column, row = np.rint(where[..., 0]).astype(int), np.rint(where[..., 1]).astype(int)
+        column, row = np.rint(x_map).astype(int), np.rint(y_map).astype(int)
         is_known = is_known & is_photo[row, column]
-    return fill(turned, is_known, background), turned_pose
+    return fill(np.asarray(turned, np.uint8), is_known, background), turned_pose
 
 
 def fill(
@@ -89,7 +92,8 @@ def fill(
     Args:
         photo: (H, W, 3) uint8.
         is_known: (H, W) bool.
-        background: (H, W, 3) uint8 to show through away from the known pixels; None: continue those.
+        background: (H, W, 3) uint8 to show through away from the known pixels; None: continue
+            those.
 
     Returns:
         (H, W, 3) uint8, a new array.
@@ -117,7 +121,7 @@ def rotation_x(degrees: float) -> NDArray[np.float64]:
 def _relief(
     vertices: NDArray[np.floating], triangles: NDArray[np.integer], shape_hw: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Depth of every pixel of the photo, (H, W) float32: the face's, continued into the background."""
+    """Depth of every pixel, (H, W) float32: the face's, continued into the background."""
     raster = rasterize(vertices, triangles, shape_hw)
     if not raster.is_covered.any():
         return np.zeros(shape_hw, np.float32)
@@ -129,23 +133,24 @@ def push_pull(values: NDArray[np.float32], is_known: NDArray[np.bool_]) -> NDArr
     """Continue a picture smoothly into its unknown pixels.
 
     Args:
-        values: (H, W, D) float32; what stands at unknown pixels doesn't matter.
+        values: (H, W, D) float32, finite; what stands at unknown pixels doesn't matter.
         is_known: (H, W) bool.
 
     Returns:
-        (H, W, D) float32: known pixels as they are, unknown ones from ever coarser averages of known ones.
+        (H, W, D) float32: known pixels as they are, unknown ones from ever coarser averages of
+        known ones, or 0 where nothing is known at all.
 
     Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
     """
-    if is_known.all() or min(is_known.shape) < 2:
-        return values
+    if is_known.all() or is_known.size == 1:
+        return values.copy()
     weight = is_known.astype(np.float32)
     half = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
     coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
     sums = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
     sums = sums.reshape(*coarse_weight.shape, -1)
-    coarse = sums / np.maximum(coarse_weight, 1e-6)[..., None]
-    coarse = push_pull(coarse, coarse_weight > 0)
+    means = np.asarray(sums / np.maximum(coarse_weight, 1e-6)[..., None], np.float32)
+    coarse = push_pull(means, coarse_weight > 0)
     size_wh = (values.shape[1], values.shape[0])
     fine = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_LINEAR).reshape(values.shape)
     return np.where(is_known[..., None], values, fine)

@@ -20,8 +20,14 @@ from prnet.image.read import read_image
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, NECK, OUTSIDE, Atlas
 from prnet.uv.chart import nearest_covered
 
-FILES = ("face_ind.txt", "triangles.txt", "uv_kpt_ind.txt")
-FILES += ("canonical_vertices.npy", "uv_weight_mask.png")
+VERTICES, TRIANGLES, LANDMARKS68, CANONICAL, WEIGHTS = (
+    "face_ind.txt",
+    "triangles.txt",
+    "uv_kpt_ind.txt",
+    "canonical_vertices.npy",
+    "uv_weight_mask.png",
+)
+FILES = (VERTICES, TRIANGLES, LANDMARKS68, CANONICAL, WEIGHTS)
 # grey value of the weight mask → region; the mask was smoothed a little, so the nearest one counts
 GREYS = np.array([0, 48, 64, 255])
 REGION_OF_GREY = np.array([OUTSIDE, FACE, EYE_NOSE_MOUTH, KEYPOINT], np.uint8)
@@ -50,24 +56,24 @@ def load_uv_data(folder: str | os.PathLike[str]) -> Atlas:
             f"{folder}: no {', '.join(missing)}; it must be a copy of Data/uv-data from PRNet's "
             "repository"
         )
-    vertex_index = _indices(folder / "face_ind.txt", (-1, 1), MAP_SIZE**2)[:, 0]
+    vertex_index = _indices(folder / VERTICES, (-1, 1), MAP_SIZE**2)[:, 0]
     if len(np.unique(vertex_index)) < len(vertex_index):
-        raise LabelError(f"{folder / 'face_ind.txt'}: names a pixel twice")
-    triangles = _indices(folder / "triangles.txt", (-1, 3), len(vertex_index))
-    columns, rows = _indices(folder / "uv_kpt_ind.txt", (2, 68), MAP_SIZE)
+        raise LabelError(f"{folder / VERTICES}: names a pixel twice")
+    triangles = _indices(folder / TRIANGLES, (-1, 3), len(vertex_index))
+    columns, rows = _indices(folder / LANDMARKS68, (2, 68), MAP_SIZE)
     is_vertex = np.zeros((MAP_SIZE, MAP_SIZE), bool)
     is_vertex.flat[vertex_index] = True
     if not is_vertex[rows, columns].all():
-        raise LabelError(f"{folder / 'uv_kpt_ind.txt'}: has points off the face of face_ind.txt")
+        raise LabelError(f"{folder / LANDMARKS68}: has points off the face of {VERTICES}")
     canonical = np.zeros((MAP_SIZE**2, 3))
-    canonical[vertex_index] = _canonical(folder / "canonical_vertices.npy", len(vertex_index))
+    canonical[vertex_index] = _canonical(folder / CANONICAL, len(vertex_index))
     canonical = canonical[nearest_covered(is_vertex)]
     try:
         canonical = _in_cm(canonical, canonical[rows, columns], is_vertex)
     except ValueError as error:
-        raise LabelError(f"{folder / 'canonical_vertices.npy'}: {error}") from error
+        raise LabelError(f"{folder / CANONICAL}: {error}") from error
     return Atlas(
-        region=_regions(folder / "uv_weight_mask.png", is_vertex),
+        region=_regions(folder / WEIGHTS, is_vertex),
         vertex_index=vertex_index,
         triangles=_wind(triangles, vertex_index),
         landmarks68_uv=((np.stack([columns, rows], 1) + 0.5) / MAP_SIZE).astype(np.float32),
@@ -78,13 +84,10 @@ def load_uv_data(folder: str | os.PathLike[str]) -> Atlas:
 def _indices(path: Path, shape: tuple[int, int], limit: int) -> NDArray[np.int32]:
     """Whole numbers below `limit` from a text file; −1 in the shape stands for any length."""
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
-        values = np.array([line.split() for line in lines if line], np.float64)
+        values = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
         raise LabelError(f"{path}: not a table of numbers ({error})") from error
-    if values.ndim != 2 or not all(
-        want in (-1, got) for want, got in zip(shape, values.shape, strict=True)
-    ):
+    if not all(want in (-1, got) for want, got in zip(shape, values.shape, strict=True)):
         wanted = " × ".join("any" if want < 0 else str(want) for want in shape)
         raise LabelError(f"{path}: must hold {wanted} numbers, got {values.shape}")
     if not ((values >= 0) & (values < limit) & (values == np.rint(values))).all():
@@ -100,10 +103,10 @@ def _canonical(path: Path, count: int) -> NDArray[np.float64]:
         raise LabelError(f"{path}: not an array file ({error})") from error
     if vertices.shape != (count, 3) or not np.isfinite(vertices).all():
         raise LabelError(
-            f"{path}: must hold ({count}, 3) finite numbers, as many as face_ind.txt has pixels, "
+            f"{path}: must hold ({count}, 3) finite numbers, as many as {VERTICES} has pixels, "
             f"got {vertices.shape}"
         )
-    return vertices.astype(np.float64)
+    return np.asarray(vertices, np.float64)
 
 
 def _in_cm(
@@ -126,7 +129,7 @@ def _in_cm(
         raise ValueError("must be a face with x to the right, y down and z toward the viewer")
     centre = canonical_map[is_vertex].mean(0)
     scale = OUTER_EYES_CM / np.linalg.norm(left_eye_from_right)
-    return (canonical_map - centre) * flip * scale
+    return np.asarray((canonical_map - centre) * flip * scale)
 
 
 def _regions(path: Path, is_vertex: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -137,7 +140,8 @@ def _regions(path: Path, is_vertex: NDArray[np.bool_]) -> NDArray[np.uint8]:
         raise LabelError(str(error)) from error
     if grey.shape != is_vertex.shape:
         raise LabelError(f"{path}: must be {MAP_SIZE} × {MAP_SIZE} pixels, got {grey.shape}")
-    region = REGION_OF_GREY[np.abs(grey[..., None].astype(int) - GREYS).argmin(-1)]
+    nearest = np.abs(grey[..., None].astype(int) - GREYS).argmin(-1)
+    region: NDArray[np.uint8] = REGION_OF_GREY[nearest]
     region[~is_vertex & (region != OUTSIDE)] = NECK
     return region
 

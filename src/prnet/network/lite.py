@@ -1,8 +1,9 @@
-"""The embedded network: crop → pose and canonical map → position map, light enough for one CPU thread.
+"""The embedded network: crop → pose and canonical map → position map, for one CPU thread.
 
-The face's pose and its pose-free shape are predicted apart and put together inside the network (the idea
-of SADRNet, Ruan et al. 2021): the pose carries the precision, so the map of offsets from the mean face is
-small and smooth. It is a cubic spline surface of 64 × 64 control points, read at 256 × 256.
+The face's pose and its pose-free shape are predicted apart and put together inside the network (the
+idea of SADRNet, Ruan et al. 2021): the pose carries the precision, so the map of offsets from the
+mean face is small and smooth. It is a cubic spline surface of 64 × 64 control points, read at
+256 × 256.
 """
 
 from typing import NamedTuple
@@ -29,12 +30,13 @@ ENCODER_BLOCKS = (
 
 
 class Prediction(NamedTuple):
-    """What a network says of N crops; one unit of position is half the crop's side, (0, 0) its middle.
+    """What a network says of N crops; one unit of position is half the crop's side, 0 its middle.
 
     Attributes:
-        position_map: (N, M, M, 3) crop frame at the network's own map size M.
-        landmarks68: (N, 68, 3) crop frame.
-        shape: (N, M, M, 3) canonical frame, cm; None from networks that don't separate the pose.
+        position_map: (N, M, M, 3) float32, crop frame, at the network's own map size M.
+        landmarks68: (N, 68, 3) float32, crop frame.
+        shape: (N, M, M, 3) float32, canonical frame, cm; None from networks that don't separate the
+            pose.
     """
 
     position_map: Tensor
@@ -43,12 +45,25 @@ class Prediction(NamedTuple):
 
 
 class Lite(nn.Module):
-    """Light encoder-decoder with a MobileNetV1×0.5 encoder (5 MB, see the module's docstring).
+    """Light encoder-decoder with a MobileNetV1×0.5 encoder: 2.4 M parameters at 128 pixels.
 
     Args:
         atlas: The UV space; its mean face becomes part of the network.
+        input_size: Side of the crop, a multiple of 32.
         latent: Width of the code between encoder and decoder.
+
+    Attributes:
+        pixel_mean: Grey value that becomes 0.
+        pixel_std: Grey values per unit.
+        crop_scale: Side of the crop in units of the mean of the face box's width and height.
+        train_size: Side M of the maps that `forward` gives.
+        depth_of_back: None: z is 0 on the face's mean, not counted from its back.
     """
+
+    pixel_mean, pixel_std = 127.5, 128.0  # those of the warm start's network
+    crop_scale = 1.5
+    train_size = TRAIN_SIZE
+    depth_of_back = None
 
     canonical: Tensor
     canonical_small: Tensor
@@ -59,6 +74,7 @@ class Lite(nn.Module):
 
     def __init__(self, atlas: Atlas, input_size: int = 128, latent: int = 384) -> None:
         super().__init__()
+        self.input_size = input_size
         side = input_size // 32
         self.encoder = _encoder()
         self.squeeze = _convolution(512, 64, 1)
@@ -100,7 +116,7 @@ class Lite(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def _regress(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Crops → rotation (N, 3, 3), scale (N, 1, 1), translation (N, 3), controls (N, 3, 64, 64)."""
+        """Crops → rotation (N, 3, 3), scale (N, 1, 1), translation (N, 3), control points."""
         features = self.encoder(crops)
         pooled = features.mean((2, 3))
         code = self.code(torch.cat([pooled, self.squeeze(features).flatten(1)], 1))
@@ -114,7 +130,7 @@ class Lite(nn.Module):
         """Regress what the loss compares.
 
         Args:
-            crops: (N, 3, S, S) float, scaled as the spec says.
+            crops: (N, 3, S, S) float RGB, scaled as the spec says.
 
         Returns:
             Prediction with M = 96.
@@ -128,7 +144,14 @@ class Lite(nn.Module):
         )
 
     def position_maps(self, crops: Tensor) -> Tensor:
-        """Regress finished maps: (N, 3, S, S) → (N, 256, 256, 3), units as in Prediction."""
+        """Regress finished maps.
+
+        Args:
+            crops: (N, 3, S, S) float RGB, scaled as the spec says.
+
+        Returns:
+            (N, 256, 256, 3) float32, crop frame, units as in Prediction.
+        """
         *pose, controls = self._regress(crops)
         shape = self.canonical + _surface(controls, self.spline)
         return _posed(shape, *pose).view(-1, MAP_SIZE, MAP_SIZE, 3)
@@ -190,7 +213,7 @@ def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _encoder() -> nn.Sequential:
-    """MobileNetV1 at width 0.5 (Howard et al. 2017, table 1): (N, 3, S, S) → (N, 512, S/32, S/32)."""
+    """MobileNetV1×0.5 (Howard et al. 2017, table 1): (N, 3, S, S) → (N, 512, S/32, S/32)."""
     layers = [_convolution(3, 16, 3, stride=2)]
     inputs = 16
     for outputs, stride in ENCODER_BLOCKS:
@@ -200,10 +223,18 @@ def _encoder() -> nn.Sequential:
 
 
 def cubic_spline_matrix(controls: int, samples: int) -> NDArray[np.float32]:
-    """The matrix that reads a uniform cubic B-spline of a row of control points, (samples, controls).
+    """Make the matrix that reads a uniform cubic B-spline off a row of control points.
 
-    Convention: controls and samples both cover [0, 1] with centres at (k + ½)/size; the border's control
-    points repeat outwards. A surface made with it on both axes has a continuous curvature: no facets.
+    Convention: controls and samples both cover [0, 1] with centres at (k + ½)/size; the border's
+    control points repeat outwards. A surface made with it on both axes has a continuous curvature:
+    no facets.
+
+    Args:
+        controls: Number of control points.
+        samples: Number of places to read at.
+
+    Returns:
+        (samples, controls) float32, rows summing to 1.
     """
     position = (np.arange(samples) + 0.5) / samples * controls - 0.5
     left = np.floor(position).astype(int)
@@ -218,7 +249,15 @@ def cubic_spline_matrix(controls: int, samples: int) -> NDArray[np.float32]:
 
 
 def bilinear_rows(uv: NDArray[np.floating], size: int) -> NDArray[np.float32]:
-    """The (P, size, size) weights with which `sample_map` samples a map at (P, 2) UVs."""
+    """Make the weights with which `sample_map` samples a map.
+
+    Args:
+        uv: (P, 2) float in [0, 1], u right, v down.
+        size: Side of the map.
+
+    Returns:
+        (P, size, size) float32, each point's weights summing to 1.
+    """
     x, y = np.clip(np.asarray(uv, np.float64).T * size - 0.5, 0, size - 1)
     x0, y0 = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
     fx, fy = x - x0, y - y0
@@ -234,7 +273,7 @@ def warm_start(network: Lite, state: dict[str, Tensor]) -> None:
     """Copy the encoder of 3DDFA_V2's mb05_120x120.pth into the network.
 
     Args:
-        network: Changed in place.
+        network: Its encoder is changed in place.
         state: The file's state_dict; its network takes BGR, ours RGB.
 
     Raises:

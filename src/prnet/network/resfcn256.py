@@ -45,11 +45,13 @@ class ResFCN256(nn.Module):
         pixel_std: Grey values per unit.
         crop_scale: Side of the crop in units of the mean of the face box's width and height.
         train_size: Side M of the maps that `forward` gives.
+        depth_of_back: z of the face's backmost point, in units of Prediction.
     """
 
     input_size = train_size = MAP_SIZE
     pixel_mean, pixel_std = 0.0, 255.0
     crop_scale = 1.6
+    depth_of_back = -(MAP_SIZE - 1) / MAP_SIZE  # 0 crop pixels
     landmarks_grid: Tensor
 
     def __init__(self, atlas: Atlas) -> None:

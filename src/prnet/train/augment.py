@@ -1,5 +1,7 @@
 """Cut-out → crop: 2D augmentation that moves the photo and its pose together."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,46 +26,102 @@ def crop_cutout(
     Args:
         pixels: (C, C, 3) uint8 RGB.
         pose: Canonical frame → cut-out pixels with y up.
-        landmarks68: (68, 3) float, canonical frame.
-        size: Side of the crop.
+        landmarks68: (68, 3) float, canonical frame, cm.
+        size: Side of the crop in pixels.
         settings: Ranges.
         rng: None for the plain crop around the landmarks' box, as evaluation takes it.
 
     Returns:
-        The crop (size, size, 3) uint8, and the pose in it: canonical frame → crop units, y up, where 0 is
-        the crop's middle and 1 half its side.
+        The crop (size, size, 3) uint8 RGB, and the pose in it: canonical frame → crop units, y up,
+        where 0 is the crop's middle and 1 half its side.
     """
     points = flip_y(pose.apply(landmarks68))[:, :2]
-    low, high = points.min(0), points.max(0)
+    image_to_crop = choose_crop(points.min(0), points.max(0), size, settings, rng)
+    return cut(pixels, image_to_crop, size), pose_in_crop(pose, image_to_crop, size)
+
+
+def choose_crop(
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    size: int,
+    settings: AugmentConfig,
+    rng: np.random.Generator | None,
+) -> Similarity:
+    """Choose the part of a photo that becomes the crop.
+
+    Args:
+        low: (2,) float, the face box's top left corner, photo pixels.
+        high: (2,) float, its bottom right corner.
+        size: Side of the crop in pixels.
+        settings: Ranges.
+        rng: None for the plain crop around the box, as evaluation takes it.
+
+    Returns:
+        The 2D similarity photo pixels → crop pixels, y down.
+    """
     centre, side = (low + high) / 2, settings.crop_scale * float((high - low).mean())
     angle = 0.0
     if rng is not None:
-        # half the samples as a detector would cut them, half over the paper's wide ranges
-        if rng.random() < 0.5:
-            centre = centre + rng.normal(0, settings.box_jitter, 2) * side / settings.crop_scale
-            side *= float(np.exp(rng.normal(0, settings.box_jitter)))
-            angle = rng.normal(0, settings.rotation_deg / 6)
-        else:
+        if rng.random() < settings.wide_share:  # the paper's ranges
             centre = centre + rng.uniform(-1, 1, 2) * settings.translation * side
             side /= rng.uniform(*settings.scale)
             angle = rng.uniform(-1, 1) * settings.rotation_deg
-    scale = size / side
+        else:  # as a detector cuts
+            centre = centre + rng.normal(0, settings.box_jitter, 2) * side / settings.crop_scale
+            side *= float(np.exp(rng.normal(0, settings.box_jitter)))
+            angle = rng.normal(0, settings.rotation_deg / 6)
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    in_plane = np.array([[c, s], [-s, c]])  # photo → crop, y down
-    middle = (size - 1) / 2
-    matrix = np.hstack([scale * in_plane, (middle - scale * in_plane @ centre)[:, None]])
-    if scale < 0.75:  # average before shrinking
-        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.4 / scale)
-    crop = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])  # the same turn with y up
-    shift = matrix[:, 2] - middle
-    translation = scale * turn @ pose.translation + [shift[0], -shift[1], 0]
+    rotation = np.array([[c, s], [-s, c]])
+    scale = size / side
+    return Similarity(scale, rotation, (size - 1) / 2 - scale * rotation @ centre)
+
+
+def cut(pixels: Photo, image_to_crop: Similarity, size: int) -> Photo:
+    """Draw the crop.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        image_to_crop: 2D, photo pixels → crop pixels.
+        size: Side of the crop in pixels.
+
+    Returns:
+        (size, size, 3) uint8 RGB, black outside the photo.
+    """
+    if image_to_crop.scale < 0.75:  # average before shrinking
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 / image_to_crop.scale), np.uint8)
+    crop = cv2.warpAffine(pixels, image_to_crop.matrix(), (size, size), flags=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8)
+
+
+def pose_in_crop(pose: Similarity, image_to_crop: Similarity, size: int) -> Similarity:
+    """Move a pose along with its photo into the crop.
+
+    Args:
+        pose: Canonical frame → photo pixels with y up.
+        image_to_crop: 2D, photo pixels → crop pixels, y down.
+        size: Side of the crop in pixels.
+
+    Returns:
+        Canonical frame → crop units with y up, see `crop_cutout`.
+    """
+    (c, s), _ = image_to_crop.rotation
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])  # the photo's turn, with y up
+    shift = image_to_crop.translation - (size - 1) / 2
+    translation = image_to_crop.scale * turn @ pose.translation + [shift[0], -shift[1], 0]
     unit = 2 / size
-    return crop, Similarity(scale * pose.scale * unit, turn @ pose.rotation, translation * unit)
+    scale = image_to_crop.scale * pose.scale * unit
+    return Similarity(scale, turn @ pose.rotation, translation * unit)
 
 
 def mirror_pose(pose: Similarity) -> Similarity:
-    """The pose of a mirrored shape in the mirrored crop (crop units): x ↦ −x on both sides."""
+    """Find the pose of a mirrored shape in the mirrored crop: x ↦ −x on both sides.
+
+    Args:
+        pose: Canonical frame → crop units, x = 0 in the crop's middle.
+
+    Returns:
+        The mirrored one, again with a rotation of determinant +1.
+    """
     flip = np.array([-1.0, 1.0, 1.0])
     return Similarity(pose.scale, flip[:, None] * pose.rotation * flip, pose.translation * flip)
 
@@ -73,7 +131,7 @@ def degrade(crop: Photo, other: Photo, settings: AugmentConfig, rng: np.random.G
 
     Args:
         crop: (S, S, 3) uint8 RGB.
-        other: Another photo, uint8 RGB, to take textures from.
+        other: (P, P, 3) uint8 RGB, another photo, to take textures from.
         settings: Probabilities and ranges.
         rng: Source of randomness.
 
@@ -85,7 +143,7 @@ def degrade(crop: Photo, other: Photo, settings: AugmentConfig, rng: np.random.G
     if rng.random() < settings.p_occluder:
         for _ in range(rng.integers(1, 4)):
             _occlude(crop, other, rng)
-    light = crop.astype(np.float32)
+    light: NDArray[Any] = crop.astype(np.float32)
     if rng.random() < settings.p_light:
         ramp = np.linspace(-1, 1, size, dtype=np.float32) * rng.uniform(-0.5, 0.5)
         light *= 1 + (ramp[:, None, None] if rng.random() < 0.3 else ramp[None, :, None])
@@ -111,7 +169,8 @@ def degrade(crop: Photo, other: Photo, settings: AugmentConfig, rng: np.random.G
     crop = np.clip(light, 0, 255).astype(np.uint8)
     if rng.random() < settings.p_jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 80))]
-        crop = cv2.imdecode(cv2.imencode(".jpg", crop, quality)[1], cv2.IMREAD_COLOR)
+        encoded = cv2.imencode(".jpg", crop, quality)[1]
+        crop = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
     return crop
 
 
@@ -123,11 +182,11 @@ def _motion_kernel(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     reach = middle * np.array([np.cos(angle), np.sin(angle)])
     start, end = np.rint(middle - reach).astype(int), np.rint(middle + reach).astype(int)
     cv2.line(kernel, start.tolist(), end.tolist(), 1.0)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def _occlude(crop: Photo, other: Photo, rng: np.random.Generator) -> None:
-    """Draw one occluder into the crop: a blob, a bar or half a face of texture, noise or one colour."""
+    """Draw an occluder into the crop: blob, bar or half a face; of texture, noise or one colour."""
     size = crop.shape[0]
     mask = np.zeros((size, size), np.uint8)
     kind = rng.random()

@@ -2,15 +2,16 @@
 
 import dataclasses
 import os
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
+else:
     import tomli as tomllib
 
 from prnet.errors import RecipeError
@@ -21,15 +22,19 @@ class DataConfig:
     """What to train on; relative paths start at the folder the command runs in.
 
     Attributes:
+        source: `facekit`, or `300wlp`: the position maps that `prnet data w300lp` made.
         facekit: Folder of the facekit.
         cutouts: Folder for the cut-outs made from it; filled on the first run (about 7 GB).
-        turned_share: Share of samples turned in depth.
+        turned_share: Share of the facekit's samples turned in depth.
+        maps: Folder of 300W-LP's position maps.
         photos: Train on so few photos only; 0 for all.
     """
 
+    source: Literal["facekit", "300wlp"] = "facekit"
     facekit: str = "../shared/facekit"
     cutouts: str = "cache/facekit"
     turned_share: float = 0.6
+    maps: str = "cache/300wlp"
     photos: int = 0
 
 
@@ -38,14 +43,16 @@ class NetworkConfig:
     """Which network.
 
     Attributes:
-        name: `lite`.
-        input_size: Side of the crop in pixels, a multiple of 32.
-        warm_start: Weights for its encoder, inside the facekit's folder; "" for none.
+        name: `lite`, or the paper's `resfcn256`.
+        input_size: Side of lite's crop in pixels, a multiple of 32; resfcn256 takes 256.
+        warm_start: Weights for lite's encoder, inside the facekit's folder; "" for none.
+        atlas: Model folder whose atlas to train for; "" for the built-in one.
     """
 
-    name: Literal["lite"] = "lite"
+    name: Literal["lite", "resfcn256"] = "lite"
     input_size: int = 128
     warm_start: str = ""
+    atlas: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class AugmentConfig:
         colour: Range of each colour channel's factor.
         p_occluder: Textured and noise shapes drawn over the face.
         crop_scale: Side of the crop in units of the mean of the face box's width and height.
+        wide_share: Share of samples over the ranges above; the others are cut as a detector would.
         box_jitter: Standard deviation of a detector's box, centre and log size, in the same unit.
         p_mirror: Left-right mirroring.
         p_blur: Gaussian or motion blur.
@@ -67,6 +75,8 @@ class AugmentConfig:
         p_jpeg: JPEG artefacts.
         p_grey: Grey photos.
         p_light: Gamma and a gradient of brightness.
+        calm: Factor of wide_share and all probabilities but the mirror's in the run's last
+            `calm_steps`, so that it ends on crops as they come from photos.
     """
 
     rotation_deg: float = 45.0
@@ -75,6 +85,7 @@ class AugmentConfig:
     colour: tuple[float, float] = (0.6, 1.4)
     p_occluder: float = 0.35
     crop_scale: float = 1.5
+    wide_share: float = 0.5
     box_jitter: float = 0.04
     p_mirror: float = 0.5
     p_blur: float = 0.2
@@ -83,24 +94,39 @@ class AugmentConfig:
     p_jpeg: float = 0.2
     p_grey: float = 0.1
     p_light: float = 0.3
+    calm: float = 0.4
+
+    def calmed(self) -> "AugmentConfig":
+        """These settings with fewer wide crops and less degradation; see `calm`."""
+        names = ("wide_share", "p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg")
+        names += ("p_grey", "p_light")
+        return dataclasses.replace(
+            self, **{name: self.calm * getattr(self, name) for name in names}
+        )
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the loss terms; 0 leaves a term out.
+    """The loss; a term's weight of 0 leaves it out.
 
     Attributes:
-        position_map: Distance of map points, weighted by region.
-        landmarks: Distance of the 68 points.
-        shape: Distance of map points in the canonical frame, without pose.
-        empty: Weight of the map's pixels outside the face and on the neck, where the face's is 3 and the
-            eye-nose-mouth region's 4.
+        distance: `euclidean`, or `squared` as in the paper.
+        mask: How map pixels weigh: `paper`, 16 : 4 : 3 : 0 for key points, eye-nose-mouth region,
+            the rest of the face, neck; `ones`, all alike; `keypoints`, nothing but the key points
+            (these two for the paper's figure 8); `soft`, 4 : 3, key points as their region, neck
+            and holes as `empty`.
+        empty: Weight of neck and holes under `soft`.
+        position_map: Weight of the distance of map points.
+        landmarks: Weight of the distance of the 68 points.
+        shape: Weight of the distance in the canonical frame, without pose; lite only.
     """
 
+    distance: Literal["euclidean", "squared"] = "euclidean"
+    mask: Literal["paper", "ones", "keypoints", "soft"] = "soft"
+    empty: float = 0.3
     position_map: float = 1.0
     landmarks: float = 1.0
     shape: float = 1.0
-    empty: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -114,13 +140,15 @@ class TrainConfig:
         loss: See LossConfig.
         steps: Optimiser steps in all.
         warmup_steps: Steps over which the learning rate rises.
-        cooldown_steps: Last steps, over which it falls to 0; in between it is constant, so that a run can
-            be prolonged by resuming it with more steps.
+        cooldown_steps: Last steps, over which it falls to 0; in between it is constant, so that a
+            run can be prolonged by resuming it with more steps.
+        calm_steps: Last steps with calmer augmentation; see AugmentConfig.calm.
         batch_size: Samples a step, over all processes.
         learning_rate: The constant one.
-        weight_decay: AdamW's.
-        average_decay: Of the exponential average of the weights, which is what is evaluated and exported.
-        precision: `auto` trains in bf16 where the processor computes in it, and in 32 bits elsewhere.
+        halve_epochs: Epochs after which the learning rate halves, again and again; 0 for never.
+        weight_decay: AdamW's; with 0 it is Adam.
+        average_decay: Of the exponential average of the weights, which is evaluated and exported.
+        precision: `auto` trains in bf16 where the processor computes in it, elsewhere in 32 bits.
         evaluate_steps: Steps between evaluations; each adds a row to the CSV.
         checkpoint_minutes: Minutes between checkpoints.
         workers: Processes that prepare samples.
@@ -134,8 +162,10 @@ class TrainConfig:
     steps: int = 20_000
     warmup_steps: int = 500
     cooldown_steps: int = 4_000
+    calm_steps: int = 0
     batch_size: int = 64
     learning_rate: float = 1e-3
+    halve_epochs: int = 0
     weight_decay: float = 0.01
     average_decay: float = 0.999
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -146,8 +176,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse recipes that can't run; raises ValueError."""
-        if self.network.input_size % 32:
-            raise ValueError(f"input_size must be a multiple of 32, got {self.network.input_size}")
+        network = self.network
+        if network.name == "lite" and (network.input_size < 32 or network.input_size % 32):
+            raise ValueError(f"input_size must be a multiple of 32, got {network.input_size}")
+        if network.name == "resfcn256" and network.input_size != 256:
+            raise ValueError(f"input_size must be 256 for resfcn256, got {network.input_size}")
         if self.batch_size < 2 or self.steps < 1:
             raise ValueError("batch_size must be at least 2 and steps at least 1")
         if self.warmup_steps + self.cooldown_steps > self.steps:
@@ -163,11 +196,17 @@ def load_recipe(path: str | os.PathLike[str]) -> TrainConfig:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        return _build(TrainConfig, tomllib.loads(text))
+        return build_config(tomllib.loads(text))
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe; the shipped ones are in recipes/") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def build_config(table: dict[str, Any]) -> TrainConfig:
+    """Make a recipe of a TOML file's table. Raises ValueError for what a recipe can't hold."""
+    config: TrainConfig = _build(TrainConfig, table)
+    return config
 
 
 def _build(kind: Any, values: dict[str, Any], where: str = "") -> Any:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from prnet.data.uv_data import load_uv_data
 from prnet.errors import ModelFileError
 from prnet.network.resfcn256 import ResFCN256
-from prnet.network.spec import NetworkSpec
 from prnet.train.export import export_model
+from prnet.train.networks import network_spec
 from prnet.train.tf_checkpoint import Checkpoint
 from prnet.uv.atlas import Atlas
 
@@ -52,24 +52,7 @@ def convert(
     network = ResFCN256(atlas)
     load_checkpoint(network, checkpoint)
     recipe = f"converted from the TensorFlow checkpoint {Path(checkpoint).name}"
-    return export_model(network, resfcn256_spec(atlas, recipe, LICENCE), atlas, folder)
-
-
-def resfcn256_spec(atlas: Atlas, recipe: str, licence: str) -> NetworkSpec:
-    """The spec of a model folder with the paper's network."""
-    size = ResFCN256.input_size
-    return NetworkSpec(
-        name="resfcn256",
-        input_size=size,
-        pixel_mean=ResFCN256.pixel_mean,
-        pixel_std=ResFCN256.pixel_std,
-        crop_scale=ResFCN256.crop_scale,
-        position_scale=size / 2,
-        position_offset=((size - 1) / 2,) * 3,
-        atlas_sha256=atlas.sha256,
-        recipe=recipe,
-        licence=licence,
-    )
+    return export_model(network, network_spec(network, atlas, recipe, LICENCE), atlas, folder)
 
 
 def checkpoint_shapes(network: ResFCN256) -> dict[str, tuple[int, ...]]:

@@ -1,8 +1,9 @@
-"""Cut-outs → batches of crops with their poses and coefficients, in an order that a resume can repeat."""
+"""Labelled photos → batches of augmented crops, in an order that a resumed run repeats exactly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -11,16 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from prnet.data.cutouts import YAW_STRATA_DEG, Cutout
+from prnet.data.cutouts import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
+from prnet.data.w300lp import W300lpMaps
 from prnet.geometry.similarity import Similarity
-from prnet.train.augment import crop_cutout, degrade, mirror_pose
-from prnet.train.config import TrainConfig
+from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
+from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.uv.position_map import image_to_crop
 
 VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
 
 
-class Batch(NamedTuple):
-    """N samples; crop units are half the crop's side, 0 its middle, y up.
+class CoefficientBatch(NamedTuple):
+    """N samples labelled by a face model; crop units: half the crop's side, 0 its middle, y up.
 
     Attributes:
         crops: (N, 3, S, S) uint8 RGB.
@@ -39,67 +42,65 @@ class Batch(NamedTuple):
     mirrored: Tensor
 
 
-def make_batch(samples: list[tuple[NDArray[np.uint8], Similarity, Cutout, bool]]) -> Batch:
-    """Stack (crop, pose in it, cut-out it comes from, mirrored) samples."""
-    crops, poses, cutouts, mirrored = zip(*samples, strict=True)
-    coefficients = [np.concatenate([c.identity, c.expression]) for c in cutouts]
+class MapBatch(NamedTuple):
+    """N samples labelled by position maps.
 
-    def stack(values: list) -> Tensor:
-        return torch.from_numpy(np.array(values, np.float32))
-
-    return Batch(
-        torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2),
-        stack(coefficients),
-        stack([pose.rotation for pose in poses]),
-        stack([pose.scale for pose in poses]),
-        stack([pose.translation for pose in poses]),
-        torch.tensor(mirrored),
-    )
-
-
-class CutoutFiles:
-    """The folder that `build_cutouts` wrote.
-
-    Args:
-        folder: As `build_cutouts` returned it.
-        photos: Use the first so many photos only; 0 for all.
+    Attributes:
+        crops: (N, 3, S, S) uint8 RGB.
+        position_map: (N, 256, 256, 3) float32, crop frame, in units of half the crop's side, 0 its
+            middle.
     """
 
-    def __init__(self, folder: Path, photos: int = 0) -> None:
-        self._pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        with np.load(folder / "labels.npz") as arrays:
-            self._labels = {name: arrays[name] for name in arrays.files}
-        available = len(self._pixels) // VARIANTS
-        self.photos = min(photos, available) if photos else available
-
-    def pixels(self, index: int) -> NDArray[np.uint8]:
-        """(192, 192, 3) uint8 RGB of cut-out `index`."""
-        return np.array(self._pixels[index])
-
-    def __getitem__(self, index: int) -> Cutout:
-        """Cut-out `index`; photo p has the indices from p · VARIANTS."""
-        row = {name: column[index] for name, column in self._labels.items()}
-        pose = Similarity(float(row["scale"]), row["rotation"], row["translation"])
-        return Cutout(
-            self.pixels(index),
-            pose,
-            row["identity"],
-            row["expression"],
-            row["openings"],
-            bool(row["turned"]),
-        )
+    crops: Tensor
+    position_map: Tensor
 
 
-class TrainingSamples(Dataset[Batch]):
-    """Batch `step` of a run: a function of the recipe and the step alone, so a resume repeats nothing.
+Batch = CoefficientBatch | MapBatch
+
+
+class CutoutSample(NamedTuple):
+    """A crop of a cut-out; `pose` leads to crop units, y up."""
+
+    crop: NDArray[np.uint8]
+    pose: Similarity
+    cutout: Cutout
+    mirrored: bool
+
+
+class MapSample(NamedTuple):
+    """A crop and its position map, as in MapBatch."""
+
+    crop: NDArray[np.uint8]
+    position_map: NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Where samples come from. Must pickle: files are opened where they are read."""
+
+    @property
+    def photos(self) -> int:
+        """How many there are."""
+
+    def sample(
+        self, photo: int, settings: AugmentConfig, rng: np.random.Generator
+    ) -> CutoutSample | MapSample:
+        """An augmented sample of a photo; equal generators give equal samples."""
+
+    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
+        """A photo's samples for evaluation, each with its |yaw| in degrees and whether turned."""
+
+    def stack(self, samples: Sequence[Any]) -> Batch:
+        """Make a batch."""
+
+
+class CutoutSource:
+    """The facekit's cut-outs.
 
     Args:
         config: The recipe.
-        folder: The training split's folder, from `build_cutouts`.
+        folder: What `build_cutouts` returned.
         landmarks_mean: (68, 3) float32, canonical frame: the mean face's iBUG points.
         landmarks_basis: (153, 68, 3) float32, cm per coefficient.
-        rank: This process.
-        processes: Of how many; each makes its share of every batch.
     """
 
     def __init__(
@@ -108,49 +109,180 @@ class TrainingSamples(Dataset[Batch]):
         folder: Path,
         landmarks_mean: NDArray[np.float32],
         landmarks_basis: NDArray[np.float32],
-        rank: int = 0,
-        processes: int = 1,
     ) -> None:
         self.config, self.folder = config, folder
-        self.rank, self.processes = rank, processes
         self._mean, self._basis = landmarks_mean, landmarks_basis
-        self._files: CutoutFiles | None = None
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8]:
+        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+
+    @cached_property
+    def _labels(self) -> dict[str, NDArray[np.generic]]:
+        with np.load(self.folder / "labels.npz") as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the files, which each process opens for itself."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("_pixels", "_labels")}
+
+    @property
+    def photos(self) -> int:
+        """How many there are."""
+        return len(self._pixels) // VARIANTS
+
+    def cutout(self, index: int) -> Cutout:
+        """Cut-out `index`; photo p has the indices from p · VARIANTS."""
+        row = {name: column[index] for name, column in self._labels.items()}
+        return Cutout(
+            np.array(self._pixels[index]),
+            Similarity(float(row["scale"]), row["rotation"], row["translation"]),
+            row["identity"],
+            row["expression"],
+            row["openings"],
+            bool(row["turned"]),
+        )
+
+    def sample(self, photo: int, settings: AugmentConfig, rng: np.random.Generator) -> CutoutSample:
+        """An augmented sample of a photo, as it is or turned."""
+        is_turned = rng.random() < self.config.data.turned_share
+        cutout = self.cutout(
+            photo * VARIANTS + (int(rng.integers(1, VARIANTS)) if is_turned else 0)
+        )
+        crop, pose = self._crop(cutout, settings, rng)
+        other = np.array(self._pixels[int(rng.integers(self.photos)) * VARIANTS])
+        mirrored = bool(rng.random() < settings.p_mirror)
+        if mirrored:
+            crop, pose = np.ascontiguousarray(crop[:, ::-1]), mirror_pose(pose)
+        return CutoutSample(degrade(crop, other, settings, rng), pose, cutout, mirrored)
+
+    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
+        """A photo as it is and its turned copies."""
+        cutouts = [self.cutout(photo * VARIANTS + k) for k in range(VARIANTS)]
+        return [
+            (
+                CutoutSample(*self._crop(cutout, self.config.augment, None), cutout, False),
+                abs(yaw_of(cutout.pose.rotation)),
+                cutout.turned,
+            )
+            for cutout in cutouts
+        ]
+
+    def _crop(
+        self, cutout: Cutout, settings: AugmentConfig, rng: np.random.Generator | None
+    ) -> tuple[NDArray[np.uint8], Similarity]:
+        coefficients = np.concatenate([cutout.identity, cutout.expression])
+        landmarks = self._mean + np.einsum("k,kpd->pd", coefficients, self._basis)
+        size = self.config.network.input_size
+        return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng)
+
+    def stack(self, samples: Sequence[CutoutSample]) -> CoefficientBatch:
+        """Make a batch."""
+        labels = (
+            [np.concatenate([s.cutout.identity, s.cutout.expression]) for s in samples],
+            [s.pose.rotation for s in samples],
+            [s.pose.scale for s in samples],
+            [s.pose.translation for s in samples],
+        )
+        coefficients, rotation, scale, translation = (
+            torch.from_numpy(np.array(column, np.float32)) for column in labels
+        )
+        mirrored = torch.tensor([s.mirrored for s in samples])
+        crops = _stack_crops(samples)
+        return CoefficientBatch(crops, coefficients, rotation, scale, translation, mirrored)
+
+
+class MapSource:
+    """The records of `prnet data w300lp`.
+
+    Args:
+        config: The recipe.
+        validation: Take every 50th record, which training leaves out, instead of the others.
+    """
+
+    def __init__(self, config: TrainConfig, validation: bool) -> None:
+        self.config, self.validation = config, validation
+        self._maps = W300lpMaps(config.data.maps)
+        records = np.arange(len(self._maps))
+        self._records = records[(records % 50 == 49) == validation]
+
+    @property
+    def photos(self) -> int:
+        """How many there are."""
+        return len(self._records)
+
+    def sample(self, photo: int, settings: AugmentConfig, rng: np.random.Generator) -> MapSample:
+        """An augmented sample of a photo."""
+        crop, position_map = self._crop(photo, settings, rng)
+        other = self._maps[int(self._records[rng.integers(self.photos)])].pixels
+        if rng.random() < settings.p_mirror:
+            crop = np.ascontiguousarray(crop[:, ::-1])
+            position_map = position_map[:, ::-1] * np.array([-1, 1, 1], np.float32)
+        return MapSample(degrade(crop, other, settings, rng), position_map)
+
+    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
+        """A photo as it is; its yaw isn't known, and counts as 0."""
+        return [(MapSample(*self._crop(photo, self.config.augment, None)), 0.0, False)]
+
+    def _crop(
+        self, photo: int, settings: AugmentConfig, rng: np.random.Generator | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        record = self._maps[int(self._records[photo])]
+        size = self.config.network.input_size
+        cutout = len(record.pixels)  # the face's box lies in its middle
+        middle, half = (cutout - 1) / 2, cutout / CUTOUT_SCALE / 2
+        low, high = np.full(2, middle - half), np.full(2, middle + half)
+        transform = choose_crop(low, high, size, settings, rng)
+        position = image_to_crop(record.position_map, transform)
+        origin = np.array([(size - 1) / 2, (size - 1) / 2, 0], np.float32)
+        return cut(record.pixels, transform, size), (position - origin) * np.float32(2 / size)
+
+    def stack(self, samples: Sequence[MapSample]) -> MapBatch:
+        """Make a batch."""
+        maps = torch.from_numpy(np.stack([s.position_map for s in samples]))
+        return MapBatch(_stack_crops(samples), maps)
+
+
+def _stack_crops(samples: Sequence[CutoutSample | MapSample]) -> Tensor:
+    """(N, 3, S, S) uint8."""
+    return torch.from_numpy(np.stack([s.crop for s in samples])).permute(0, 3, 1, 2)
+
+
+class TrainingBatches(Dataset[Batch]):
+    """Batch `step` of a run: a function of recipe and step alone, so a resume repeats nothing.
+
+    Args:
+        source: Of the samples.
+        config: The recipe.
+        rank: This process.
+        processes: Of how many; each makes its share of every batch.
+    """
+
+    def __init__(
+        self, source: Source, config: TrainConfig, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.source, self.config = source, config
+        self.rank, self.processes = rank, processes
+        self.photos = min(config.data.photos or source.photos, source.photos)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, step: int) -> Batch:
         """This process's part of the batch of a step."""
-        if self._files is None:  # opened in the worker process
-            cv2.setNumThreads(1)
-            self._files = CutoutFiles(self.folder, self.config.data.photos)
+        cv2.setNumThreads(1)  # the processes are the parallelism
         local = self.config.batch_size // self.processes
         first = step * self.config.batch_size + self.rank * local
-        return make_batch([self._sample(self._files, first + k) for k in range(local)])
+        is_calm = step >= self.config.steps - self.config.calm_steps
+        settings = self.config.augment.calmed() if is_calm else self.config.augment
+        return self.source.stack([self._sample(first + k, settings) for k in range(local)])
 
-    def _sample(
-        self, files: CutoutFiles, count: int
-    ) -> tuple[NDArray[np.uint8], Similarity, Cutout, bool]:
-        """Sample number `count` of the run."""
-        epoch, position = divmod(count, files.photos)
+    def _sample(self, count: int, settings: AugmentConfig) -> CutoutSample | MapSample:
+        """Sample number `count` of the run: every photo once an epoch, in an order of its own."""
+        epoch, position = divmod(count, self.photos)
         if self._order[0] != epoch:
-            order = np.random.default_rng([self.config.seed, epoch]).permutation(files.photos)
+            order = np.random.default_rng([self.config.seed, epoch]).permutation(self.photos)
             self._order = epoch, order
         rng = np.random.default_rng([self.config.seed, 1, count])
-        is_turned = rng.random() < self.config.data.turned_share
-        variant = int(rng.integers(1, VARIANTS)) if is_turned else 0
-        cutout = files[int(self._order[1][position]) * VARIANTS + variant]
-        settings = self.config.augment
-        size, landmarks = self.config.network.input_size, self.landmarks(cutout)
-        crop, pose = crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng)
-        other = files.pixels(int(rng.integers(files.photos)) * VARIANTS)
-        mirrored = bool(rng.random() < settings.p_mirror)
-        if mirrored:
-            crop, pose = np.ascontiguousarray(crop[:, ::-1]), mirror_pose(pose)
-        return degrade(crop, other, settings, rng), pose, cutout, mirrored
-
-    def landmarks(self, cutout: Cutout) -> NDArray[np.float32]:
-        """The iBUG points of a cut-out's shape: (68, 3) float32, canonical frame."""
-        coefficients = np.concatenate([cutout.identity, cutout.expression])
-        return self._mean + np.einsum("k,kpd->pd", coefficients, self._basis)
+        return self.source.sample(int(self._order[1][position]), settings, rng)
 
 
 class _Steps(Sampler[int]):
@@ -166,11 +298,11 @@ class _Steps(Sampler[int]):
         return self.stop - self.start
 
 
-def batches(samples: TrainingSamples, start: int, stop: int) -> DataLoader[Batch]:
+def load_batches(batches: TrainingBatches, start: int, stop: int) -> DataLoader[Batch]:
     """The batches of steps start … stop − 1, prepared ahead by worker processes."""
-    workers = samples.config.workers
+    workers = batches.config.workers
     return DataLoader(
-        samples,
+        batches,
         batch_size=None,
         sampler=_Steps(start, stop),
         num_workers=workers,

@@ -1,6 +1,7 @@
 """A trained network → a model folder, checked against the network it came from."""
 
 import copy
+import json
 import logging
 import os
 import tempfile
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 from prnet.errors import ModelFileError, OutputError
 from prnet.network.runtime import ATLAS_FILE, INPUT, NETWORK_FILE, OUTPUT, Network
 from prnet.network.spec import METADATA_KEY, NetworkSpec
+from prnet.train.config import build_config
+from prnet.train.loop import CHECKPOINT, DESCRIPTION, load_checkpoint
+from prnet.train.networks import build_network, load_atlas, network_spec
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)
@@ -86,6 +90,53 @@ def export_model(
         raise OutputError(f"{folder}: can't be written ({error})") from error
     logger.info("%s: exported, within %.2g crop pixels of PyTorch", folder, difference)
     return difference
+
+
+def export_run(
+    run: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    licence: str,
+    half_weights: bool = False,
+) -> float:
+    """Make a model folder of a training run's averaged weights.
+
+    Args:
+        run: The run's folder.
+        folder: See `export_model`.
+        licence: What the weights may be used for.
+        half_weights: See `export_model`.
+
+    Returns:
+        See `export_model`.
+
+    Raises:
+        ModelFileError: The run's files are missing or damaged, or export fails.
+        OutputError: The folder can't be written.
+    """
+    run = Path(run)
+    state = load_checkpoint(run / CHECKPOINT)
+    try:
+        description = json.loads((run / DESCRIPTION).read_text())
+        config = build_config(description["recipe"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{run / DESCRIPTION}: not the description of a run ({error})"
+        ) from error
+    atlas = load_atlas(config.network)
+    network = build_network(config.network, atlas)
+    network.load_state_dict(
+        {
+            name.removeprefix("module."): value
+            for name, value in state["average"].items()
+            if name.startswith("module.")
+        }
+    )
+    hours, commit = state["seconds"] / 3600, description["commit"]
+    recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
+        description["recipe"]
+    )
+    spec = network_spec(network, atlas, recipe, licence, config.augment.crop_scale)
+    return export_model(network, spec, atlas, folder, half_weights)
 
 
 class _PositionMaps(nn.Module):

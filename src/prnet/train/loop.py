@@ -5,51 +5,63 @@ import dataclasses
 import json
 import logging
 import os
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from prnet.data.cutouts import build_cutouts, yaw_of
+from prnet.data.cutouts import build_cutouts
 from prnet.data.face_model import load_ict_face_model
 from prnet.data.facekit import FACE_MODEL_FILE
 from prnet.errors import ModelFileError, RecipeError
 from prnet.evaluate.plots import plot_training
-from prnet.network.lite import TRAIN_SIZE, Lite, warm_start
-from prnet.train.augment import crop_cutout
+from prnet.network.lite import Lite, warm_start
 from prnet.train.config import TrainConfig, load_recipe
 from prnet.train.dataset import (
-    VARIANTS,
     Batch,
-    CutoutFiles,
-    TrainingSamples,
-    batches,
-    make_batch,
+    CutoutSource,
+    MapSource,
+    Source,
+    TrainingBatches,
+    load_batches,
 )
 from prnet.train.loss import DistanceLoss, LossTerms
-from prnet.train.targets import TargetMaker
+from prnet.train.networks import TrainableNetwork, build_network, load_atlas
+from prnet.train.targets import CoefficientTargets, MapTargets
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)
 
-PIXEL_MEAN, PIXEL_STD = 127.5, 128.0  # those of the warm start's network
-CHECKPOINT, RECORD, CURVES = "checkpoint.pt", "log.csv", "curves.png"
+CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.png", "run.json"
 EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
+EVALUATED_BATCH = 32
+
+Report = Callable[[int, int], None]
 
 
-def train(recipe: str | os.PathLike[str], out: str | os.PathLike[str], atlas: Atlas) -> Path:
+def train(
+    recipe: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    devices: int | str = "auto",
+) -> Path:
     """Run a recipe, or go on with it where its last checkpoint in `out` ends.
 
     Args:
         recipe: TOML file.
-        out: Folder for `checkpoint.pt`, `log.csv`, `curves.png` and `recipe.json`.
-        atlas: The UV space to train for.
+        out: Folder for `checkpoint.pt`, `log.csv`, `curves.png` and `run.json`.
+        devices: How many processes train together, each with a GPU of its own where there are any;
+            "auto" takes every GPU, or one process on a CPU.
 
     Returns:
         Path of the checkpoint.
@@ -59,8 +71,21 @@ def train(recipe: str | os.PathLike[str], out: str | os.PathLike[str], atlas: At
         LabelError: The data is incomplete.
     """
     config, out = load_recipe(recipe), Path(out)
+    torch.manual_seed(config.seed)
+    # weights that fade towards 0 end in denormal numbers, which are very slow on a CPU
+    torch.set_flush_denormal(True)
+    if devices == "auto" and not torch.cuda.is_available():
+        devices = 1
+    fabric = Fabric(devices=devices, precision=_precision(config))
+    fabric.launch()
     out.mkdir(parents=True, exist_ok=True)
-    return Run(config, out, atlas).train()
+    atlas = load_atlas(config.network)
+    network = build_network(config.network, atlas)
+    if isinstance(network, Lite) and config.network.warm_start:
+        path = Path(config.data.facekit) / config.network.warm_start
+        warm_start(network, load_checkpoint(path)["state_dict"])
+    training, validation, targets = open_data(config, network, atlas, fabric.rank_zero_first)
+    return Run(config, out, network, training, validation, targets, fabric).train()
 
 
 class Run:
@@ -69,177 +94,212 @@ class Run:
     Args:
         config: The recipe.
         out: See `train`.
-        atlas: See `train`.
+        network: Trained in place.
+        training: Samples to learn from.
+        validation: Samples to evaluate on.
+        targets: Batch → Target, with `region` and `is_face`.
+        fabric: Launched.
+
+    Attributes:
+        network: The network being trained, wrapped for the devices.
+        average: The average of its weights.
+        step: Steps done.
     """
 
-    def __init__(self, config: TrainConfig, out: Path, atlas: Atlas) -> None:
-        self.config, self.out = config, out
-        torch.manual_seed(config.seed)
-        # weights that fade towards 0 end in denormal numbers, which are very slow on a CPU
-        torch.set_flush_denormal(True)
-        self.fabric = Fabric(accelerator="auto", devices="auto", precision=_precision(config))
-        self.fabric.launch()
-        facekit = Path(config.data.facekit)
-        model = load_ict_face_model(facekit / FACE_MODEL_FILE)
-        network = Lite(atlas, config.network.input_size)
-        if config.network.warm_start:
-            warm_start(network, _encoder_weights(facekit / config.network.warm_start))
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        network: TrainableNetwork,
+        training: Source,
+        validation: Source,
+        targets: CoefficientTargets | MapTargets,
+        fabric: Fabric,
+    ) -> None:
+        self.config, self.out, self.fabric = config, out, fabric
+        if config.batch_size % fabric.world_size:
+            raise RecipeError(
+                f"batch_size {config.batch_size} must be a multiple of the "
+                f"{fabric.world_size} processes"
+            )
+        self.batches = TrainingBatches(training, config, fabric.global_rank, fabric.world_size)
+        self.validation, self.targets = validation, targets.to(fabric.device)
+        self.loss = DistanceLoss(targets.region, config.loss).to(fabric.device)
         decay = config.average_decay
         self.average = AveragedModel(
             network,
             avg_fn=lambda mean, new, count: mean + (new - mean) * max(1 - decay, 1 / (10 + count)),
             use_buffers=True,
-        ).to(self.fabric.device)
+        ).to(fabric.device)
         optimizer = torch.optim.AdamW(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        self.raw = network
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
-        self.targets = TargetMaker(model, atlas, TRAIN_SIZE).to(self.fabric.device)
-        self.loss = DistanceLoss(self.targets.region, config.loss).to(self.fabric.device)
-        folders = []
-        for split in ("train", "val"):
-            with _progress(f"cut-outs of {split}") as report:
-                source, cutouts = config.data.facekit, config.data.cutouts
-                folders.append(build_cutouts(source, cutouts, split, report=report))
-        self.validation_files = CutoutFiles(folders[1])
-        self.samples = TrainingSamples(
-            config,
-            folders[0],
-            self.targets.landmarks_mean[0].cpu().numpy(),
-            self.targets.landmarks_basis[0].cpu().numpy(),
-            self.fabric.global_rank,
-            self.fabric.world_size,
-        )
+        self._bare = network
+        self.network, self.optimizer = fabric.setup(network, optimizer)
         self.step, self.seconds = 0, 0.0
 
     def train(self) -> Path:
         """Train to the recipe's last step; evaluates, records and saves on the way."""
         config, path = self.config, self.out / CHECKPOINT
         self._resume(path)
-        validation = self._validation()
-        (self.out / "recipe.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
+        plain = self._plain_batches()
+        self._describe()
         saved = started = time.monotonic()
-        sums: list[torch.Tensor] = []
-        with _progress("steps", self.fabric.global_rank) as report:
-            for batch in batches(self.samples, self.step, config.steps):
-                sums.append(torch.stack(self._optimise(batch)).detach())
+        before, sums = self.seconds, []
+        with _progress("steps", self.fabric.is_global_zero) as report:
+            for batch in load_batches(self.batches, self.step, config.steps):
+                sums.append(torch.stack(self.optimise(batch)).detach())
                 self.step += 1
                 report(self.step, config.steps)
                 now = time.monotonic()
-                if self.step % config.evaluate_steps == 0 or self.step == config.steps:
-                    seconds = self.seconds + now - started
-                    self._record(torch.stack(sums).mean(0).tolist(), validation, seconds)
+                self.seconds = before + now - started
+                is_last = self.step == config.steps
+                if is_last or self.step % config.evaluate_steps == 0:
+                    self._record(torch.stack(sums).mean(0).tolist(), plain)
                     sums.clear()
-                if now - saved > 60 * config.checkpoint_minutes or self.step == config.steps:
-                    self._save(path, self.seconds + now - started)
+                if is_last or now - saved > 60 * config.checkpoint_minutes:
+                    self._save(path)
                     saved = now
         return path
 
-    def _optimise(self, batch: Batch) -> LossTerms:
-        """One step of the optimiser."""
-        factor = self.learning_rate_factor(self.step)
+    def optimise(self, batch: Batch) -> LossTerms:
+        """Do one step of the optimiser; the loss terms are of this process's part of the batch."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * factor
-        batch = Batch(*(part.to(self.fabric.device) for part in batch))
+            group["lr"] = self.config.learning_rate * self.learning_rate_factor(self.step)
         self.network.train()
-        terms = self.loss(self.network(_scale(batch.crops)), self.targets(batch))
+        terms = self.compare(self.network, self._move(batch))
         self.optimizer.zero_grad()
         self.fabric.backward(terms.total)
         self.fabric.clip_gradients(self.network, self.optimizer, max_norm=20.0)
         self.optimizer.step()
-        self.average.update_parameters(self.raw)
+        self.average.update_parameters(self._bare)
         return terms
 
-    def learning_rate_factor(self, step: int) -> float:
-        """Share of the full learning rate at a step: up, level, down."""
-        config = self.config
-        left = (config.steps - step) / max(config.cooldown_steps, 1)
-        return min((step + 1) / max(config.warmup_steps, 1), 1.0, max(left, 1e-3))
+    def compare(self, network: torch.nn.Module, batch: Batch) -> LossTerms:
+        """The loss of a network on a batch."""
+        return self.loss(network(self._scale(batch.crops)), self.targets(batch))
 
-    def _validation(self) -> list[tuple[Batch, np.ndarray]]:
-        """Batches of validation crops, each with its samples' (|yaw| in degrees, turned) columns."""
-        config, files = self.config, self.validation_files
-        photos = np.linspace(0, files.photos - 1, min(EVALUATED_PHOTOS, files.photos)).astype(int)
-        samples, kinds = [], []
-        for index in (photos[:, None] * VARIANTS + np.arange(VARIANTS)).ravel().tolist():
-            cutout = files[index]
-            crop, pose = crop_cutout(
-                cutout.pixels,
-                cutout.pose,
-                self.samples.landmarks(cutout),
-                config.network.input_size,
-                config.augment,
-                None,
-            )
-            samples.append((crop, pose, cutout, False))
-            kinds.append((abs(yaw_of(cutout.pose.rotation)), cutout.turned))
-        starts = range(0, len(samples), 64)
-        return [(make_batch(samples[i : i + 64]), np.array(kinds[i : i + 64])) for i in starts]
+    def learning_rate_factor(self, step: int) -> float:
+        """Share of the full learning rate at a step: up, level (or halving), down."""
+        config = self.config
+        factor = min((step + 1) / max(config.warmup_steps, 1), 1.0)
+        if config.cooldown_steps:
+            factor = min(factor, max((config.steps - step) / config.cooldown_steps, 1e-3))
+        if config.halve_epochs:
+            epoch = step * config.batch_size // self.batches.photos
+            factor *= 0.5 ** (epoch // config.halve_epochs)
+        return factor
 
     @torch.no_grad()
-    def evaluate(self, validation: list[tuple[Batch, np.ndarray]]) -> dict[str, float]:
-        """68-point NME in per cent and relative shape error of the averaged weights."""
+    def evaluate(self, plain: list[tuple[Batch, NDArray[np.float64]]]) -> dict[str, float]:
+        """Errors of the averaged weights.
+
+        Args:
+            plain: Batches, each with (N, 2): |yaw| in degrees and whether turned.
+
+        Returns:
+            68-point NME in % of photos as they are and of turned copies by yaw, and the error
+            of the pose-free shape as a share of the mean face's; NaN for what data or network
+            haven't got.
+        """
         self.average.eval()
-        errors, shapes, means, kinds = [], [], [], []
-        for batch, kind in validation:
-            batch = Batch(*(part.to(self.fabric.device) for part in batch))
-            prediction, target = self.average(_scale(batch.crops)), self.targets(batch)
+        errors, kinds, shape_error, mean_error = [], [], [], []
+        for batch, kind in plain:
+            batch = self._move(batch)
+            prediction, target = self.average(self._scale(batch.crops)), self.targets(batch)
             true = target.landmarks68[..., :2]
             size = (true.amax(1) - true.amin(1)).prod(1).sqrt()
             distance = (prediction.landmarks68[..., :2] - true).norm(dim=2).mean(1)
             errors.append(100 * distance / size)
-            face = self.targets.is_face
-            true_shape = target.shape.flatten(1, 2)[:, face]
-            shapes.append(
-                (prediction.shape.flatten(1, 2)[:, face] - true_shape).norm(dim=2).mean(1)
-            )
-            means.append((self.targets.mean[face] - true_shape).norm(dim=2).mean(1))
             kinds.append(kind)
+            if prediction.shape is not None and isinstance(self.targets, CoefficientTargets):
+                face = self.targets.is_face
+                truth = target.shape.flatten(1, 2)[:, face]
+                predicted = prediction.shape.flatten(1, 2)[:, face]
+                shape_error.append((predicted - truth).norm(dim=2).mean(1))
+                mean_error.append((self.targets.mean[face] - truth).norm(dim=2).mean(1))
         nme, (yaw, turned) = torch.cat(errors).cpu().numpy(), np.concatenate(kinds).T
         is_turned = turned > 0
+
+        def mean(chosen: NDArray[np.bool_]) -> float:
+            return float(nme[chosen].mean()) if chosen.any() else float("nan")
+
+        ratio = float("nan")
+        if shape_error:
+            ratio = float(torch.cat(shape_error).mean() / torch.cat(mean_error).mean())
         return {
-            "nme": float(nme[~is_turned].mean()),
-            "nme_turned_30_60": float(nme[is_turned & (yaw > 30) & (yaw <= 60)].mean()),
-            "nme_turned_60_90": float(nme[is_turned & (yaw > 60)].mean()),
-            "shape_ratio": float(torch.cat(shapes).mean() / torch.cat(means).mean()),
+            "nme": mean(~is_turned),
+            "nme_turned_30_60": mean(is_turned & (yaw > 30) & (yaw <= 60)),
+            "nme_turned_60_90": mean(is_turned & (yaw > 60)),
+            "shape_ratio": ratio,
         }
 
-    def _record(
-        self, losses: list[float], validation: list[tuple[Batch, np.ndarray]], seconds: float
-    ) -> None:
+    def _plain_batches(self) -> list[tuple[Batch, NDArray[np.float64]]]:
+        """What `evaluate` wants, of photos spread over the validation split."""
+        count = self.validation.photos
+        photos = np.linspace(0, count - 1, min(EVALUATED_PHOTOS, count)).astype(int)
+        rows = [row for photo in photos.tolist() for row in self.validation.plain(photo)]
+        parts = [rows[k : k + EVALUATED_BATCH] for k in range(0, len(rows), EVALUATED_BATCH)]
+        return [
+            (
+                self.validation.stack([sample for sample, _, _ in part]),
+                np.array([[yaw, turned] for _, yaw, turned in part], np.float64),
+            )
+            for part in parts
+        ]
+
+    def _scale(self, crops: Tensor) -> Tensor:
+        """uint8 pixels → network input."""
+        return (crops.float() - self._bare.pixel_mean) / self._bare.pixel_std
+
+    def _move(self, batch: Batch) -> Batch:
+        """To the device that trains."""
+        return type(batch)(*(part.to(self.fabric.device) for part in batch))
+
+    def _record(self, losses: list[float], plain: list[tuple[Batch, NDArray[np.float64]]]) -> None:
         """Add a row to the record and draw the curves."""
-        if self.fabric.global_rank:
+        if not self.fabric.is_global_zero:
             return
-        row: dict[str, Any] = {
+        row: dict[str, float] = {
             "step": self.step,
-            "hours": round(seconds / 3600, 4),
+            "hours": self.seconds / 3600,
             "learning_rate": self.config.learning_rate * self.learning_rate_factor(self.step - 1),
         }
         names = (f"loss_{name}" for name in LossTerms._fields)
-        row |= {name: round(value, 4) for name, value in zip(names, losses, strict=True)}
-        row |= {name: round(value, 4) for name, value in self.evaluate(validation).items()}
+        row |= dict(zip(names, losses, strict=True)) | self.evaluate(plain)
         path = self.out / RECORD
         is_new = not path.exists()
         with path.open("a", newline="") as stream:
             writer = csv.DictWriter(stream, list(row))
             if is_new:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
         plot_training(path, self.out / CURVES)
         logger.info("%s", row)
 
-    def _save(self, path: Path, seconds: float) -> None:
+    def _describe(self) -> None:
+        """Write down what runs: the recipe, the commit, the precision."""
+        if not self.fabric.is_global_zero:
+            return
+        description = {
+            "commit": _commit(),
+            "precision": _precision(self.config),
+            "torch": torch.__version__,
+            "recipe": dataclasses.asdict(self.config),
+        }
+        (self.out / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+
+    def _save(self, path: Path) -> None:
         """Write a checkpoint aside, then put it in place."""
-        if self.fabric.global_rank:
+        if not self.fabric.is_global_zero:
             return
         state = {
-            "network": self.raw.state_dict(),
+            "network": self._bare.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
-            "seconds": seconds,
-            "network_config": dataclasses.asdict(self.config.network),
+            "seconds": self.seconds,
+            "network_config": _network_identity(self.config),
         }
         temporary = path.with_suffix(".partial")
         torch.save(state, temporary)
@@ -247,34 +307,85 @@ class Run:
 
     def _resume(self, path: Path) -> None:
         """Load the last checkpoint, if there is one, and cut the record back to it."""
+        record = self.out / RECORD
         if not path.exists():
-            (self.out / RECORD).unlink(missing_ok=True)
+            if self.fabric.is_global_zero:
+                record.unlink(missing_ok=True)
             return
         state = load_checkpoint(path)
-        if state["network_config"] != dataclasses.asdict(self.config.network):
+        if state["network_config"] != _network_identity(self.config):
             raise RecipeError(f"{path}: belongs to another network; name another output folder")
-        self.raw.load_state_dict(state["network"])
+        self._bare.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        record = self.out / RECORD
-        if record.exists() and not self.fabric.global_rank:
+        if record.exists() and self.fabric.is_global_zero:
             header, *rows = record.read_text().splitlines()
             kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
             record.write_text("\n".join([header, *kept]) + "\n")
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint of `train`. Raises ModelFileError if it is none."""
+    """Read a checkpoint, of `train` or another. Raises ModelFileError if it is none."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelFileError(f"{path}: not a checkpoint of `prnet train` ({error})") from error
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
+        raise ModelFileError(f"{path}: not a checkpoint that can be read ({error})") from error
+    return state
 
 
-def _scale(crops: torch.Tensor) -> torch.Tensor:
-    """uint8 pixels → network input."""
-    return (crops.float() - PIXEL_MEAN) / PIXEL_STD
+def open_data(
+    config: TrainConfig,
+    network: TrainableNetwork,
+    atlas: Atlas,
+    first: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> tuple[Source, Source, CoefficientTargets | MapTargets]:
+    """Open a recipe's data, making the cut-outs if they aren't there.
+
+    Args:
+        config: The recipe.
+        network: Tells how large its maps are and where their z is 0.
+        atlas: The UV space.
+        first: Context in which one process goes ahead of the others.
+
+    Returns:
+        Training samples, validation samples, and what makes a batch's targets.
+
+    Raises:
+        LabelError: The data is missing or incomplete.
+    """
+    if config.data.source == "300wlp":
+        targets = MapTargets(atlas, network.depth_of_back)
+        return MapSource(config, validation=False), MapSource(config, validation=True), targets
+    model = load_ict_face_model(Path(config.data.facekit) / FACE_MODEL_FILE)
+    coefficient_targets = CoefficientTargets(
+        model, atlas, network.train_size, network.depth_of_back
+    )
+    sources = []
+    for split in ("train", "val"):
+        with first(), _progress(f"cut-outs of {split}") as report:
+            folder = build_cutouts(config.data.facekit, config.data.cutouts, split, report=report)
+        landmarks = (
+            coefficient_targets.landmarks_mean[0].numpy(),
+            coefficient_targets.landmarks_basis[0].numpy(),
+        )
+        sources.append(CutoutSource(config, folder, *landmarks))
+    return sources[0], sources[1], coefficient_targets
+
+
+def _network_identity(config: TrainConfig) -> dict[str, Any]:
+    """What two recipes must share for one's checkpoint to go on under the other."""
+    return {"name": config.network.name, "input_size": config.network.input_size}
+
+
+def _commit() -> str:
+    """The commit of the code that runs, + after it if files differ; "" outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40"]
+    try:
+        done = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _precision(config: TrainConfig) -> Any:
@@ -285,23 +396,11 @@ def _precision(config: TrainConfig) -> Any:
     return {"32": "32-true", "bf16": "bf16-mixed"}[config.precision]
 
 
-def _encoder_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The state_dict in the warm start's file."""
-    state = load_checkpoint(path)
-    return state["state_dict"]
-
-
-class _progress:
-    """A progress bar on a terminal, silence elsewhere: used as a context that gives report(done, all)."""
-
-    def __init__(self, what: str, rank: int = 0) -> None:
-        columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.bar = Progress(*columns, disable=rank != 0)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        self.bar.__enter__()
-        task = self.bar.add_task("", total=None)
-        return lambda done, total: self.bar.update(task, completed=done, total=total)
-
-    def __exit__(self, *exception: Any) -> None:
-        self.bar.__exit__(*exception)
+@contextmanager
+def _progress(what: str, is_shown: bool = True) -> Iterator[Report]:
+    """A progress bar on a terminal, silence elsewhere."""
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not (is_shown and console.is_terminal)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

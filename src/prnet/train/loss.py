@@ -12,12 +12,14 @@ from prnet.train.config import LossConfig
 from prnet.train.targets import Target
 from prnet.uv.atlas import EYE_NOSE_MOUTH, KEYPOINT, REGION_WEIGHTS
 
-PERCENT = 100.0 / 2 * 1.5  # crop units → per cent of face size, at crop scale 1.5
-CM = 0.09  # crop units per cm, roughly, so that the shape term has the size of the others
+CM = 0.09  # crop units per cm, roughly: gives the shape term the size of the others
 
 
 class LossTerms(NamedTuple):
-    """Each term, unweighted, and their weighted sum; in per cent of face size."""
+    """Each term, unweighted, and their weighted sum.
+
+    Distances are in per cent of half the crop's side; squared ones, in hundredths of its square.
+    """
 
     total: Tensor
     position_map: Tensor
@@ -26,14 +28,11 @@ class LossTerms(NamedTuple):
 
 
 class DistanceLoss(nn.Module):
-    """Mean Euclidean distances: of map points by region, of the landmarks, and of the pose-free shape.
-
-    A plain distance, not its square: labels are noisy, and a squared loss chases the worst of them.
-    Landmarks have a term of their own instead of the paper's weight of 16 on single pixels.
+    """Mean distances: of map points by region, of the landmarks, and of the pose-free shape.
 
     Args:
         region: (M, M) uint8, the atlas's regions at the map's size.
-        config: Weights.
+        config: Kind of distance, mask, and the terms' weights.
     """
 
     weight: Tensor
@@ -41,25 +40,41 @@ class DistanceLoss(nn.Module):
     def __init__(self, region: NDArray[np.uint8], config: LossConfig) -> None:
         super().__init__()
         self.config = config
-        weight = REGION_WEIGHTS[np.where(region == KEYPOINT, EYE_NOSE_MOUTH, region)]
-        weight = np.where(weight > 0, weight, config.empty).astype(np.float32)
+        weight = region_weights(region, config)
         self.register_buffer("weight", torch.from_numpy(weight / weight.sum()))
 
     def forward(self, prediction: Prediction, target: Target) -> LossTerms:
-        """Compare."""
-        maps = (self.weight * _distance(prediction.position_map, target.position_map)).sum((1, 2))
-        landmarks = _distance(prediction.landmarks68, target.landmarks68)
-        shape = maps.new_zeros(())
-        if prediction.shape is not None:
-            shape = (self.weight * _distance(prediction.shape, target.shape)).sum(
-                (1, 2)
-            ).mean() * CM
-        terms = PERCENT * maps.mean(), PERCENT * landmarks.mean(), PERCENT * shape
-        weights = self.config.position_map, self.config.landmarks, self.config.shape
-        total = sum((w * term for w, term in zip(weights, terms, strict=True)), maps.new_zeros(()))
-        return LossTerms(total, *terms)
+        """Compare; a term that isn't asked for, or that the network has no part in, is 0."""
+        weights, zero = self.config, prediction.position_map.new_zeros(())
+        maps = landmarks = shape = zero
+        if weights.position_map:
+            maps = self._mean(prediction.position_map, target.position_map)
+        if weights.landmarks:
+            landmarks = self._distance(prediction.landmarks68, target.landmarks68).mean()
+        if weights.shape and prediction.shape is not None and target.shape is not None:
+            shape = self._mean(CM * prediction.shape, CM * target.shape)
+        total = weights.position_map * maps + weights.landmarks * landmarks + weights.shape * shape
+        return LossTerms(100 * total, 100 * maps, 100 * landmarks, 100 * shape)
+
+    def _mean(self, first: Tensor, second: Tensor) -> Tensor:
+        """Weighted mean over the map, plain mean over the batch."""
+        return (self.weight * self._distance(first, second)).sum((1, 2)).mean()
+
+    def _distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """Distance over the last axis."""
+        squared = (first - second).square().sum(-1)
+        if self.config.distance == "squared":
+            return squared
+        return (squared + 1e-10).sqrt()  # the plain root has no slope at 0
 
 
-def _distance(first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distance over the last axis, with a slope at 0."""
-    return ((first - second).square().sum(-1) + 1e-10).sqrt()
+def region_weights(region: NDArray[np.uint8], config: LossConfig) -> NDArray[np.float32]:
+    """The weight of each pixel of a map, (M, M) float32, from its region; see LossConfig.mask."""
+    if config.mask == "ones":
+        return np.ones(region.shape, np.float32)
+    if config.mask == "keypoints":
+        return (region == KEYPOINT).astype(np.float32)
+    if config.mask == "paper":
+        return REGION_WEIGHTS[region]
+    weight = REGION_WEIGHTS[np.where(region == KEYPOINT, EYE_NOSE_MOUTH, region)]
+    return np.where(weight > 0, weight, config.empty).astype(np.float32)

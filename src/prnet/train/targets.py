@@ -1,4 +1,4 @@
-"""Coefficients and pose → the position maps and landmarks that the loss compares with."""
+"""Labels of a batch → the position maps and landmarks that the loss compares with."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prnet.data.face_model import FaceModel
-from prnet.train.dataset import Batch
-from prnet.uv.atlas import FACE, Atlas
+from prnet.network.lite import bilinear_rows
+from prnet.train.dataset import CoefficientBatch, MapBatch
+from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
 
 
@@ -17,23 +18,28 @@ class Target(NamedTuple):
     """What a network should say of N crops; units and frames as in `prnet.network.lite.Prediction`.
 
     Attributes:
-        position_map: (N, M, M, 3) crop frame, z centred on the face.
+        position_map: (N, M, M, 3) crop frame; z is 0 on the face's mean, or counts from its back.
         landmarks68: (N, 68, 3) crop frame.
-        shape: (N, M, M, 3) canonical frame, cm.
+        shape: (N, M, M, 3) canonical frame, cm; None where the labels are maps without pose.
     """
 
     position_map: Tensor
     landmarks68: Tensor
-    shape: Tensor
+    shape: Tensor | None
 
 
-class TargetMaker(nn.Module):
+class CoefficientTargets(nn.Module):
     """The face model's basis as maps: targets need no files and no rounding, only a matrix product.
 
     Args:
         model: The labels' face model.
         atlas: The UV space.
         size: M, the side of the maps.
+        depth_of_back: z that the face's backmost point gets; None puts z = 0 on the face's mean.
+
+    Attributes:
+        region: (M, M) uint8, the atlas's regions at the maps' size.
+        is_face: (M²,) bool, pixels of the face without ears and neck.
     """
 
     mean: Tensor
@@ -42,10 +48,12 @@ class TargetMaker(nn.Module):
     landmarks_basis: Tensor
     is_face: Tensor
 
-    def __init__(self, model: FaceModel, atlas: Atlas, size: int) -> None:
+    def __init__(
+        self, model: FaceModel, atlas: Atlas, size: int, depth_of_back: float | None = None
+    ) -> None:
         super().__init__()
         mesh = model.mesh
-        self.size = size
+        self.size, self.depth_of_back = size, depth_of_back
         sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, size)
         modes = np.concatenate([model.identity, model.expression])
         self._register("mean", sampler.sample(mesh.vertices).reshape(-1, 3))
@@ -61,16 +69,22 @@ class TargetMaker(nn.Module):
         bases.append(flip * np.stack([_at(mode, corners, weights) for mode in modes]))
         self._register("landmarks_mean", np.stack(points))
         self._register("landmarks_basis", np.stack(bases))
-        pixels = ((np.arange(size) + 0.5) / size * atlas.region.shape[0]).astype(int)
-        self.region = atlas.region[np.ix_(pixels, pixels)]
+        self.region = _region_at(atlas, size)
         self.register_buffer("is_face", torch.from_numpy(self.region.ravel() >= FACE))
 
     def _register(self, name: str, values: NDArray[np.floating]) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)))
 
     @torch.no_grad()
-    def forward(self, batch: Batch) -> Target:
-        """Make a batch's targets."""
+    def forward(self, batch: CoefficientBatch) -> Target:
+        """Make a batch's targets.
+
+        Args:
+            batch: N samples.
+
+        Returns:
+            Target with maps of side M.
+        """
         count = len(batch.coefficients)
         shape = self.mean + (batch.coefficients @ self.basis.flatten(1)).view(count, -1, 3)
         grid = shape.view(count, self.size, self.size, 3)
@@ -81,22 +95,72 @@ class TargetMaker(nn.Module):
         )
         landmarks = both[torch.arange(count), batch.mirrored.long()]
         position, landmarks = self._pose(shape, batch), self._pose(landmarks, batch)
-        depth = position[:, self.is_face, 2].mean(1)
-        shift = torch.stack([torch.zeros_like(depth)] * 2 + [depth], 1)[:, None]
+        shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         side = (count, self.size, self.size, 3)
         return Target((position - shift).view(side), landmarks - shift, shape.view(side))
 
-    def _pose(self, points: Tensor, batch: Batch) -> Tensor:
+    def _pose(self, points: Tensor, batch: CoefficientBatch) -> Tensor:
         """Canonical (N, P, 3), y up → crop frame, y down."""
         moved = batch.scale[:, None, None] * (points @ batch.rotation.transpose(1, 2))
         return (moved + batch.translation[:, None]) * points.new_tensor([1, -1, 1])
+
+
+class MapTargets(nn.Module):
+    """Labels that are position maps already.
+
+    Args:
+        atlas: The maps' UV space.
+        depth_of_back: See CoefficientTargets.
+
+    Attributes:
+        region: (256, 256) uint8, the atlas's regions.
+        is_face: (256²,) bool, pixels of the face without ears and neck.
+    """
+
+    is_face: Tensor
+    landmark_rows: Tensor
+
+    def __init__(self, atlas: Atlas, depth_of_back: float | None = None) -> None:
+        super().__init__()
+        self.region, self.depth_of_back = atlas.region, depth_of_back
+        self.register_buffer("is_face", torch.from_numpy(atlas.region.ravel() >= FACE))
+        rows = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE).reshape(68, -1)
+        self.register_buffer("landmark_rows", torch.from_numpy(rows))
+
+    @torch.no_grad()
+    def forward(self, batch: MapBatch) -> Target:
+        """Make a batch's targets.
+
+        Args:
+            batch: N samples.
+
+        Returns:
+            Target with maps of side 256 and no shape.
+        """
+        position = batch.position_map.flatten(1, 2)
+        shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
+        position = position - shift
+        landmarks = self.landmark_rows @ position
+        return Target(position.view(batch.position_map.shape), landmarks, None)
+
+
+def _region_at(atlas: Atlas, size: int) -> NDArray[np.uint8]:
+    """The atlas's regions at another map size, (size, size) uint8."""
+    pixels = ((np.arange(size) + 0.5) / size * MAP_SIZE).astype(int)
+    return np.asarray(atlas.region[np.ix_(pixels, pixels)])
+
+
+def _depth_shift(depth: Tensor, depth_of_back: float | None) -> Tensor:
+    """What to take off the positions of N faces with (N, P) depths: (N, 1, 3), x and y 0."""
+    zero = depth.mean(1) if depth_of_back is None else depth.amin(1) - depth_of_back
+    return torch.stack([torch.zeros_like(zero), torch.zeros_like(zero), zero], 1)[:, None]
 
 
 def _at(
     values: NDArray[np.floating], corners: NDArray[np.integer], weights: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Values (V, D) at points given by three vertices and weights each: (P, D)."""
-    return np.einsum("pk,pkd->pd", weights, values[corners])
+    return np.asarray(np.einsum("pk,pkd->pd", weights, values[corners]))
 
 
 def locate(
@@ -108,13 +172,14 @@ def locate(
     """Find the chart's triangle under each point, or the nearest one.
 
     Args:
-        points_uv: (P, 2) float.
-        uv: (U, 2) float.
+        points_uv: (P, 2) float in [0, 1], u right, v down.
+        uv: (U, 2) float, the same frame: the chart's points.
         triangles: (T, 3) int, corners as mesh vertices.
         triangles_uv: (T, 3) int, the same corners as rows of `uv`.
 
     Returns:
-        (P, 3) mesh vertices and (P, 3) their weights.
+        (P, 3) int32 mesh vertices and (P, 3) float64 their weights, which sum to 1; one is negative
+        where the point lies outside the chart.
     """
     a, b, c = (uv[triangles_uv[:, k]].astype(np.float64) for k in range(3))
     area = _cross(b - a, c - a)

@@ -1,0 +1,54 @@
+"""Recipe → network, and network → the spec of its model folder."""
+
+from pathlib import Path
+
+from prnet.network.lite import Lite
+from prnet.network.resfcn256 import ResFCN256
+from prnet.network.runtime import ATLAS_FILE, EMBEDDED_FOLDER
+from prnet.network.spec import NetworkSpec
+from prnet.train.config import NetworkConfig
+from prnet.uv.atlas import Atlas
+
+TrainableNetwork = Lite | ResFCN256
+
+
+def load_atlas(config: NetworkConfig) -> Atlas:
+    """The atlas a recipe trains for. Raises ModelFileError if its model folder hasn't got one."""
+    return Atlas.load((Path(config.atlas) if config.atlas else EMBEDDED_FOLDER) / ATLAS_FILE)
+
+
+def build_network(config: NetworkConfig, atlas: Atlas) -> TrainableNetwork:
+    """Make the network of a recipe, with random weights."""
+    return Lite(atlas, config.input_size) if config.name == "lite" else ResFCN256(atlas)
+
+
+def network_spec(
+    network: TrainableNetwork,
+    atlas: Atlas,
+    recipe: str,
+    licence: str,
+    crop_scale: float | None = None,
+) -> NetworkSpec:
+    """Describe a network for its model folder.
+
+    Args:
+        network: Its sizes and scalings.
+        atlas: The one it was built with.
+        recipe: What it was trained by, and where.
+        licence: What the weights may be used for.
+        crop_scale: That of the training's crops; None for the network's usual one.
+    """
+    size = network.input_size
+    middle = (size - 1) / 2
+    return NetworkSpec(
+        name="lite" if isinstance(network, Lite) else "resfcn256",
+        input_size=size,
+        pixel_mean=network.pixel_mean,
+        pixel_std=network.pixel_std,
+        crop_scale=crop_scale or network.crop_scale,
+        position_scale=size / 2,
+        position_offset=(middle, middle, 0.0 if network.depth_of_back is None else middle),
+        atlas_sha256=atlas.sha256,
+        recipe=recipe,
+        licence=licence,
+    )
