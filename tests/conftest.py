@@ -1,5 +1,7 @@
 """Fixtures that several rooms share."""
 
+import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,22 @@ import numpy as np
 import pytest
 import skimage.data
 
+from prnet.data.cutouts import build_cutouts
 from prnet.data.face_model import FaceModel, load_ict_face_model
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
+from prnet.geometry.similarity import Similarity
 from prnet.network.spec import METADATA_KEY, NetworkSpec
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
-from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, flip_y
+from prnet.uv.position_map import (
+    centre_depth,
+    decode_landmarks68,
+    decode_vertices,
+    flip_y,
+    sample_map,
+)
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -248,3 +258,128 @@ def make_uv_data(atlas: Atlas) -> Callable[[Path], Path]:
         return folder
 
     return make
+
+
+GRID = 40  # vertices along a side of the tiny facekit's face
+
+
+@pytest.fixture(scope="session")
+def tiny_facekit(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data kit of the real schema: four photos to train on, one a source, and two of `val`.
+
+    Its face model is a grid of GRID × GRID vertices over the atlas's mean face, with smooth crooked
+    modes. The photos, 150 high and 170 wide, are painted as `make_face` paints them, so that every
+    pixel says which point of the face it shows (see `painted_offsets`).
+    """
+    folder = tmp_path_factory.mktemp("facekit")
+    _write_face_model(folder / "ict_face_model.npz", atlas)
+    model = load_ict_face_model(folder / "ict_face_model.npz")
+    rng = np.random.default_rng(0)
+    splits = {"lfw": ["train", "val"], "utk": ["train"], "web": ["train"], "mix": ["val", "train"]}
+    for source in splits:
+        rows: dict[str, list[Any]] = {}
+        photos = []
+        for number, split in enumerate(splits[source]):
+            label, photo = _draw_record(model, rng)
+            filename = f"{source}_{number}.png"
+            photos.append((filename, cv2.imencode(".png", photo[..., ::-1])[1].tobytes()))
+            for name, value in ({"filename": filename, "split": split} | label).items():
+                rows.setdefault(name, []).append(value)
+        for name in ("labels", "faces"):
+            (folder / name).mkdir(exist_ok=True)
+        np.savez(folder / "labels" / f"{source}.npz", **{k: np.array(v) for k, v in rows.items()})
+        with tarfile.open(folder / "faces" / f"{source}.tar", "w") as tar:
+            for filename, encoded in photos:
+                info = tarfile.TarInfo(filename)
+                info.size = len(encoded)
+                tar.addfile(info, io.BytesIO(encoded))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_face_model(tiny_facekit: Path) -> FaceModel:
+    """The face model of `tiny_facekit`."""
+    return load_ict_face_model(tiny_facekit / "ict_face_model.npz")
+
+
+@pytest.fixture(scope="session")
+def tiny_cutouts(tiny_facekit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `build_cutouts` makes of `tiny_facekit`: a folder with `train` and `val`."""
+    folder = tmp_path_factory.mktemp("cutouts")
+    for split in ("train", "val"):
+        build_cutouts(tiny_facekit, folder, split, processes=1)
+    return folder
+
+
+def _write_face_model(path: Path, atlas: Atlas) -> None:
+    """A face model of 100 and 53 smooth modes in the layout of the ICT model's file."""
+    rng = np.random.default_rng(1)
+    steps = np.linspace(0, 1, GRID)
+    uv = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    index = np.arange(GRID * GRID).reshape(GRID, GRID)
+    quads = [index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]]  # from top left, down
+
+    def modes(count: int, size_cm: float) -> np.ndarray:
+        waves = 2 * np.pi * rng.uniform(-1, 1, (count, 2, 3))
+        return size_cm * np.sin(np.einsum("vu,kud->kvd", uv, waves) + rng.uniform(0, 6, 3))
+
+    # each point in the triangle that holds it: (a, b, c) below its quad's diagonal, (a, c, d) above
+    places = atlas.landmarks68_uv * (GRID - 1)
+    column, row = np.floor(places.T).astype(int)
+    x, y = places.T - [column, row]
+    a, b, c, d = (corner[row, column] for corner in quads)
+    is_below = y >= x
+    weights = np.where(is_below, [1 - y, y - x, x], [1 - x, y, x - y]).T
+    np.savez(
+        path,
+        vertices=sample_map(atlas.canonical_map, uv),
+        uv=uv.astype(np.float32) * np.float32([1, -1]) + np.float32([0, 1]),
+        quads=np.stack(quads, -1).reshape(-1, 4).astype(np.int32),
+        quads_uv=np.stack(quads, -1).reshape(-1, 4).astype(np.int32),
+        identity=modes(100, 0.04).astype(np.float16),
+        expression=modes(53, 0.1).astype(np.float16),
+        expression_names=np.array([f"mode{k}" for k in range(53)]),
+        bfm68_vertices=np.where(is_below, [a, b, c], [a, c, d]).T.astype(np.int32),
+        bfm68_barycentric=weights.astype(np.float32),
+    )
+
+
+def _draw_record(model: FaceModel, rng: np.random.Generator) -> tuple[dict[str, Any], np.ndarray]:
+    """A label, and the photo it belongs to."""
+    rotation = rotation_from_angles(*rng.uniform(-15, 15, 3))
+    scale, translation = rng.uniform(4.5, 6), np.array([85, -65, 0]) + rng.uniform(-8, 8, 3)
+    identity, expression = rng.normal(0, 1, 100), rng.uniform(0, 1, 53) * (rng.random(53) < 0.2)
+    label: dict[str, Any] = {
+        **{"scale": np.float32(scale), "rotation": rotation.astype(np.float32)},
+        **{"translation": translation.astype(np.float32), "identity": identity.astype(np.float16)},
+        **{"expression": expression.astype(np.float16), "eye_opening": np.float16(0.3)},
+        **{"mouth_opening": np.float16(0.1), "person": 7, "age": 30, "gender": 1, "origin": -1},
+    }
+    shape = model.shape(label["identity"].astype(np.float32), label["expression"].astype(float))
+    vertices = flip_y(Similarity(scale, rotation, translation).apply(shape))
+    mesh = model.mesh
+    corners = vertices[mesh.landmarks68_vertices]
+    label["landmarks68"] = (mesh.landmarks68_barycentric[..., None] * corners).sum(1)
+    raster = rasterize(vertices, mesh.triangles, (150, 170))
+    uv = raster.interpolate(mesh.uv * 255, mesh.triangles)
+    return label, np.dstack([np.rint(uv), 255 * raster.is_covered]).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def painted_offsets() -> Callable[..., np.ndarray]:
+    """`painted_offsets(photo, pose, shape)` compares a painted photo with a label, pixel by pixel.
+
+    `photo` is one of `tiny_facekit`, or made from it; `pose` leads to its pixels, y up; `shape` is
+    the (GRID², 3) face without pose. Gives (N, 2): from where each face pixel is to where the label
+    puts the point that it shows, in pixels. Colours are rounded, so single offsets are off by some
+    tenths; their mean isn't.
+    """
+
+    def compare(photo: np.ndarray, pose: Similarity, shape: np.ndarray) -> np.ndarray:
+        rows, columns = np.nonzero(photo[..., 2] > 250)
+        place = photo[rows, columns, :2].astype(np.float32) / 255 * (GRID - 1)
+        grid = shape.reshape(GRID, GRID, 3).astype(np.float32)
+        point = cv2.remap(grid, place[:, None, 0], place[:, None, 1], cv2.INTER_LINEAR)[:, 0]
+        return flip_y(pose.apply(point))[:, :2] - np.stack([columns, rows], 1)
+
+    return compare

@@ -52,7 +52,7 @@ def aflw2000(tmp_path: Path, portrait: Path, atlas: Atlas) -> Path:
             "Pose_Para": np.array([[0, np.radians(yaw), 0, 1, 2, 3, 1e-3]], np.float32),
             "Shape_Para": np.zeros((199, 1)),
             "Exp_Para": np.zeros((29, 1)),
-            "pt2d": np.full((2, 21), -1.0) + np.eye(2, 21) * 60 + np.eye(2, 21, 3) * 90,
+            "pt2d": np.where(np.arange(21) % 2, -1.0, points[17:38, :2].T),
         }
         scipy.io.savemat(folder / f"image0000{number}.mat", label)
     return folder
@@ -142,9 +142,8 @@ def test_florence_runs_from_the_documented_folder(
 ) -> None:
     person = tmp_path / "scans/subject_01"
     person.mkdir(parents=True)
-    trimesh.Trimesh(
-        10 * atlas.canonical_vertices[::4], np.array([[0, 1, 2]]), process=False
-    ).export(person / "scan.obj")
+    scan = trimesh.Trimesh(10 * atlas.canonical_vertices[::8], np.array([[0, 1, 2]]), process=False)
+    scan.export(person / "scan.ply")
     points = 10 * decode_landmarks68(atlas.canonical_map, atlas)
     landmarks = {str(i): points[i].tolist() for i in (30, 36, 45, 48, 54, 8)}
     (person / "landmarks.json").write_text(json.dumps(landmarks))

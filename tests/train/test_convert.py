@@ -20,7 +20,7 @@ from prnet.network.resfcn256 import ResFCN256  # noqa: E402
 from prnet.train.convert import checkpoint_shapes, load_checkpoint  # noqa: E402
 from prnet.train.tf_checkpoint import Checkpoint  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 REFERENCE = Path(__file__).parents[1] / "network/reference"
 WriteCheckpoint = Callable[[Path, dict[str, np.ndarray]], Path]
 

@@ -119,7 +119,7 @@ def sheet(
 ) -> None:
     """Draw samples of a recipe with their landmarks and wireframes, to look at before training.
 
-    The first time it turns the photos in depth, as training would, which takes a quarter of an hour.
+    The first time it turns the photos in depth, as training does, which takes a quarter hour.
     """
     with _extra("train"):
         from prnet.train.config import load_recipe
@@ -176,7 +176,7 @@ def export(
         str, typer.Option(metavar="TEXT", help="What the weights may be used for.")
     ] = "as the training data allows",
     half: Annotated[
-        bool, typer.Option("--half", help="Store the weights in 16 bits: half the size.")
+        bool, typer.Option("--half", help="Round linear layers to 16 bits: a smaller file.")
     ] = False,
 ) -> None:
     """Turn a training run's averaged weights into a model folder, checked against PyTorch."""

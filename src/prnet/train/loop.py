@@ -7,7 +7,8 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from prnet.data.cutouts import build_cutouts
 from prnet.data.face_model import load_ict_face_model
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.png", "run.json"
 EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
 EVALUATED_BATCH = 32
+CALIBRATION_BATCHES = 24  # the last ones of training; see Run._calibrate
 
 Report = Callable[[int, int], None]
 
@@ -146,15 +148,18 @@ class Run:
         self._describe()
         saved = started = time.monotonic()
         before, sums = self.seconds, []
+        recent: deque[Tensor] = deque(maxlen=CALIBRATION_BATCHES)
         with _progress("steps", self.fabric.is_global_zero) as report:
             for batch in load_batches(self.batches, self.step, config.steps):
                 sums.append(torch.stack(self.optimise(batch)).detach())
+                recent.append(batch.crops)
                 self.step += 1
                 report(self.step, config.steps)
                 now = time.monotonic()
                 self.seconds = before + now - started
                 is_last = self.step == config.steps
                 if is_last or self.step % config.evaluate_steps == 0:
+                    self._calibrate(recent)
                     self._record(torch.stack(sums).mean(0).tolist(), plain)
                     sums.clear()
                 if is_last or now - saved > 60 * config.checkpoint_minutes:
@@ -233,6 +238,14 @@ class Run:
             "nme_turned_60_90": mean(is_turned & (yaw > 60)),
             "shape_ratio": ratio,
         }
+
+    def _calibrate(self, recent: Iterable[Tensor]) -> None:
+        """Give the averaged weights batch norm statistics of their own.
+
+        The average of the statistics of many networks isn't the statistics of the average network:
+        it shifts every point to one side.
+        """
+        update_bn((self._scale(crops.to(self.fabric.device)) for crops in recent), self.average)
 
     def _plain_batches(self) -> list[tuple[Batch, NDArray[np.float64]]]:
         """What `evaluate` wants, of photos spread over the validation split."""

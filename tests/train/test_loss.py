@@ -1,0 +1,98 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from prnet.network.lite import Prediction  # noqa: E402
+from prnet.train.config import LossConfig  # noqa: E402
+from prnet.train.loss import CM, DistanceLoss, region_weights  # noqa: E402
+from prnet.train.targets import Target  # noqa: E402
+from prnet.uv.atlas import EARS, EYE_NOSE_MOUTH, FACE, KEYPOINT, NECK, OUTSIDE  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+REGION = np.array([[OUTSIDE, NECK, EARS], [FACE, EYE_NOSE_MOUTH, KEYPOINT], [FACE] * 3], np.uint8)
+
+
+def random_target(count: int = 2) -> Target:
+    generator = torch.Generator().manual_seed(0)
+    shapes = (count, 3, 3, 3), (count, 68, 3), (count, 3, 3, 3)
+    return Target(*(torch.randn(shape, generator=generator) for shape in shapes))
+
+
+def moved(target: Target, **shifts: Any) -> Prediction:
+    """The prediction that is off by some shifts."""
+    return Prediction(
+        **{k: v + torch.tensor(shifts.get(k, 0.0)) for k, v in target._asdict().items()}
+    )
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared"])
+@pytest.mark.parametrize("mask", ["paper", "ones", "keypoints", "soft"])
+def test_a_perfect_prediction_costs_nothing(distance: Any, mask: Any) -> None:
+    loss = DistanceLoss(REGION, LossConfig(distance=distance, mask=mask))
+    terms = loss(moved(random_target()), random_target())
+    assert all(0 <= term < 0.01 for term in terms)  # in per cent; the root is kept off 0
+
+
+@pytest.mark.parametrize("mask", ["paper", "ones", "keypoints", "soft"])
+def test_a_known_shift_costs_its_length(mask: Any) -> None:
+    target, config = random_target(), LossConfig(mask=mask, landmarks=2.0, shape=0.5)
+    prediction = moved(
+        target, position_map=[0.03, 0.04, 0.0], landmarks68=[0.0, 0.0, 0.02], shape=[0.0, 1.0, 0.0]
+    )
+    terms = DistanceLoss(REGION, config)(prediction, target)
+    assert terms.position_map.item() == pytest.approx(5, rel=1e-4)  # % of half the crop
+    assert terms.landmarks.item() == pytest.approx(2, rel=1e-4)
+    assert terms.shape.item() == pytest.approx(100 * CM, rel=1e-4)  # 1 cm
+    assert terms.total.item() == pytest.approx(5 + 2 * 2 + 0.5 * 100 * CM, rel=1e-4)
+    squared = DistanceLoss(REGION, LossConfig(mask=mask, distance="squared"))(prediction, target)
+    assert squared.position_map.item() == pytest.approx(100 * 0.05**2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        ("paper", [[0, 0, 3], [3, 4, 16], [3, 3, 3]]),
+        ("ones", [[1, 1, 1], [1, 1, 1], [1, 1, 1]]),
+        ("keypoints", [[0, 0, 0], [0, 0, 1], [0, 0, 0]]),
+        ("soft", [[0.3, 0.3, 3], [3, 4, 4], [3, 3, 3]]),
+    ],
+)
+def test_regions_weigh_as_stated(mask: Any, expected: list[list[float]]) -> None:
+    config = LossConfig(mask=mask)
+    weights = region_weights(REGION, config)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, expected)
+    # and so does an error at a single pixel of a single sample
+    target, loss = random_target(2), DistanceLoss(REGION, config)
+    for row, column in np.ndindex(3, 3):
+        off = target.position_map.clone()
+        off[0, row, column, 2] += 0.5
+        cost = loss(moved(target)._replace(position_map=off), target).position_map.item()
+        share = expected[row][column] / np.sum(expected)
+        assert cost == pytest.approx(100 * 0.5 * share / 2, abs=2e-3)
+
+
+def test_terms_not_asked_for_or_not_there_are_zero() -> None:
+    target = random_target()
+    prediction = moved(target, position_map=1.0, landmarks68=1.0, shape=1.0)
+    terms = DistanceLoss(REGION, LossConfig(position_map=0, landmarks=0))(prediction, target)
+    assert terms.position_map == terms.landmarks == 0 and terms.shape > 0
+    loss = DistanceLoss(REGION, LossConfig())
+    for pair in (
+        (prediction._replace(shape=None), target),
+        (prediction, target._replace(shape=None)),
+    ):
+        assert loss(*pair).shape == 0
+
+
+def test_the_loss_has_a_slope_even_where_it_is_perfect() -> None:
+    target = random_target()
+    maps = target.position_map.clone().requires_grad_()
+    DistanceLoss(REGION, LossConfig())(moved(target)._replace(position_map=maps), target)[
+        0
+    ].backward()
+    assert torch.isfinite(maps.grad).all()

@@ -1,0 +1,177 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prnet.data.face_model import FaceModel
+from prnet.geometry.pose import rotation_from_angles
+from prnet.geometry.similarity import Similarity
+from prnet.uv.atlas import FACE, Atlas
+from prnet.uv.chart import rasterize_chart
+from prnet.uv.position_map import encode, sample_map
+
+torch = pytest.importorskip("torch")
+
+from prnet.train.augment import mirror_pose  # noqa: E402
+from prnet.train.dataset import CoefficientBatch, MapBatch  # noqa: E402
+from prnet.train.targets import CoefficientTargets, MapTargets, Target, locate  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+SIDE, CROP = 96, 128  # of the maps; of the crops whose pixels errors are counted in
+FLIP = np.array([-1, 1, 1], np.float32)
+
+
+@pytest.fixture(scope="module")
+def maker(tiny_face_model: FaceModel, atlas: Atlas) -> CoefficientTargets:
+    return CoefficientTargets(tiny_face_model, atlas, SIDE)
+
+
+def labels(count: int) -> list[tuple[np.ndarray, Similarity]]:
+    """Coefficients (153,) and poses in crop units."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(count):
+        coefficients = np.concatenate([rng.normal(0, 1, 100), rng.uniform(0, 1, 53)])
+        rotation = rotation_from_angles(*rng.uniform(-50, 50, 3))
+        rows.append((coefficients, Similarity(0.08, rotation, rng.uniform(-0.3, 0.3, 3))))
+    return rows
+
+
+def make_batch(rows: list[tuple[np.ndarray, Similarity]], mirrored: bool) -> CoefficientBatch:
+    def stack(values: list[Any]) -> Any:
+        return torch.from_numpy(np.array(values, np.float32))
+
+    return CoefficientBatch(
+        torch.zeros(len(rows), 3, 1, 1, dtype=torch.uint8),
+        stack([coefficients for coefficients, _ in rows]),
+        stack([pose.rotation for _, pose in rows]),
+        stack([pose.scale for _, pose in rows]),
+        stack([pose.translation for _, pose in rows]),
+        torch.full((len(rows),), mirrored),
+    )
+
+
+def encoded(
+    model: FaceModel, coefficients: np.ndarray, pose: Similarity, side: int = SIDE
+) -> np.ndarray:
+    """The posed map by way of the face model and uv, z not centred."""
+    mesh = model.mesh
+    sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, side)
+    return encode(sampler, model.shape(coefficients[:100], coefficients[100:]), pose)
+
+
+def test_targets_are_the_encoded_maps(
+    maker: CoefficientTargets, tiny_face_model: FaceModel
+) -> None:
+    rows = labels(4)
+    target = maker(make_batch(rows, mirrored=False))
+    assert target.position_map.shape == (4, SIDE, SIDE, 3)
+    for k, (coefficients, pose) in enumerate(rows):
+        expected = encoded(tiny_face_model, coefficients, pose)
+        found = target.position_map[k].numpy()
+        depth = expected[..., 2][maker.region >= FACE].mean()
+        np.testing.assert_allclose(
+            found[..., :2] * CROP / 2, expected[..., :2] * CROP / 2, atol=1e-3
+        )
+        np.testing.assert_allclose(
+            found[..., 2] * CROP / 2, (expected[..., 2] - depth) * CROP / 2, atol=1e-3
+        )
+        shape = encoded(tiny_face_model, coefficients, Similarity(1.0, np.eye(3), np.zeros(3)))
+        np.testing.assert_allclose(target.shape[k].numpy(), shape * [1, -1, 1], atol=1e-4)
+
+
+def test_z_is_0_on_the_face_or_counts_from_its_back(
+    maker: CoefficientTargets, tiny_face_model: FaceModel, atlas: Atlas
+) -> None:
+    batch = make_batch(labels(3), mirrored=False)
+    depth = maker(batch).position_map.flatten(1, 2)[:, maker.is_face, 2]
+    np.testing.assert_allclose(depth.mean(1), 0, atol=1e-6)
+    other = CoefficientTargets(tiny_face_model, atlas, SIDE, depth_of_back=-0.75)
+    target = other(batch)
+    from_back = target.position_map.flatten(1, 2)[:, other.is_face, 2]
+    np.testing.assert_allclose(from_back.amin(1), -0.75, atol=1e-6)
+    np.testing.assert_allclose(
+        from_back - depth, (from_back - depth)[:, :1].expand_as(depth), atol=1e-6
+    )
+    # the landmarks move along
+    shift = target.landmarks68[..., 2] - maker(batch).landmarks68[..., 2]
+    np.testing.assert_allclose(shift, (from_back - depth)[:, :1].expand_as(shift), atol=1e-6)
+
+
+def test_mirrored_targets_are_the_mirrored_maps(maker: CoefficientTargets) -> None:
+    """What a mirror shows at a place of the map: the other side's point, x turned round."""
+    rows = labels(4)
+    plain = maker(make_batch(rows, mirrored=False))
+    turned = [(coefficients, mirror_pose(pose)) for coefficients, pose in rows]
+    mirrored = maker(make_batch(turned, mirrored=True))
+    for name in ("position_map", "shape"):
+        expected = getattr(plain, name).numpy()[:, :, ::-1] * FLIP
+        found = getattr(mirrored, name).numpy()
+        depth = (found - expected)[..., 2].mean((1, 2), keepdims=True)  # centred on the other half
+        assert np.abs(depth).max() < 0.01
+        expected[..., 2] += depth
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def landmark_error(target: Target, atlas: Atlas) -> float:
+    """Mean distance, in % of face size, of the landmarks from the maps' values at their UVs."""
+    errors = []
+    for position_map, points in zip(
+        target.position_map.numpy(), target.landmarks68.numpy(), strict=True
+    ):
+        sampled = sample_map(position_map, atlas.landmarks68_uv)
+        size = np.sqrt(np.ptp(points[:, :2], axis=0).prod())
+        errors.append(100 * np.linalg.norm(sampled - points, axis=1).mean() / size)
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_landmarks_agree_with_the_maps(
+    maker: CoefficientTargets, atlas: Atlas, mirrored: bool
+) -> None:
+    assert landmark_error(maker(make_batch(labels(4), mirrored)), atlas) < 0.5
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_kits_landmarks_agree_with_the_maps(
+    face_model: FaceModel, atlas: Atlas, mirrored: bool
+) -> None:
+    maker = CoefficientTargets(face_model, atlas, SIDE)
+    rows = [(c * np.repeat([0.7, 0.2], [100, 53]), pose) for c, pose in labels(3)]
+    assert landmark_error(maker(make_batch(rows, mirrored)), atlas) < 0.5
+
+
+def test_maps_as_labels_give_themselves(tiny_face_model: FaceModel, atlas: Atlas) -> None:
+    maps = np.stack([encoded(tiny_face_model, c, pose, 256) for c, pose in labels(2)])
+    batch = MapBatch(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), torch.from_numpy(maps))
+    target = MapTargets(atlas)(batch)
+    assert target.shape is None
+    found = target.position_map.numpy()
+    np.testing.assert_allclose(found[..., :2], maps[..., :2], atol=1e-6)
+    np.testing.assert_allclose(found[..., 2][:, atlas.region >= FACE].mean(1), 0, atol=1e-6)
+    for position_map, points in zip(found, target.landmarks68.numpy(), strict=True):
+        np.testing.assert_allclose(
+            points, sample_map(position_map, atlas.landmarks68_uv), atol=1e-5
+        )
+    from_back = MapTargets(atlas, depth_of_back=-1.0)(batch).position_map.numpy()
+    np.testing.assert_allclose(from_back[..., 2][:, atlas.region >= FACE].min(1), -1, atol=1e-6)
+
+
+def test_points_are_located_in_their_triangle() -> None:
+    """Two triangles of a unit square; the mesh has other numbers for its corners than the chart."""
+    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    triangles_uv, triangles = np.array([[0, 1, 2], [0, 2, 3]]), np.array([[5, 6, 7], [5, 7, 8]])
+    points = np.array([[0.75, 0.25], [0.25, 0.5], [0.0, 1.0], [1.5, 0.5]])
+    corners, weights = locate(points, uv, triangles, triangles_uv)
+    np.testing.assert_array_equal(corners, [[5, 6, 7], [5, 7, 8], [5, 7, 8], [5, 6, 7]])
+    expected = [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0, 0, 1], [-0.5, 1, 0.5]]
+    np.testing.assert_allclose(weights, expected, atol=1e-12)
+
+
+def test_a_triangle_without_area_is_never_chosen() -> None:
+    uv = np.array([[0, 0], [1, 0], [0, 1], [0.5, 0.5]], np.float32)
+    flat_first = np.array([[3, 3, 3], [0, 1, 2]])
+    corners, weights = locate(np.array([[0.5, 0.5]]), uv, flat_first, flat_first)
+    np.testing.assert_array_equal(corners, [[0, 1, 2]])
+    np.testing.assert_allclose(weights, [[0, 0.5, 0.5]], atol=1e-12)
