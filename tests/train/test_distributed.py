@@ -1,0 +1,30 @@
+"""Two processes that share a batch must learn what one process learns from it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+SCRIPT = Path(__file__).with_name("gradients.py")
+
+
+def gradients(processes: int, out: Path) -> dict[str, "torch.Tensor"]:
+    command = [sys.executable, str(SCRIPT), str(processes), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return torch.load(out, weights_only=True)
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
+    alone = gradients(1, tmp_path / "alone.pt")
+    together = gradients(2, tmp_path / "together.pt")
+    assert alone.keys() == together.keys()
+    assert len(alone) > 50
+    largest = max(float(gradient.abs().max()) for gradient in alone.values())
+    for name, gradient in alone.items():
+        difference = float((gradient - together[name]).abs().max())
+        assert difference < 1e-5 * largest, f"{name}: {difference:.3g} of {largest:.3g}"
