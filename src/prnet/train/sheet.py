@@ -65,7 +65,7 @@ def _tile(
     chosen = np.linspace(0, len(position_map) - 1, WIRE_STEPS).astype(int)
     wires = (position_map[np.ix_(chosen, chosen)][..., :2] + 1) / 2 * TILE_PX - 0.5
     fixed = np.rint(wires * 16).astype(np.int32)  # four binary digits after the point
-    lines = [*fixed, *fixed.transpose(1, 0, 2)]
+    lines = [*fixed, *np.ascontiguousarray(fixed.transpose(1, 0, 2))]
     cv2.polylines(tile, lines, False, (90, 200, 255), 1, cv2.LINE_AA, shift=4)
     for x, y in (landmarks[:, :2] + 1) / 2 * TILE_PX - 0.5:
         cv2.circle(tile, (round(x * 16), round(y * 16)), 28, (60, 255, 60), -1, cv2.LINE_AA, 4)

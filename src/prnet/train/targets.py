@@ -11,6 +11,7 @@ from prnet.data.face_model import FaceModel
 from prnet.network.lite import bilinear_rows
 from prnet.train.dataset import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
+from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
 
 
@@ -46,6 +47,7 @@ class CoefficientTargets(nn.Module):
     basis: Tensor
     landmarks_mean: Tensor
     landmarks_basis: Tensor
+    mirror_shift: Tensor
     is_face: Tensor
 
     def __init__(
@@ -68,6 +70,11 @@ class CoefficientTargets(nn.Module):
         points.append(flip * _at(mesh.vertices, corners, weights))
         bases.append(flip * np.stack([_at(mode, corners, weights) for mode in modes]))
         self._register("landmarks_mean", np.stack(points))
+        # The kit's iBUG vertices lie about 0.06 cm off the model's symmetry, all to one side, and
+        # its labels shift the mesh so that they fit the photo; a mirrored label would be shifted to
+        # the other side, and a network would learn the middle.
+        off = points[0] - points[0][MIRROR68] * flip
+        self._register("mirror_shift", np.array([-off[:, 0].mean(), 0, 0]))
         self._register("landmarks_basis", np.stack(bases))
         self.region = _region_at(atlas, size)
         self.register_buffer("is_face", torch.from_numpy(self.region.ravel() >= FACE))
@@ -94,7 +101,9 @@ class CoefficientTargets(nn.Module):
             "nk,skpd->nspd", batch.coefficients, self.landmarks_basis
         )
         landmarks = both[torch.arange(count), batch.mirrored.long()]
-        position, landmarks = self._pose(shape, batch), self._pose(landmarks, batch)
+        shift = batch.mirrored[:, None, None] * self.mirror_shift
+        position = self._pose(shape + shift, batch)
+        landmarks = self._pose(landmarks + shift, batch)
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         side = (count, self.size, self.size, 3)
         return Target((position - shift).view(side), landmarks - shift, shape.view(side))
