@@ -46,12 +46,14 @@ class NetworkConfig:
         name: `lite`, or the paper's `resfcn256`.
         input_size: Side of lite's crop in pixels, a multiple of 32; resfcn256 takes 256.
         warm_start: Weights for lite's encoder, inside the facekit's folder; "" for none.
+        weights: `weights.pt` of an earlier run of the same network to start from; "" for none.
         atlas: Model folder whose atlas to train for; "" for the built-in one.
     """
 
     name: Literal["lite", "resfcn256"] = "lite"
     input_size: int = 128
     warm_start: str = ""
+    weights: str = ""
     atlas: str = ""
 
 
@@ -98,8 +100,10 @@ class AugmentConfig:
 
     def calmed(self) -> "AugmentConfig":
         """These settings with fewer wide crops and less degradation; see `calm`."""
-        names = ("wide_share", "p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg")
-        names += ("p_grey", "p_light")
+        names = (
+            *("wide_share", "p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg"),
+            *("p_grey", "p_light"),
+        )
         return dataclasses.replace(
             self, **{name: self.calm * getattr(self, name) for name in names}
         )

@@ -21,7 +21,7 @@ from prnet.network.runtime import ATLAS_FILE, INPUT, NETWORK_FILE, OUTPUT, Netwo
 from prnet.network.spec import METADATA_KEY, NetworkSpec
 from prnet.train.config import build_config
 from prnet.train.loop import CHECKPOINT, DESCRIPTION, load_checkpoint
-from prnet.train.networks import build_network, load_atlas, network_spec
+from prnet.train.networks import average_weights, build_network, load_atlas, network_spec
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)
@@ -124,13 +124,7 @@ def export_run(
         ) from error
     atlas = load_atlas(config.network)
     network = build_network(config.network, atlas)
-    network.load_state_dict(
-        {
-            name.removeprefix("module."): value
-            for name, value in state["average"].items()
-            if name.startswith("module.")
-        }
-    )
+    network.load_state_dict(average_weights(state))
     hours, commit = state["seconds"] / 3600, description["commit"]
     recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
         description["recipe"]

@@ -38,13 +38,19 @@ from prnet.train.dataset import (
     load_batches,
 )
 from prnet.train.loss import DistanceLoss, LossTerms
-from prnet.train.networks import TrainableNetwork, build_network, load_atlas
+from prnet.train.networks import (
+    TrainableNetwork,
+    average_weights,
+    build_network,
+    load_atlas,
+)
 from prnet.train.targets import CoefficientTargets, MapTargets
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.png", "run.json"
+WEIGHTS = "weights.pt"
 EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
 EVALUATED_BATCH = 32
 CALIBRATION_BATCHES = 24  # the last ones of training; see Run._calibrate
@@ -61,7 +67,8 @@ def train(
 
     Args:
         recipe: TOML file.
-        out: Folder for `checkpoint.pt`, `log.csv`, `curves.png` and `run.json`.
+        out: Folder for `checkpoint.pt`, `log.csv`, `curves.png`, `run.json` and, in the end,
+            `weights.pt`: the averaged weights alone, for another run to start from.
         devices: How many processes train together, each with a GPU of its own where there are any;
             "auto" takes every GPU, or one process on a CPU.
 
@@ -86,6 +93,8 @@ def train(
     if isinstance(network, Lite) and config.network.warm_start:
         path = Path(config.data.facekit) / config.network.warm_start
         warm_start(network, load_checkpoint(path)["state_dict"])
+    if config.network.weights:
+        _load_weights(network, Path(config.network.weights))
     training, validation, targets = open_data(config, network, atlas, fabric.rank_zero_first)
     return Run(config, out, network, training, validation, targets, fabric).train()
 
@@ -165,6 +174,9 @@ class Run:
                 if is_last or now - saved > 60 * config.checkpoint_minutes:
                     self._save(path)
                     saved = now
+        if self.fabric.is_global_zero:
+            weights = average_weights({"average": self.average.state_dict()})
+            _write({"network": weights, "step": self.step}, self.out / WEIGHTS)
         return path
 
     def optimise(self, batch: Batch) -> LossTerms:
@@ -314,9 +326,7 @@ class Run:
             "seconds": self.seconds,
             "network_config": _network_identity(self.config),
         }
-        temporary = path.with_suffix(".partial")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        _write(state, path)
 
     def _resume(self, path: Path) -> None:
         """Load the last checkpoint, if there is one, and cut the record back to it."""
@@ -345,6 +355,22 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
         raise ModelFileError(f"{path}: not a checkpoint that can be read ({error})") from error
     return state
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    """Save aside, then put in place."""
+    temporary = path.with_suffix(".partial")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _load_weights(network: TrainableNetwork, path: Path) -> None:
+    """Start from an earlier run's weights."""
+    state = load_checkpoint(path)
+    try:
+        network.load_state_dict(state["network"])
+    except (KeyError, RuntimeError) as error:
+        raise RecipeError(f"{path}: not weights of this network ({error})") from error
 
 
 def open_data(

@@ -1,6 +1,9 @@
 """Recipe → network, and network → the spec of its model folder."""
 
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from prnet.network.lite import Lite
 from prnet.network.resfcn256 import ResFCN256
@@ -20,6 +23,13 @@ def load_atlas(config: NetworkConfig) -> Atlas:
 def build_network(config: NetworkConfig, atlas: Atlas) -> TrainableNetwork:
     """Make the network of a recipe, with random weights."""
     return Lite(atlas, config.input_size) if config.name == "lite" else ResFCN256(atlas)
+
+
+def average_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The averaged weights in a run's checkpoint, as the network's own state_dict."""
+    prefix = "module."
+    average = checkpoint["average"].items()
+    return {k.removeprefix(prefix): v for k, v in average if k.startswith(prefix)}
 
 
 def network_spec(
