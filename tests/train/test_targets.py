@@ -7,6 +7,7 @@ from prnet.data.face_model import FaceModel
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
 from prnet.uv.atlas import FACE, Atlas
+from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import encode, sample_map
 
@@ -100,11 +101,19 @@ def test_z_is_0_on_the_face_or_counts_from_its_back(
 
 
 def test_mirrored_targets_are_the_mirrored_maps(maker: CoefficientTargets) -> None:
-    """What a mirror shows at a place of the map: the other side's point, x turned round."""
+    """What a mirror shows at a place of the map: the other side's point, x turned round.
+
+    The mesh is shifted besides, along the face's own x: see `mirror_shift`.
+    """
     rows = labels(4)
-    plain = maker(make_batch(rows, mirrored=False))
-    turned = [(coefficients, mirror_pose(pose)) for coefficients, pose in rows]
-    mirrored = maker(make_batch(turned, mirrored=True))
+    mirrored_poses = [(coefficients, mirror_pose(pose)) for coefficients, pose in rows]
+    mirrored = maker(make_batch(mirrored_poses, mirrored=True))
+    along_x = maker.mirror_shift.numpy() * FLIP
+    shifted = [
+        (c, Similarity(p.scale, p.rotation, p.translation + p.scale * p.rotation @ along_x))
+        for c, p in rows
+    ]
+    plain = maker(make_batch(shifted, mirrored=False))
     for name in ("position_map", "shape"):
         expected = getattr(plain, name).numpy()[:, :, ::-1] * FLIP
         found = getattr(mirrored, name).numpy()
@@ -112,6 +121,14 @@ def test_mirrored_targets_are_the_mirrored_maps(maker: CoefficientTargets) -> No
         assert np.abs(depth).max() < 0.01
         expected[..., 2] += depth
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_mirrored_faces_are_shifted_by_twice_what_their_points_are_off(
+    maker: CoefficientTargets,
+) -> None:
+    points = maker.landmarks_mean[0].numpy()
+    off = (points[:, 0] + points[MIRROR68, 0]).mean()  # 0 for points symmetric about x = 0
+    np.testing.assert_allclose(maker.mirror_shift, [-off, 0, 0], atol=1e-6)
 
 
 def landmark_error(target: Target, atlas: Atlas) -> float:

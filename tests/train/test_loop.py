@@ -1,0 +1,296 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prnet.errors import ModelFileError, RecipeError
+from prnet.uv.atlas import Atlas
+
+torch = pytest.importorskip("torch")
+lightning_fabric = pytest.importorskip("lightning_fabric")
+
+from prnet.network.lite import Lite, Prediction  # noqa: E402
+from prnet.train import loop  # noqa: E402
+from prnet.train.config import (  # noqa: E402
+    AugmentConfig,
+    DataConfig,
+    NetworkConfig,
+    TrainConfig,
+    build_config,
+    load_recipe,
+)
+from prnet.train.loop import CHECKPOINT, RECORD, Run, load_checkpoint, open_data, train  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+STEPS, EVALUATED = 9, 3
+
+
+@pytest.fixture(scope="module")
+def recipe(
+    tiny_facekit: Path, tiny_cutouts: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A small network, a checkpoint every step, an evaluation every third."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(
+        f"steps = {STEPS}\nwarmup_steps = 2\ncooldown_steps = 3\nbatch_size = 4\n"
+        f"evaluate_steps = {EVALUATED}\ncheckpoint_minutes = 0\n"
+        'workers = 0\nprecision = "32"\n[network]\ninput_size = 32\n'
+        f"[data]\nfacekit = '{tiny_facekit}'\ncutouts = '{tiny_cutouts}'\n"
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From no more batches than lie between two evaluations."""
+    monkeypatch.setattr(loop, "CALIBRATION_BATCHES", EVALUATED)
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(loop, "CALIBRATION_BATCHES", EVALUATED)
+        assert train(recipe, folder, devices=1) == folder / CHECKPOINT
+    return folder
+
+
+def read_record(folder: Path) -> list[dict[str, str]]:
+    """The record's rows, without the time that they took."""
+    with (folder / RECORD).open(newline="") as stream:
+        return [{k: v for k, v in row.items() if k != "hours"} for row in csv.DictReader(stream)]
+
+
+def leaves(tree: Any, name: str = "") -> dict[str, Any]:
+    """A checkpoint's tensors and numbers by their paths."""
+    if isinstance(tree, dict):
+        parts = [leaves(value, f"{name}/{key}") for key, value in tree.items()]
+    elif isinstance(tree, list | tuple):
+        parts = [leaves(value, f"{name}/{k}") for k, value in enumerate(tree)]
+    else:
+        return {name: tree}
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def assert_equal_checkpoints(first: Path, second: Path) -> None:
+    one, other = (leaves(load_checkpoint(folder / CHECKPOINT)) for folder in (first, second))
+    assert one.keys() == other.keys() and len(one) > 500
+    for name, value in one.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, other[name]), name
+        elif name != "/seconds":
+            assert value == other[name], name
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: Atlas) -> None:
+    rows = read_record(finished)
+    assert [int(row["step"]) for row in rows] == [3, 6, 9]
+    for row in rows:
+        for name in ("loss_total", "nme", "nme_turned_30_60", "nme_turned_60_90", "shape_ratio"):
+            assert 0 < float(row[name]) < 1000
+    assert (finished / "curves.png").stat().st_size > 1000
+    description = json.loads((finished / "run.json").read_text())
+    assert build_config(description["recipe"]) == load_recipe(recipe)
+    assert description["precision"] == "32-true"
+    assert not list(finished.glob("*.partial"))
+    # the averaged weights alone, as another run starts from them
+    weights = load_checkpoint(finished / "weights.pt")["network"]
+    average = load_checkpoint(finished / CHECKPOINT)["average"]
+    network = Lite(atlas, 32)
+    network.load_state_dict(weights)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, average[f"module.{name}"]), name
+
+
+def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
+    recipe: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in step 8, and its last checkpoint is of step 6: the record is ahead of it."""
+    optimise = Run.optimise
+
+    def optimise_until_killed(run: Run, batch: Any) -> Any:
+        if run.step == 6:
+            shutil.copy(tmp_path / CHECKPOINT, tmp_path / "of step 6")
+        if run.step == 8:
+            raise Killed
+        return optimise(run, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "optimise", optimise_until_killed)
+        with pytest.raises(Killed):
+            train(recipe, tmp_path, devices=1)
+    (tmp_path / "of step 6").rename(tmp_path / CHECKPOINT)
+    last = (tmp_path / RECORD).read_text().splitlines()[-1]
+    with (tmp_path / RECORD).open("a") as stream:
+        stream.write(last.replace("6,", "8,", 1) + "\n")  # as a run evaluated at 8 would have it
+    steps: list[int] = []
+
+    def optimise_and_count(run: Run, batch: Any) -> Any:
+        steps.append(run.step)
+        return optimise(run, batch)
+
+    monkeypatch.setattr(Run, "optimise", optimise_and_count)
+    train(recipe, tmp_path, devices=1)
+    assert steps == [6, 7, 8]
+    assert read_record(tmp_path) == read_record(finished)
+    assert_equal_checkpoints(tmp_path, finished)
+    assert load_checkpoint(tmp_path / CHECKPOINT)["seconds"] > 0
+    # a finished run has nothing to do
+    train(recipe, tmp_path, devices=1)
+    assert steps == [6, 7, 8] and read_record(tmp_path) == read_record(finished)
+
+
+def test_a_kill_while_saving_leaves_the_last_checkpoint(
+    recipe: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def save_half(state: Any, path: Path) -> None:
+        Path(path).write_bytes(before[: len(before) // 2])
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", save_half)
+    longer = tmp_path / "longer.toml"
+    longer.write_text(recipe.read_text().replace(f"steps = {STEPS}\n", f"steps = {STEPS + 1}\n", 1))
+    with pytest.raises(Killed):
+        train(longer, tmp_path, devices=1)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    recipe: Path, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    other = tmp_path / "other.toml"
+    other.write_text(recipe.read_text().replace("input_size = 32", "input_size = 64"))
+    with pytest.raises(RecipeError, match=r"checkpoint\.pt: belongs to another network"):
+        train(other, tmp_path, devices=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / CHECKPOINT
+    with pytest.raises(ModelFileError, match=r"checkpoint\.pt"):
+        load_checkpoint(path)
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"checkpoint\.pt"):
+        load_checkpoint(path)
+
+
+def factor(step: int, **settings: Any) -> float:
+    """The learning rate's share at a step of a recipe over 100 photos."""
+    run = SimpleNamespace(config=TrainConfig(**settings), batches=SimpleNamespace(photos=100))
+    return Run.learning_rate_factor(run, step)
+
+
+def test_the_learning_rate_follows_the_recipe() -> None:
+    level = {"steps": 1000, "warmup_steps": 10, "cooldown_steps": 100}
+    assert [factor(step, **level) for step in (0, 4, 9, 10, 900)] == [0.1, 0.5, 1, 1, 1]
+    assert factor(950, **level) == 0.5
+    assert 0 < factor(999, **level) <= 0.01
+    # batches of 20 of 100 photos are 5 steps an epoch; halving every 2 epochs
+    halving = {"batch_size": 20, "halve_epochs": 2, "warmup_steps": 0, "cooldown_steps": 0}
+    assert [factor(step, **halving) for step in (0, 9, 10, 19, 20)] == [1, 1, 0.5, 0.5, 0.25]
+
+
+# with the photos to learn from as those to evaluate on
+
+CLEAN = AugmentConfig(
+    rotation_deg=0.0,
+    colour=(1.0, 1.0),
+    wide_share=0.0,
+    box_jitter=0.0,
+    **dict.fromkeys(
+        ["p_occluder", "p_mirror", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_grey"], 0.0
+    ),
+    p_light=0.0,
+)
+
+
+@pytest.fixture
+def make_run(tiny_facekit: Path, tiny_cutouts: Path, atlas: Atlas, tmp_path: Path) -> Any:
+    """`make_run(**settings)` of four photos that are always the same."""
+
+    def make(**settings: Any) -> Run:
+        config = TrainConfig(
+            data=DataConfig(
+                facekit=str(tiny_facekit), cutouts=str(tiny_cutouts), turned_share=0.0, photos=4
+            ),
+            network=NetworkConfig(input_size=64),
+            augment=CLEAN,
+            precision="32",
+            workers=0,
+            **settings,
+        )
+        torch.manual_seed(0)
+        fabric = lightning_fabric.Fabric(accelerator="cpu", devices=1, precision="32-true")
+        fabric.launch()
+        network = Lite(atlas, 64)
+        source, _, targets = open_data(config, network, atlas)
+        return Run(config, tmp_path, network, source, source, targets, fabric)
+
+    return make
+
+
+@pytest.mark.slow
+def test_four_photos_are_learned_by_heart(make_run: Any, tmp_path: Path) -> None:
+    run = make_run(
+        steps=36,
+        warmup_steps=5,
+        cooldown_steps=18,
+        batch_size=8,
+        learning_rate=2e-3,
+        average_decay=0.9,
+        evaluate_steps=36,
+    )
+    run.train()
+    [row] = read_record(tmp_path)
+    assert float(row["nme"]) < 3
+
+
+class Oracle(torch.nn.Module):
+    """Says of each batch in turn what its targets are, off by a shift and with another shape."""
+
+    def __init__(self, run: Run, plain: Any, shift: float, shape: Any = None) -> None:
+        super().__init__()
+        self.targets = iter([run.targets(batch) for batch, _ in plain])
+        self.shift, self.shape = shift, shape
+
+    def forward(self, crops: Any) -> Prediction:
+        target = next(self.targets)
+        landmarks = target.landmarks68 + torch.tensor([self.shift, 0.0, 5.0])
+        shape = target.shape if self.shape is None else self.shape.expand_as(target.shape)
+        return Prediction(target.position_map, landmarks, shape)
+
+
+def test_evaluation_measures_known_errors(make_run: Any) -> None:
+    run = make_run()
+    plain = run._plain_batches()
+    assert sum(len(kinds) for _, kinds in plain) == 16  # four photos, three turned copies of each
+    run.average = Oracle(run, plain, 0.0)
+    result = run.evaluate(plain)
+    assert (
+        result["nme"] == result["nme_turned_60_90"] == pytest.approx(0, abs=1e-4)
+    )  # z is left out
+    assert result["shape_ratio"] == pytest.approx(0, abs=1e-6)
+    mean = run.targets.mean.view(1, 96, 96, 3)
+    run.average = Oracle(run, plain, 0.1, mean)
+    result = run.evaluate(plain)
+    assert result["shape_ratio"] == pytest.approx(1, abs=1e-6)
+    sizes = []
+    for batch, kinds in plain:
+        points = run.targets(batch).landmarks68[..., :2].numpy()[kinds[:, 1] == 0]
+        sizes += np.sqrt(np.ptp(points, axis=1).prod(1)).tolist()
+    assert result["nme"] == pytest.approx(np.mean([100 * 0.1 / size for size in sizes]), rel=1e-4)
