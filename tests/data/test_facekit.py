@@ -130,6 +130,14 @@ def test_a_missing_column_is_named(broken: Path) -> None:
             Facekit(broken, "train")
 
 
+def test_columns_must_be_of_one_length(broken: Path) -> None:
+    path = broken / "labels/lfw.npz"
+    columns = dict(np.load(path))
+    np.savez(path, **(columns | {"age": columns["age"][:1]}))
+    with pytest.raises(LabelError, match=r"lfw\.npz: .*differ in length"):
+        Facekit(broken, "train")
+
+
 def test_a_label_without_its_photo_is_named(broken: Path) -> None:
     shutil.copy(broken / "faces/web.tar", broken / "faces/mix.tar")
     kit = Facekit(broken, "val")

@@ -284,5 +284,7 @@ def build_cutouts(
     arrays = {name: np.array(column) for name, column in labels.items()}
     with (out / "labels.npz").open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
-    stamp.write_text(json.dumps(made_with))
+    written = stamp.with_suffix(".partial")
+    written.write_text(json.dumps(made_with))
+    written.replace(stamp)
     return out

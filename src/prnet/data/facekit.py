@@ -133,6 +133,8 @@ def _read_labels(path: Path, source: str, split: str) -> list[FacekitRecord]:
     try:
         with np.load(path) as arrays:
             columns = {name: arrays[name] for name in FIELDS}
+        if len({column.shape[:1] for column in columns.values()}) > 1:
+            raise ValueError("its columns differ in length")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise LabelError(f"{path}: not a label file of the facekit ({error})") from error
     records = []
