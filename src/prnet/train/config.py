@@ -187,6 +187,8 @@ class TrainConfig:
             raise ValueError(f"input_size must be 256 for resfcn256, got {network.input_size}")
         if self.batch_size < 2 or self.steps < 1:
             raise ValueError("batch_size must be at least 2 and steps at least 1")
+        if self.evaluate_steps < 1:
+            raise ValueError(f"evaluate_steps must be at least 1, got {self.evaluate_steps}")
         if self.warmup_steps + self.cooldown_steps > self.steps:
             raise ValueError("warmup_steps and cooldown_steps must fit into steps")
 

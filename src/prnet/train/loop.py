@@ -7,8 +7,7 @@ import logging
 import os
 import subprocess
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.pn
 WEIGHTS = "weights.pt"
 EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
 EVALUATED_BATCH = 32
-CALIBRATION_BATCHES = 24  # the last ones of training; see Run._calibrate
+CALIBRATION_BATCHES = 24  # see Run._calibrate
 
 Report = Callable[[int, int], None]
 
@@ -148,6 +147,7 @@ class Run:
         self._bare = network
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.step, self.seconds = 0, 0.0
+        self._losses: list[Tensor] = []  # since the last row of the record
 
     def train(self) -> Path:
         """Train to the recipe's last step; evaluates, records and saves on the way."""
@@ -156,21 +156,19 @@ class Run:
         plain = self._plain_batches()
         self._describe()
         saved = started = time.monotonic()
-        before, sums = self.seconds, []
-        recent: deque[Tensor] = deque(maxlen=CALIBRATION_BATCHES)
+        before = self.seconds
         with _progress("steps", self.fabric.is_global_zero) as report:
             for batch in load_batches(self.batches, self.step, config.steps):
-                sums.append(torch.stack(self.optimise(batch)).detach())
-                recent.append(batch.crops)
+                self._losses.append(torch.stack(self.optimise(batch)).detach())
                 self.step += 1
                 report(self.step, config.steps)
                 now = time.monotonic()
                 self.seconds = before + now - started
                 is_last = self.step == config.steps
                 if is_last or self.step % config.evaluate_steps == 0:
-                    self._calibrate(recent)
-                    self._record(torch.stack(sums).mean(0).tolist(), plain)
-                    sums.clear()
+                    self._calibrate()
+                    self._record(torch.stack(self._losses).mean(0).tolist(), plain)
+                    self._losses.clear()
                 if is_last or now - saved > 60 * config.checkpoint_minutes:
                     self._save(path)
                     saved = now
@@ -251,13 +249,15 @@ class Run:
             "shape_ratio": ratio,
         }
 
-    def _calibrate(self, recent: Iterable[Tensor]) -> None:
-        """Give the averaged weights batch norm statistics of their own.
+    def _calibrate(self) -> None:
+        """Give the averaged weights batch norm statistics of their own, from the last batches.
 
         The average of the statistics of many networks isn't the statistics of the average network:
         it shifts every point to one side.
         """
-        update_bn((self._scale(crops.to(self.fabric.device)) for crops in recent), self.average)
+        last = range(max(self.step - CALIBRATION_BATCHES, 0), self.step)
+        crops = (self.batches[step].crops.to(self.fabric.device) for step in last)
+        update_bn((self._scale(each) for each in crops), self.average)
 
     def _plain_batches(self) -> list[tuple[Batch, NDArray[np.float64]]]:
         """What `evaluate` wants, of photos spread over the validation split."""
@@ -324,6 +324,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "losses": self._losses,
             "network_config": _network_identity(self.config),
         }
         _write(state, path)
@@ -342,6 +343,7 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self._losses = state["losses"]
         if record.exists() and self.fabric.is_global_zero:
             header, *rows = record.read_text().splitlines()
             kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
