@@ -13,6 +13,7 @@ import skimage.data
 
 from prnet.data.cutouts import build_cutouts
 from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
@@ -261,6 +262,7 @@ def make_uv_data(atlas: Atlas) -> Callable[[Path], Path]:
 
 
 GRID = 40  # vertices along a side of the tiny facekit's face
+OPENING_MODES = "eyeBlink_L", "eyeBlink_R", "mouthLowerDown_L", "mouthLowerDown_R"
 
 
 @pytest.fixture(scope="session")
@@ -338,7 +340,7 @@ def _write_face_model(path: Path, atlas: Atlas) -> None:
         quads_uv=np.stack(quads, -1).reshape(-1, 4).astype(np.int32),
         identity=modes(100, 0.04).astype(np.float16),
         expression=modes(53, 0.1).astype(np.float16),
-        expression_names=np.array([f"mode{k}" for k in range(53)]),
+        expression_names=np.array([*OPENING_MODES, *(f"mode{k}" for k in range(4, 53))]),
         bfm68_vertices=np.where(is_below, [a, b, c], [a, c, d]).T.astype(np.int32),
         bfm68_barycentric=weights.astype(np.float32),
     )
@@ -352,14 +354,16 @@ def _draw_record(model: FaceModel, rng: np.random.Generator) -> tuple[dict[str, 
     label: dict[str, Any] = {
         **{"scale": np.float32(scale), "rotation": rotation.astype(np.float32)},
         **{"translation": translation.astype(np.float32), "identity": identity.astype(np.float16)},
-        **{"expression": expression.astype(np.float16), "eye_opening": np.float16(0.3)},
-        **{"mouth_opening": np.float16(0.1), "person": 7, "age": 30, "gender": 1, "origin": -1},
+        **{"expression": expression.astype(np.float16)},
+        **{"person": 7, "age": 30, "gender": 1, "origin": -1},
     }
     shape = model.shape(label["identity"].astype(np.float32), label["expression"].astype(float))
     vertices = flip_y(Similarity(scale, rotation, translation).apply(shape))
     mesh = model.mesh
     corners = vertices[mesh.landmarks68_vertices]
     label["landmarks68"] = (mesh.landmarks68_barycentric[..., None] * corners).sum(1)
+    label["eye_opening"] = np.float16(eye_opening(label["landmarks68"]))
+    label["mouth_opening"] = np.float16(mouth_opening(label["landmarks68"]))
     raster = rasterize(vertices, mesh.triangles, (150, 170))
     uv = raster.interpolate(mesh.uv * 255, mesh.triangles)
     return label, np.dstack([np.rint(uv), 255 * raster.is_covered]).astype(np.uint8)

@@ -15,7 +15,9 @@ from prnet.network.lite import (  # noqa: E402
     Lite,
     bilinear_rows,
     cubic_spline_matrix,
+    pixel_centres,
     rotation_from_six,
+    share_of_rows,
     warm_start,
 )
 
@@ -60,24 +62,30 @@ def test_the_trained_map_is_the_finished_one_at_its_own_size(
 ) -> None:
     small = network(crops).position_map.numpy()
     assert small.shape == (3, TRAIN_SIZE, TRAIN_SIZE, 3)
-    place = (np.arange(TRAIN_SIZE) + 0.5) / TRAIN_SIZE
-    uv = np.stack(np.meshgrid(place, place), -1).reshape(-1, 2)
+    uv = network.train_uv.reshape(-1, 2)
     for finished, found in zip(network.position_maps(crops).numpy(), small, strict=True):
         expected = sample_map(finished, uv).reshape(TRAIN_SIZE, TRAIN_SIZE, 3)
-        assert np.abs(found - expected).mean() < 1e-3
-        assert np.abs(found - expected).max() < 0.02
+        error = np.abs(found - expected)
+        assert error.mean() < 2e-3
+        # random control points differ from row to row, which at the lids is less than a pixel
+        assert error[: TRAIN_SIZE // 5].max() < 0.02 and error[TRAIN_SIZE // 2 :].max() < 0.02
     assert np.ptp(small, axis=0).max() > 0.02  # crops are told apart
 
 
 @torch.no_grad()
 def test_the_map_is_the_shape_in_its_pose(network: Lite, crops: "torch.Tensor") -> None:
-    rotation, scale, translation, controls = network._regress(crops)
+    turn, origin, controls = network._regress(crops)
     prediction = network(crops)
     assert controls.shape == (3, 3, 64, 64) and controls.std() > 0.1
     shape = prediction.shape.flatten(1, 2).double()
-    posed = scale.double() * (shape @ rotation.double().mT) + translation[:, None]
-    posed = (posed * torch.tensor([1, -1, 1])).view(prediction.position_map.shape)
+    posed = (shape @ turn.double().mT + origin.mT).view(prediction.position_map.shape)
     np.testing.assert_allclose(prediction.position_map, posed, atol=1e-5)
+    # the turn is a rotation but for its scale, and for y, which points down in crops
+    rotation = turn * torch.tensor([[1], [-1], [1]])
+    scale = torch.linalg.det(rotation) ** (1 / 3)
+    expected = (scale[:, None] ** 2).unsqueeze(2) * torch.eye(3)
+    np.testing.assert_allclose(rotation @ rotation.mT, expected, atol=1e-6)
+    assert scale.min() > 0 and scale.std() > 0
 
 
 @torch.no_grad()
@@ -92,7 +100,7 @@ def test_without_offsets_and_pose_it_is_the_mean_face(atlas: Atlas, crops: "torc
 
 def test_it_is_as_light_as_it_says(atlas: Atlas) -> None:
     network = Lite(atlas)
-    assert sum(each.numel() for each in network.parameters()) == 2_422_966
+    assert sum(each.numel() for each in network.parameters()) == 2_198_198
     # what checkpoints hold: no part of the atlas, and these names for good
     parts = {name.split(".")[0] for name in network.state_dict()}
     assert parts == {"encoder", "squeeze", "code", "pose", "seed", "decoder"}
@@ -124,11 +132,11 @@ def test_rotations_are_rotations_and_0_is_none() -> None:
 
 @pytest.mark.parametrize("samples", [TRAIN_SIZE, MAP_SIZE])
 def test_splines_keep_constants_and_slopes(samples: int) -> None:
-    matrix = cubic_spline_matrix(64, samples)
+    places = pixel_centres(samples)
+    matrix = cubic_spline_matrix(64, places)
     assert matrix.shape == (samples, 64) and matrix.dtype == np.float32 and matrix.min() >= 0
     np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-6)
-    # where a sample lies, counted in control points
-    position = (np.arange(samples) + 0.5) / samples * 64 - 0.5
+    position = places * 64 - 0.5  # where a sample lies, counted in control points
     is_inside = (position > 1) & (position < 62)
     ramp = matrix @ np.arange(64)
     np.testing.assert_allclose(ramp[is_inside], position[is_inside], atol=1e-4)
@@ -136,9 +144,29 @@ def test_splines_keep_constants_and_slopes(samples: int) -> None:
 
 
 def test_a_spline_at_a_control_point_has_its_known_weights() -> None:
-    matrix = cubic_spline_matrix(9, 27)  # the middle of three samples is the control point's
-    np.testing.assert_allclose(matrix[13, 3:6], [1 / 6, 2 / 3, 1 / 6], atol=1e-6)
-    np.testing.assert_allclose(matrix[1, :2], [5 / 6, 1 / 6], atol=1e-6)  # the border repeats
+    matrix = cubic_spline_matrix(9, pixel_centres(9))
+    np.testing.assert_allclose(matrix[4, 3:6], [1 / 6, 2 / 3, 1 / 6], atol=1e-6)
+    np.testing.assert_allclose(matrix[0, :2], [5 / 6, 1 / 6], atol=1e-6)  # the border repeats
+
+
+def test_rows_gather_at_the_lids() -> None:
+    v = np.linspace(0, 1, 4001)
+    share = share_of_rows(v, 0.3)
+    np.testing.assert_allclose(share[[0, -1]], [0, 1], atol=1e-9)
+    density = np.gradient(share, v)
+    assert density.min() > 0.8 and abs(v[density.argmax()] - 0.3) < 1e-3
+    assert density.max() > 4  # so an upper and a lower lid have rows of their own
+
+
+def test_lids_close_while_the_rest_stays(network: Lite, atlas: Atlas) -> None:
+    """What the gathered rows are for: the map can bring the lids together and leave the brows."""
+    upper, lower = atlas.landmarks68_uv[[37, 38, 43, 44]], atlas.landmarks68_uv[[41, 40, 47, 46]]
+    middle = float((upper[:, 1].mean() + lower[:, 1].mean()) / 2)
+    wanted = np.where(pixel_centres(MAP_SIZE) < middle, -1.0, 0.0)
+    rows = network.rows.numpy().astype(np.float64)
+    fitted = np.tile(rows @ (np.linalg.pinv(rows) @ wanted), (MAP_SIZE, 1)).T
+    moved = sample_map(fitted[..., None], np.concatenate([upper, lower]))[:, 0]
+    assert moved[:4].max() < -0.75 and moved[4:].min() > -0.25
 
 
 def test_rows_sample_as_sample_map_does() -> None:

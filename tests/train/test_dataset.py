@@ -15,6 +15,7 @@ from prnet.uv.position_map import encode, sample_map
 
 torch = pytest.importorskip("torch")
 
+from prnet.network.lite import pixel_centres  # noqa: E402
 from prnet.train.config import (  # noqa: E402
     AugmentConfig,
     DataConfig,
@@ -43,7 +44,9 @@ CLEAN = AugmentConfig(  # moved and mirrored, but the colours stay
 
 @pytest.fixture(scope="module")
 def targets(tiny_face_model: FaceModel, atlas: Atlas) -> CoefficientTargets:
-    return CoefficientTargets(tiny_face_model, atlas, 96)
+    even = pixel_centres(96)
+    train_uv = np.stack(np.meshgrid(even, even), -1)
+    return CoefficientTargets(tiny_face_model, atlas, train_uv)
 
 
 def make_config(**changes: Any) -> TrainConfig:

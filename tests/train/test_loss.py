@@ -79,14 +79,32 @@ def test_regions_weigh_as_stated(mask: Any, expected: list[list[float]]) -> None
 def test_terms_not_asked_for_or_not_there_are_zero() -> None:
     target = random_target()
     prediction = moved(target, position_map=1.0, landmarks68=1.0, shape=1.0)
-    terms = DistanceLoss(REGION, LossConfig(position_map=0, landmarks=0))(prediction, target)
-    assert terms.position_map == terms.landmarks == 0 and terms.shape > 0
+    config = LossConfig(position_map=0, landmarks=0, openings=0)
+    terms = DistanceLoss(REGION, config)(prediction, target)
+    assert terms.position_map == terms.landmarks == terms.openings == 0 and terms.shape > 0
     loss = DistanceLoss(REGION, LossConfig())
     for pair in (
         (prediction._replace(shape=None), target),
         (prediction, target._replace(shape=None)),
     ):
         assert loss(*pair).shape == 0
+
+
+def test_openings_cost_what_lids_and_lips_are_off() -> None:
+    target = random_target()
+    points = target.landmarks68.clone()
+    points[:, [37, 38], 1] -= (
+        0.07  # two of the seven pairs open further, the third moves as a whole
+    )
+    points[:, [61, 67]] += 0.2
+    prediction = moved(target)._replace(landmarks68=points)
+    config = LossConfig(position_map=0, landmarks=0, shape=0, openings=3.0)
+    close = target._replace(landmarks68=torch.zeros_like(points))
+    terms = DistanceLoss(REGION, config)(
+        prediction._replace(landmarks68=points - target.landmarks68), close
+    )
+    assert terms.openings.item() == pytest.approx(100 * 2 * 0.07 / 7, rel=1e-3)
+    assert terms.total.item() == pytest.approx(3 * terms.openings.item(), rel=1e-6)
 
 
 def test_the_loss_has_a_slope_even_where_it_is_perfect() -> None:

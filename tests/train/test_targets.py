@@ -6,26 +6,28 @@ import pytest
 from prnet.data.face_model import FaceModel
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
-from prnet.uv.atlas import FACE, Atlas
+from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, Atlas
 from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import encode, sample_map
 
 torch = pytest.importorskip("torch")
 
+from prnet.network.lite import Lite, pixel_centres  # noqa: E402
 from prnet.train.augment import mirror_pose  # noqa: E402
 from prnet.train.dataset import CoefficientBatch, MapBatch  # noqa: E402
 from prnet.train.targets import CoefficientTargets, MapTargets, Target, locate  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SIDE, CROP = 96, 128  # of the maps; of the crops whose pixels errors are counted in
+CROP = 128  # pixels, the unit of errors
+EVEN_UV = np.stack(np.meshgrid(pixel_centres(MAP_SIZE), pixel_centres(MAP_SIZE)), -1)
 FLIP = np.array([-1, 1, 1], np.float32)
 
 
 @pytest.fixture(scope="module")
 def maker(tiny_face_model: FaceModel, atlas: Atlas) -> CoefficientTargets:
-    return CoefficientTargets(tiny_face_model, atlas, SIDE)
+    return CoefficientTargets(tiny_face_model, atlas, EVEN_UV)
 
 
 def labels(count: int) -> list[tuple[np.ndarray, Similarity]]:
@@ -53,12 +55,10 @@ def make_batch(rows: list[tuple[np.ndarray, Similarity]], mirrored: bool) -> Coe
     )
 
 
-def encoded(
-    model: FaceModel, coefficients: np.ndarray, pose: Similarity, side: int = SIDE
-) -> np.ndarray:
+def encoded(model: FaceModel, coefficients: np.ndarray, pose: Similarity) -> np.ndarray:
     """The posed map by way of the face model and uv, z not centred."""
     mesh = model.mesh
-    sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, side)
+    sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
     return encode(sampler, model.shape(coefficients[:100], coefficients[100:]), pose)
 
 
@@ -67,7 +67,7 @@ def test_targets_are_the_encoded_maps(
 ) -> None:
     rows = labels(4)
     target = maker(make_batch(rows, mirrored=False))
-    assert target.position_map.shape == (4, SIDE, SIDE, 3)
+    assert target.position_map.shape == (4, MAP_SIZE, MAP_SIZE, 3)
     for k, (coefficients, pose) in enumerate(rows):
         expected = encoded(tiny_face_model, coefficients, pose)
         found = target.position_map[k].numpy()
@@ -82,13 +82,30 @@ def test_targets_are_the_encoded_maps(
         np.testing.assert_allclose(target.shape[k].numpy(), shape * [1, -1, 1], atol=1e-4)
 
 
+def test_targets_lie_where_the_network_looks(tiny_face_model: FaceModel, atlas: Atlas) -> None:
+    train_uv = Lite(atlas).train_uv
+    coarse = CoefficientTargets(tiny_face_model, atlas, train_uv)
+    (coefficients, pose), *_ = rows = labels(1)
+    target = coarse(make_batch(rows, mirrored=False))
+    assert target.position_map.shape == (1, *train_uv.shape[:2], 3)
+    expected = sample_map(encoded(tiny_face_model, coefficients, pose), train_uv.reshape(-1, 2))
+    found = target.position_map[0].flatten(0, 1).numpy()
+    np.testing.assert_allclose(found[:, :2], expected[:, :2], atol=1e-5)
+    # the eyes' rows stand closer than others, so they hold more of the map
+    share = [
+        np.isin(region, (EYE_NOSE_MOUTH, KEYPOINT)).mean()
+        for region in (coarse.region, atlas.region)
+    ]
+    assert coarse.region.shape == train_uv.shape[:2] and share[0] > share[1]
+
+
 def test_z_is_0_on_the_face_or_counts_from_its_back(
     maker: CoefficientTargets, tiny_face_model: FaceModel, atlas: Atlas
 ) -> None:
     batch = make_batch(labels(3), mirrored=False)
     depth = maker(batch).position_map.flatten(1, 2)[:, maker.is_face, 2]
     np.testing.assert_allclose(depth.mean(1), 0, atol=1e-6)
-    other = CoefficientTargets(tiny_face_model, atlas, SIDE, depth_of_back=-0.75)
+    other = CoefficientTargets(tiny_face_model, atlas, EVEN_UV, depth_of_back=-0.75)
     target = other(batch)
     from_back = target.position_map.flatten(1, 2)[:, other.is_face, 2]
     np.testing.assert_allclose(from_back.amin(1), -0.75, atol=1e-6)
@@ -154,13 +171,13 @@ def test_landmarks_agree_with_the_maps(
 def test_the_kits_landmarks_agree_with_the_maps(
     face_model: FaceModel, atlas: Atlas, mirrored: bool
 ) -> None:
-    maker = CoefficientTargets(face_model, atlas, SIDE)
+    maker = CoefficientTargets(face_model, atlas, EVEN_UV)
     rows = [(c * np.repeat([0.7, 0.2], [100, 53]), pose) for c, pose in labels(3)]
     assert landmark_error(maker(make_batch(rows, mirrored)), atlas) < 0.5
 
 
 def test_maps_as_labels_give_themselves(tiny_face_model: FaceModel, atlas: Atlas) -> None:
-    maps = np.stack([encoded(tiny_face_model, c, pose, 256) for c, pose in labels(2)])
+    maps = np.stack([encoded(tiny_face_model, c, pose) for c, pose in labels(2)])
     batch = MapBatch(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), torch.from_numpy(maps))
     target = MapTargets(atlas)(batch)
     assert target.shape is None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prnet.errors import LabelError
 from prnet.geometry.similarity import Similarity
 
+OPENINGS_YAW_DEG = 25.0  # the openings are valid under this |yaw|
 SOURCES = ("lfw", "utk", "web", "mix")
 FACE_MODEL_FILE = "ict_face_model.npz"
 FIELDS = (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prnet.data.cutouts import variants
 from prnet.data.face_model import FaceModel, load_ict_face_model
-from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
+from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG, SOURCES, Facekit, FacekitRecord
 from prnet.evaluate.boxes import find_box
 from prnet.evaluate.metrics import (
     aligned_distance,
@@ -41,7 +41,6 @@ from prnet.uv.position_map import decode_vertices, flip_y
 
 TURNED_YAW_DEG = ((30.0, 60.0), (60.0, 90.0))  # each photo is turned once into each
 SEED = 2  # of the turns
-OPENINGS_YAW_DEG = 25.0  # the labels' openings are valid under this |yaw|
 MM_PER_CM = 10.0
 PHOTO, TURNED, DETECTED = "photo", "turned", "detected"  # what was measured, in the rows
 ACCURACY_TITLE = "In the boxes of the labels: 68-point NME in % of face size, by |yaw| (photos)"
@@ -184,12 +183,12 @@ def _begin_row(kind: str, record: FacekitRecord, pose: Similarity) -> Row:
 def _openings(face: Face, record: FacekitRecord) -> Row:
     """Openings predicted, of the labels' dense teacher, and of the label's own landmarks."""
     return {
-        "eye_opening": eye_opening(face.landmarks68),
-        "mouth_opening": mouth_opening(face.landmarks68),
+        "eye_opening": float(eye_opening(face.landmarks68)),
+        "mouth_opening": float(mouth_opening(face.landmarks68)),
         "true_eye_opening": record.eye_opening,
         "true_mouth_opening": record.mouth_opening,
-        "label_eye_opening": eye_opening(record.landmarks68),
-        "label_mouth_opening": mouth_opening(record.landmarks68),
+        "label_eye_opening": float(eye_opening(record.landmarks68)),
+        "label_mouth_opening": float(mouth_opening(record.landmarks68)),
     }
 
 

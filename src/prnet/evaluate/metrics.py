@@ -111,21 +111,28 @@ def interocular(landmarks68: Array) -> float:
     return float(np.linalg.norm(landmarks68[RIGHT_EYE_OUTER] - landmarks68[LEFT_EYE_OUTER]))
 
 
-def eye_opening(landmarks68: Array) -> float:
-    """Distance of the lids over the eye's width, mean of both pairs of lid points and both eyes."""
-    return float(np.mean([_opening(landmarks68, *eye) for eye in EYES]))
+def eye_opening(landmarks68: Array) -> Array:
+    """Distance of the lids over the eye's width, mean of both pairs of lid points and both eyes.
+
+    Args:
+        landmarks68: (..., 68, 2 or 3) float, any frame.
+
+    Returns:
+        (...) float.
+    """
+    return np.mean([_opening(landmarks68, *eye) for eye in EYES], axis=0)
 
 
-def mouth_opening(landmarks68: Array) -> float:
-    """Distance of the inner lips in the middle over the mouth's width."""
+def mouth_opening(landmarks68: Array) -> Array:
+    """Distance of the inner lips in the middle over the mouth's width, as `eye_opening`."""
     return _opening(landmarks68, *MOUTH)
 
 
-def _opening(points: Array, across: tuple[tuple[int, int], ...], along: tuple[int, int]) -> float:
+def _opening(points: Array, across: tuple[tuple[int, int], ...], along: tuple[int, int]) -> Array:
     """Mean distance of the pairs across an opening over that of the pair along it."""
-    pairs = np.array([*across, along])
-    distances = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-    return float(distances[:-1].mean() / distances[-1])
+    first, second = np.array([*across, along]).T
+    distances = np.linalg.norm(points[..., first, :] - points[..., second, :], axis=-1)
+    return np.asarray(distances[..., :-1].mean(-1) / distances[..., -1])
 
 
 class Trend(NamedTuple):

@@ -3,7 +3,8 @@
 The face's pose and its pose-free shape are predicted apart and put together inside the network (the
 idea of SADRNet, Ruan et al. 2021): the pose carries the precision, so the map of offsets from the
 mean face is small and smooth. It is a cubic spline surface of 64 × 64 control points, read at
-256 × 256.
+256 × 256. The rows of control points gather at the eyelids, which lie only a pixel and a half apart
+in UV space: with even rows, eyes would never close.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,10 @@ from prnet.uv.position_map import sample_map
 
 CONTROL_SIZE = 64  # side of the map of offsets' control points
 TRAIN_SIZE = 96  # side of the maps that the loss sees
-SEED_SIZE, SEED_CHANNELS = 4, 128  # the decoder's first map
+# share of the rows of control points that gather at the eyelids, and how close in v
+LID_ROWS, LID_REACH = 0.12, 0.016
+SEED_SIZE, SEED_CHANNELS = 4, 96  # the decoder's first map
+LIDS = slice(36, 48)  # the iBUG points of both eyes
 MEAN_SCALE = 0.09  # crop half-sides per cm: a face of 15 cm in a crop of 1.5 times its size
 # (output channels, stride) of MobileNetV1's 13 blocks at width 0.5, after a first layer of 16
 ENCODER_BLOCKS = (
@@ -33,7 +37,7 @@ class Prediction(NamedTuple):
     """What a network says of N crops; one unit of position is half the crop's side, 0 its middle.
 
     Attributes:
-        position_map: (N, M, M, 3) float32, crop frame, at the network's own map size M.
+        position_map: (N, M, M, 3) float32, crop frame, at the network's own `train_uv`.
         landmarks68: (N, 68, 3) float32, crop frame.
         shape: (N, M, M, 3) float32, canonical frame, cm; None from networks that don't separate the
             pose.
@@ -45,7 +49,7 @@ class Prediction(NamedTuple):
 
 
 class Lite(nn.Module):
-    """Light encoder-decoder with a MobileNetV1×0.5 encoder: 2.4 M parameters at 128 pixels.
+    """Light encoder-decoder with a MobileNetV1×0.5 encoder: 2.2 M parameters at 128 pixels.
 
     Args:
         atlas: The UV space; its mean face becomes part of the network.
@@ -56,21 +60,22 @@ class Lite(nn.Module):
         pixel_mean: Grey value that becomes 0.
         pixel_std: Grey values per unit.
         crop_scale: Side of the crop in units of the mean of the face box's width and height.
-        train_size: Side M of the maps that `forward` gives.
+        train_uv: (M, M, 2) float32, the places in UV space at which `forward` gives maps.
         depth_of_back: None: z is 0 on the face's mean, not counted from its back.
     """
 
     pixel_mean, pixel_std = 127.5, 128.0  # those of the warm start's network
     crop_scale = 1.5
-    train_size = TRAIN_SIZE
     depth_of_back = None
 
     canonical: Tensor
     canonical_small: Tensor
     canonical_landmarks: Tensor
-    spline: Tensor
-    spline_small: Tensor
-    landmark_rows: Tensor
+    rows: Tensor
+    columns: Tensor
+    rows_small: Tensor
+    columns_small: Tensor
+    landmark_weights: Tensor
 
     def __init__(self, atlas: Atlas, input_size: int = 128, latent: int = 384) -> None:
         super().__init__()
@@ -96,35 +101,44 @@ class Lite(nn.Module):
         )
         nn.init.normal_(self.pose.weight, std=0.01)
         nn.init.zeros_(self.pose.bias)
-        spline = cubic_spline_matrix(CONTROL_SIZE, MAP_SIZE)
-        spline_small = cubic_spline_matrix(CONTROL_SIZE, TRAIN_SIZE)
-        rows = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE)
-        nearest = (np.arange(TRAIN_SIZE) + 0.5) / TRAIN_SIZE * MAP_SIZE - 0.5
-        grid = np.stack(np.meshgrid(nearest, nearest), -1).reshape(-1, 2)
-        small = sample_map(atlas.canonical_map, (grid + 0.5) / MAP_SIZE)
+        lid_v = float(atlas.landmarks68_uv[LIDS, 1].mean())
+        even, even_small = pixel_centres(MAP_SIZE), pixel_centres(TRAIN_SIZE)
+        fine = np.linspace(0, 1, 8 * MAP_SIZE)
+        train_v = np.interp(even_small, share_of_rows(fine, lid_v), fine)
+        self.train_uv = np.stack(np.meshgrid(even_small, train_v), -1).astype(np.float32)
+        rows = cubic_spline_matrix(CONTROL_SIZE, share_of_rows(even, lid_v))
+        columns = cubic_spline_matrix(CONTROL_SIZE, even)
+        weights = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE)
+        small = sample_map(atlas.canonical_map, self.train_uv.reshape(-1, 2))
         for name, values in {
-            "canonical": atlas.canonical_map.reshape(-1, 3),
-            "canonical_small": small,
-            "canonical_landmarks": sample_map(atlas.canonical_map, atlas.landmarks68_uv),
-            "spline": spline,
-            "spline_small": spline_small,
-            "landmark_rows": np.einsum(
-                "pij,ia,jb->pab", rows, spline, spline, optimize=True
-            ).reshape(68, -1),
+            "canonical": atlas.canonical_map.reshape(-1, 3).T,
+            "canonical_small": small.T,
+            "canonical_landmarks": sample_map(atlas.canonical_map, atlas.landmarks68_uv).T,
+            "rows": rows,
+            "columns": columns,
+            "rows_small": cubic_spline_matrix(CONTROL_SIZE, even_small),
+            "columns_small": cubic_spline_matrix(CONTROL_SIZE, even_small),
+            "landmark_weights": np.einsum(
+                "pij,ia,jb->abp", weights, rows, columns, optimize=True
+            ).reshape(-1, 68),
         }.items():
             tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
             self.register_buffer(name, tensor, persistent=False)
 
-    def _regress(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Crops → rotation (N, 3, 3), scale (N, 1, 1), translation (N, 3), control points."""
+    def _regress(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops → what turns (N, 3, 3) and moves (N, 3, 1) to the crop frame, and control points.
+
+        The turn holds the pose's scale and the flip of y.
+        """
         features = self.encoder(crops)
         pooled = features.mean((2, 3))
         code = self.code(torch.cat([pooled, self.squeeze(features).flatten(1)], 1))
         pose = self.pose(code).float()
         seed = self.seed(code).view(-1, SEED_CHANNELS, SEED_SIZE, SEED_SIZE)
-        controls = self.decoder(seed).float()
+        controls = self.decoder(seed).float().contiguous()
+        flip = pose.new_tensor([[1], [-1], [1]])
         scale = MEAN_SCALE * torch.exp(pose[:, 6, None, None])
-        return rotation_from_six(pose[:, :6]), scale, pose[:, 7:], controls
+        return scale * rotation_from_six(pose[:, :6]) * flip, pose[:, 7:, None] * flip, controls
 
     def forward(self, crops: Tensor) -> Prediction:
         """Regress what the loss compares.
@@ -135,12 +149,16 @@ class Lite(nn.Module):
         Returns:
             Prediction with M = 96.
         """
-        *pose, controls = self._regress(crops)
-        shape = self.canonical_small + _surface(controls, self.spline_small)
-        landmarks = self.canonical_landmarks + self.landmark_rows @ _as_points(controls)
+        turn, origin, controls = self._regress(crops)
+        offsets = _surface(controls, self.rows_small, self.columns_small)
+        shape = self.canonical_small + offsets
+        read = controls.view(-1, CONTROL_SIZE**2) @ self.landmark_weights
+        landmarks = self.canonical_landmarks + read.view(-1, 3, 68)
         side = (-1, TRAIN_SIZE, TRAIN_SIZE, 3)
         return Prediction(
-            _posed(shape, *pose).view(side), _posed(landmarks, *pose), shape.view(side)
+            (turn @ shape + origin).mT.view(side),
+            (turn @ landmarks + origin).mT,
+            shape.mT.view(side),
         )
 
     def position_maps(self, crops: Tensor) -> Tensor:
@@ -152,25 +170,16 @@ class Lite(nn.Module):
         Returns:
             (N, 256, 256, 3) float32, crop frame, units as in Prediction.
         """
-        *pose, controls = self._regress(crops)
-        shape = self.canonical + _surface(controls, self.spline)
-        return _posed(shape, *pose).view(-1, MAP_SIZE, MAP_SIZE, 3)
+        turn, origin, controls = self._regress(crops)
+        # the pose is applied to the 4,096 control points, not to the 65,536 of the map
+        posed = (turn @ controls.flatten(2) + origin).view(controls.shape)
+        maps = turn @ self.canonical + _surface(posed, self.rows, self.columns)
+        return maps.view(-1, 3, MAP_SIZE, MAP_SIZE).permute(0, 2, 3, 1)
 
 
-def _as_points(maps: Tensor) -> Tensor:
-    """(N, 3, M, M) → (N, M², 3)."""
-    return maps.flatten(2).transpose(1, 2)
-
-
-def _surface(controls: Tensor, spline: Tensor) -> Tensor:
-    """Control points (N, 3, C, C) → points of the spline surface (N, M², 3)."""
-    return _as_points(spline @ controls @ spline.T)
-
-
-def _posed(points: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
-    """Canonical points (N, P, 3), y up → crop frame, y down."""
-    flip = points.new_tensor([1, -1, 1])
-    return (scale * (points @ rotation.transpose(1, 2)) + translation[:, None]) * flip
+def _surface(controls: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Control points (N, 3, C, C) → points of the spline surface (N, 3, M²)."""
+    return (rows @ (controls @ columns.T)).flatten(2)
 
 
 def rotation_from_six(six: Tensor) -> Tensor:
@@ -222,29 +231,49 @@ def _encoder() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def cubic_spline_matrix(controls: int, samples: int) -> NDArray[np.float32]:
+def pixel_centres(size: int) -> NDArray[np.float64]:
+    """Where the pixels of a row lie in [0, 1], (size,)."""
+    return (np.arange(size) + 0.5) / size
+
+
+def share_of_rows(v: NDArray[np.floating], lid_v: float) -> NDArray[np.float64]:
+    """Find the share of the rows of control points that lie above places in UV space.
+
+    Args:
+        v: (P,) float in [0, 1].
+        lid_v: Where the eyelids are.
+
+    Returns:
+        (P,) float64 in [0, 1], growing smoothly with v and fastest at the lids.
+    """
+    gathered, top, bottom = (
+        np.tanh((np.asarray(place, np.float64) - lid_v) / LID_REACH) for place in (v, 0, 1)
+    )
+    return np.asarray((1 - LID_ROWS) * v + LID_ROWS * (gathered - top) / (bottom - top))
+
+
+def cubic_spline_matrix(controls: int, places: NDArray[np.floating]) -> NDArray[np.float32]:
     """Make the matrix that reads a uniform cubic B-spline off a row of control points.
 
-    Convention: controls and samples both cover [0, 1] with centres at (k + ½)/size; the border's
-    control points repeat outwards. A surface made with it on both axes has a continuous curvature:
-    no facets.
+    Convention: the control points lie in [0, 1] at (k + ½)/controls; the border's repeat outwards.
+    A surface made with it on both axes has a continuous curvature: no facets.
 
     Args:
         controls: Number of control points.
-        samples: Number of places to read at.
+        places: (P,) float in [0, 1], where to read.
 
     Returns:
-        (samples, controls) float32, rows summing to 1.
+        (P, controls) float32, rows summing to 1.
     """
-    position = (np.arange(samples) + 0.5) / samples * controls - 0.5
+    position = places * controls - 0.5
     left = np.floor(position).astype(int)
-    matrix = np.zeros((samples, controls))
+    matrix = np.zeros((len(places), controls))
     for shift in range(-1, 3):
         distance = np.abs(position - (left + shift))
         near = 2 / 3 - distance**2 + distance**3 / 2
         far = (2 - distance) ** 3 / 6
         columns = np.clip(left + shift, 0, controls - 1)
-        np.add.at(matrix, (np.arange(samples), columns), np.where(distance < 1, near, far))
+        np.add.at(matrix, (np.arange(len(places)), columns), np.where(distance < 1, near, far))
     return matrix.astype(np.float32)
 
 

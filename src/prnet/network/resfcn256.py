@@ -5,11 +5,12 @@ Network", section 3.2. Its authors published TensorFlow weights. Modules are nam
 checkpoint and padded as by TensorFlow's SAME, so that those weights give the same maps here.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prnet.network.lite import Prediction
+from prnet.network.lite import Prediction, pixel_centres
 from prnet.uv.atlas import MAP_SIZE, Atlas
 
 KERNEL = 4
@@ -44,11 +45,11 @@ class ResFCN256(nn.Module):
         pixel_mean: Grey value that becomes 0.
         pixel_std: Grey values per unit.
         crop_scale: Side of the crop in units of the mean of the face box's width and height.
-        train_size: Side M of the maps that `forward` gives.
+        train_uv: (256, 256, 2) float32, the places in UV space at which `forward` gives maps.
         depth_of_back: z of the face's backmost point, in units of Prediction.
     """
 
-    input_size = train_size = MAP_SIZE
+    input_size = MAP_SIZE
     pixel_mean, pixel_std = 0.0, 255.0
     crop_scale = 1.6
     depth_of_back = -(MAP_SIZE - 1) / MAP_SIZE  # 0 crop pixels
@@ -56,6 +57,8 @@ class ResFCN256(nn.Module):
 
     def __init__(self, atlas: Atlas) -> None:
         super().__init__()
+        centres = pixel_centres(MAP_SIZE)
+        self.train_uv = np.stack(np.meshgrid(centres, centres), -1).astype(np.float32)
         self.layers = nn.Sequential()
         self.layers.add_module("Conv", _Convolution(3, FIRST_CHANNELS, KERNEL))
         inputs = FIRST_CHANNELS

@@ -26,6 +26,7 @@ class DataConfig:
         facekit: Folder of the facekit.
         cutouts: Folder for the cut-outs made from it; filled on the first run (about 7 GB).
         turned_share: Share of the facekit's samples turned in depth.
+        match_openings: Open the facekit labels' eyes and mouths as far as its dense teacher saw.
         maps: Folder of 300W-LP's position maps.
         photos: Train on so few photos only; 0 for all.
     """
@@ -34,6 +35,7 @@ class DataConfig:
     facekit: str = "../shared/facekit"
     cutouts: str = "cache/facekit"
     turned_share: float = 0.6
+    match_openings: bool = True
     maps: str = "cache/300wlp"
     photos: int = 0
 
@@ -123,6 +125,7 @@ class LossConfig:
         position_map: Weight of the distance of map points.
         landmarks: Weight of the distance of the 68 points.
         shape: Weight of the distance in the canonical frame, without pose; lite only.
+        openings: Weight of the distance between the vectors from lid to lid and lip to lip.
     """
 
     distance: Literal["euclidean", "squared"] = "euclidean"
@@ -131,6 +134,7 @@ class LossConfig:
     position_map: float = 1.0
     landmarks: float = 1.0
     shape: float = 1.0
+    openings: float = 1.0
 
 
 @dataclass(frozen=True)

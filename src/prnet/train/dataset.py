@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prnet.data.cutouts import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
+from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
 from prnet.geometry.similarity import Similarity
 from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.train.openings import follow_teacher
 from prnet.uv.position_map import image_to_crop
 
 VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
@@ -101,6 +103,7 @@ class CutoutSource:
         folder: What `build_cutouts` returned.
         landmarks_mean: (68, 3) float32, canonical frame: the mean face's iBUG points.
         landmarks_basis: (153, 68, 3) float32, cm per coefficient.
+        expression_names: Given, eyes and mouths are opened as the dense teacher saw them.
     """
 
     def __init__(
@@ -109,9 +112,11 @@ class CutoutSource:
         folder: Path,
         landmarks_mean: NDArray[np.float32],
         landmarks_basis: NDArray[np.float32],
+        expression_names: Sequence[str] | None = None,
     ) -> None:
         self.config, self.folder = config, folder
         self._mean, self._basis = landmarks_mean, landmarks_basis
+        self._expression_names = expression_names
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
@@ -120,7 +125,20 @@ class CutoutSource:
     @cached_property
     def _labels(self) -> dict[str, NDArray[np.generic]]:
         with np.load(self.folder / "labels.npz") as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            labels = {name: arrays[name] for name in arrays.files}
+        if self._expression_names is not None:
+            identities = labels["identity"].shape[1]
+            yaw = [abs(yaw_of(rotation)) for rotation in labels["rotation"][::VARIANTS]]
+            coefficients = follow_teacher(
+                np.concatenate([labels["identity"], labels["expression"]], 1),
+                labels["openings"],
+                np.repeat(np.array(yaw) < OPENINGS_YAW_DEG, VARIANTS),
+                self._mean,
+                self._basis,
+                self._expression_names,
+            )
+            labels["expression"] = coefficients[:, identities:]
+        return labels
 
     def __getstate__(self) -> dict[str, object]:
         """Without the files, which each process opens for itself."""

@@ -144,6 +144,9 @@ class Run:
         optimizer = torch.optim.AdamW(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
+        for weight in network.parameters():  # a tenth faster on a CPU
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self._bare = network
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.step, self.seconds = 0, 0.0
@@ -275,7 +278,8 @@ class Run:
 
     def _scale(self, crops: Tensor) -> Tensor:
         """uint8 pixels → network input."""
-        return (crops.float() - self._bare.pixel_mean) / self._bare.pixel_std
+        crops = crops.to(torch.float32, memory_format=torch.channels_last)
+        return (crops - self._bare.pixel_mean) / self._bare.pixel_std
 
     def _move(self, batch: Batch) -> Batch:
         """To the device that trains."""
@@ -399,9 +403,7 @@ def open_data(
         targets = MapTargets(atlas, network.depth_of_back)
         return MapSource(config, validation=False), MapSource(config, validation=True), targets
     model = load_ict_face_model(Path(config.data.facekit) / FACE_MODEL_FILE)
-    coefficient_targets = CoefficientTargets(
-        model, atlas, network.train_size, network.depth_of_back
-    )
+    coefficient_targets = CoefficientTargets(model, atlas, network.train_uv, network.depth_of_back)
     sources = []
     for split in ("train", "val"):
         with first(), _progress(f"cut-outs of {split}") as report:
@@ -410,7 +412,9 @@ def open_data(
             coefficient_targets.landmarks_mean[0].numpy(),
             coefficient_targets.landmarks_basis[0].numpy(),
         )
-        sources.append(CutoutSource(config, folder, *landmarks))
+        follows = split == "train" and config.data.match_openings
+        names = model.expression_names if follows else None
+        sources.append(CutoutSource(config, folder, *landmarks, names))
     return sources[0], sources[1], coefficient_targets
 
 

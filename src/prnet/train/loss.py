@@ -12,6 +12,9 @@ from prnet.train.config import LossConfig
 from prnet.train.targets import Target
 from prnet.uv.atlas import EYE_NOSE_MOUTH, KEYPOINT, REGION_WEIGHTS
 
+# iBUG points that face each other across the eyes and the inner mouth
+UPPER = [37, 38, 43, 44, 61, 62, 63]
+LOWER = [41, 40, 47, 46, 67, 66, 65]
 CM = 0.09  # crop units per cm, roughly: gives the shape term the size of the others
 
 
@@ -25,10 +28,11 @@ class LossTerms(NamedTuple):
     position_map: Tensor
     landmarks: Tensor
     shape: Tensor
+    openings: Tensor
 
 
 class DistanceLoss(nn.Module):
-    """Mean distances: of map points by region, of the landmarks, and of the pose-free shape.
+    """Mean distances: of map points by region, landmarks, pose-free shape and openings.
 
     Args:
         region: (M, M) uint8, the atlas's regions at the map's size.
@@ -46,15 +50,23 @@ class DistanceLoss(nn.Module):
     def forward(self, prediction: Prediction, target: Target) -> LossTerms:
         """Compare; a term that isn't asked for, or that the network has no part in, is 0."""
         weights, zero = self.config, prediction.position_map.new_zeros(())
-        maps = landmarks = shape = zero
+        maps = landmarks = shape = openings = zero
         if weights.position_map:
             maps = self._mean(prediction.position_map, target.position_map)
         if weights.landmarks:
             landmarks = self._distance(prediction.landmarks68, target.landmarks68).mean()
         if weights.shape and prediction.shape is not None and target.shape is not None:
             shape = self._mean(CM * prediction.shape, CM * target.shape)
-        total = weights.position_map * maps + weights.landmarks * landmarks + weights.shape * shape
-        return LossTerms(100 * total, 100 * maps, 100 * landmarks, 100 * shape)
+        if weights.openings:
+            points = prediction.landmarks68, target.landmarks68
+            openings = self._distance(*(p[:, UPPER] - p[:, LOWER] for p in points)).mean()
+        total = (
+            weights.position_map * maps
+            + weights.landmarks * landmarks
+            + weights.shape * shape
+            + weights.openings * openings
+        )
+        return LossTerms(*(100 * term for term in (total, maps, landmarks, shape, openings)))
 
     def _mean(self, first: Tensor, second: Tensor) -> Tensor:
         """Weighted mean over the map, plain mean over the batch."""

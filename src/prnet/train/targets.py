@@ -13,6 +13,7 @@ from prnet.train.dataset import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
+from prnet.uv.position_map import sample_map
 
 
 class Target(NamedTuple):
@@ -35,11 +36,11 @@ class CoefficientTargets(nn.Module):
     Args:
         model: The labels' face model.
         atlas: The UV space.
-        size: M, the side of the maps.
+        train_uv: (M, M, 2) float32, where in UV space the network gives its maps.
         depth_of_back: z that the face's backmost point gets; None puts z = 0 on the face's mean.
 
     Attributes:
-        region: (M, M) uint8, the atlas's regions at the maps' size.
+        region: (M, M) uint8, the atlas's regions at those places.
         is_face: (M²,) bool, pixels of the face without ears and neck.
     """
 
@@ -51,15 +52,20 @@ class CoefficientTargets(nn.Module):
     is_face: Tensor
 
     def __init__(
-        self, model: FaceModel, atlas: Atlas, size: int, depth_of_back: float | None = None
+        self,
+        model: FaceModel,
+        atlas: Atlas,
+        train_uv: NDArray[np.float32],
+        depth_of_back: float | None = None,
     ) -> None:
         super().__init__()
         mesh = model.mesh
-        self.size, self.depth_of_back = size, depth_of_back
-        sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, size)
+        self.size, self.depth_of_back = len(train_uv), depth_of_back
+        sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
+        places = train_uv.reshape(-1, 2)
         modes = np.concatenate([model.identity, model.expression])
-        self._register("mean", sampler.sample(mesh.vertices).reshape(-1, 3))
-        self._register("basis", np.stack([sampler.sample(m).reshape(-1, 3) for m in modes]))
+        self._register("mean", sample_map(sampler.sample(mesh.vertices), places))
+        self._register("basis", np.stack([sample_map(sampler.sample(m), places) for m in modes]))
         corners, weights = mesh.landmarks68_vertices, mesh.landmarks68_barycentric
         points = [_at(mesh.vertices, corners, weights)]
         bases = [np.stack([_at(mode, corners, weights) for mode in modes])]
@@ -76,7 +82,8 @@ class CoefficientTargets(nn.Module):
         off = points[0] - points[0][MIRROR68] * flip
         self._register("mirror_shift", np.array([-off[:, 0].mean(), 0, 0]))
         self._register("landmarks_basis", np.stack(bases))
-        self.region = _region_at(atlas, size)
+        column, row = (places.T * MAP_SIZE).astype(int)
+        self.region = atlas.region[row, column].reshape(train_uv.shape[:2])
         self.register_buffer("is_face", torch.from_numpy(self.region.ravel() >= FACE))
 
     def _register(self, name: str, values: NDArray[np.floating]) -> None:
@@ -151,12 +158,6 @@ class MapTargets(nn.Module):
         position = position - shift
         landmarks = self.landmark_rows @ position
         return Target(position.view(batch.position_map.shape), landmarks, None)
-
-
-def _region_at(atlas: Atlas, size: int) -> NDArray[np.uint8]:
-    """The atlas's regions at another map size, (size, size) uint8."""
-    pixels = ((np.arange(size) + 0.5) / size * MAP_SIZE).astype(int)
-    return np.asarray(atlas.region[np.ix_(pixels, pixels)])
 
 
 def _depth_shift(depth: Tensor, depth_of_back: float | None) -> Tensor:

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prnet.data.face_model import FaceModel
+from prnet.evaluate.metrics import eye_opening, mouth_opening, trend
+from prnet.train.openings import EYE_MODES, MAX_CHANGE, MOUTH_MODES, follow_teacher
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture
+def points() -> np.ndarray:
+    """(68, 3): eyes 3 wide and 1 high, a mouth 5 wide with the lips 0.5 apart."""
+    points = np.zeros((68, 3), np.float32)
+    for first, middle in ((36, -3.0), (42, 3.0)):
+        x = [-1.5, -0.5, 0.5, 1.5, 0.5, -0.5]
+        points[first : first + 6, 0] = np.array(x) + middle
+        points[first : first + 6, 1] = [0, 0.5, 0.5, 0, -0.5, -0.5]
+    points[[48, 54], 0] = -2.5, 2.5
+    points[[62, 66], 1] = -4.75, -5.25
+    return points
+
+
+@pytest.fixture
+def basis() -> np.ndarray:
+    """(2 + 4, 68, 3): identities that open eyes and mouth, then the four expressions."""
+    basis = np.zeros((6, 68, 3), np.float32)
+    upper = [37, 38, 43, 44]
+    basis[0, upper, 1], basis[1, 66, 1] = 0.1, -0.2
+    basis[2, [43, 44], 1], basis[3, [37, 38], 1] = -0.8, -0.8
+    basis[4:, 66, 1] = -0.3
+    return basis
+
+
+NAMES = (*EYE_MODES, *MOUTH_MODES)
+
+
+def openings(points: np.ndarray, basis: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    faces = points + np.einsum("nk,kpd->npd", coefficients, basis)
+    return np.stack([eye_opening(faces), mouth_opening(faces)], 1)
+
+
+def test_openings_follow_the_teachers_one_to_one(points: np.ndarray, basis: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    coefficients = rng.uniform(0.2, 0.6, (200, 6)).astype(np.float32)
+    before = openings(points, basis, coefficients)
+    # the teacher sees a quarter more, counts from elsewhere, and differs a little from the fit
+    noise = rng.normal(0, 0.003, before.shape)
+    teacher = ((before - before.mean(0)) * 1.25 + [0.4, 0.2] + noise).astype(np.float32)
+    is_valid = np.arange(200) < 150
+    teacher[~is_valid] = 9.0
+    changed = follow_teacher(coefficients, teacher, is_valid, points, basis, NAMES)
+    after = openings(points, basis, changed)
+    for part in range(2):
+        line = trend(after[is_valid, part], teacher[is_valid, part])
+        assert line.slope == pytest.approx(1, abs=0.01) and line.correlation > 0.999
+        assert after[is_valid, part].mean() == pytest.approx(
+            before[is_valid, part].mean(), abs=1e-3
+        )
+        # unseen by the teacher, they are stretched alike
+        line = trend(after[~is_valid, part], before[~is_valid, part])
+        assert line.slope == pytest.approx(1.25, abs=0.05) and line.correlation > 0.999
+    np.testing.assert_array_equal(changed[:, :2], coefficients[:, :2])  # identities stay
+    assert not np.shares_memory(changed, coefficients)
+
+
+def test_no_coefficient_changes_beyond_belief(points: np.ndarray, basis: np.ndarray) -> None:
+    coefficients = np.tile(np.linspace(0, 0.5, 8, dtype=np.float32)[:, None], 6)
+    teacher = openings(points, basis, coefficients).astype(np.float32)
+    teacher[0] += 5
+    changed = follow_teacher(coefficients, teacher, np.ones(8, bool), points, basis, NAMES)
+    assert np.abs(changed - coefficients).max() == pytest.approx(MAX_CHANGE)
+
+
+def test_the_kits_model_has_the_modes(face_model: FaceModel, facekit: Path) -> None:
+    assert set(NAMES) < set(face_model.expression_names)
