@@ -114,6 +114,7 @@ def make_model(atlas: Atlas) -> Callable[..., Path]:
         gain: Crop pixels added to z per unit of the crop's mean, as the network gets it.
         input_name, output_name, batch: Of the graph; batch is its first dimension.
         side: Of the maps, when that shall be wrong.
+        confidences: Name of a second output: half the mean of the crop's pixels, 255 counting 1.
         metadata: The spec's text when it shall be wrong; empty for none.
         any field of NetworkSpec.
     """
@@ -129,6 +130,7 @@ def make_model(atlas: Atlas) -> Callable[..., Path]:
         output_name: str = "position_maps",
         batch: str | int = "N",
         side: int = MAP_SIZE,
+        confidences: str = "",
         metadata: str | None = None,
         **fields: Any,
     ) -> Path:
@@ -162,14 +164,24 @@ def make_model(atlas: Atlas) -> Callable[..., Path]:
         ]
         constants = {"slope": slope, "face": face[None, :side, :side].astype(np.float32)}
         shapes = {input_name: [batch, 3, size, size], output_name: [batch, side, side, 3]}
-        inputs, outputs = (
-            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)]
+        if confidences:
+            half = np.array([spec.pixel_std, spec.pixel_mean, 2 * 255], np.float32)
+            constants |= {name: half[k : k + 1] for k, name in enumerate(("std", "middle", "most"))}
+            nodes += [
+                helper.make_node("ReduceMean", [input_name], ["grey"], axes=[1, 2, 3], keepdims=0),
+                helper.make_node("Mul", ["grey", "std"], ["wide"]),
+                helper.make_node("Add", ["wide", "middle"], ["pixels"]),
+                helper.make_node("Div", ["pixels", "most"], [confidences]),
+            ]
+            shapes[confidences] = [batch]
+        inputs, *outputs = (
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
             for name, shape in shapes.items()
         )
         graph = helper.make_graph(
             nodes,
             "stand-in",
-            inputs,
+            [inputs],
             outputs,
             [numpy_helper.from_array(array, name) for name, array in constants.items()],
         )

@@ -85,6 +85,20 @@ def test_boxes_bypass_the_detector_and_keep_their_order(
     assert reconstructor(drawn_photo, boxes=[]) == []
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_the_networks_confidence_is_the_score(
+    make_model: MakeModel, tmp_path: Path, passes: int
+) -> None:
+    model = make_model(tmp_path, confidences="confidences")
+    reconstructor = Reconstructor(model, FixedDetector(), threads=1, passes=passes)
+    photo = np.full((80, 96, 3), 102, np.uint8)
+    photo[:, 54:] = 204  # the second box's crop lies in the bright half
+    scores = [face.score for face in reconstructor(photo)]
+    assert scores[1] == pytest.approx(0.4, abs=0.02) and 0.15 < scores[0] < 0.3
+    (face,) = reconstructor(photo, boxes=BOXES[1:])
+    assert face.score == pytest.approx(scores[1])
+
+
 def test_max_faces_keeps_the_first(reconstructor: Reconstructor, drawn_photo: Path) -> None:
     faces = reconstructor(drawn_photo, max_faces=1)
     np.testing.assert_array_equal([face.box for face in faces], BOXES[:1])

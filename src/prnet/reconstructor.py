@@ -79,11 +79,13 @@ class Reconstructor:
             raise ValueError(f"max_faces must be 1 or more, got {max_faces}")
         found = self.detector.detect(photo) if boxes is None else _check_boxes(boxes, photo)
         face_boxes, scores = found.boxes[:max_faces], found.scores[:max_faces]
-        position_maps = self._regress(photo, face_boxes)
+        position_maps, confidences = self._regress(photo, face_boxes)
         seen_boxes = face_boxes
         for _ in range(self.passes - 1):
             seen_boxes = self._box_landmarks(position_maps, seen_boxes, photo)
-            position_maps = self._regress(photo, seen_boxes)
+            position_maps, confidences = self._regress(photo, seen_boxes)
+        if confidences is not None:
+            scores = confidences
         atlas = self.network.atlas
         return [
             Face(centre_depth(position_map, atlas), atlas, box, float(score), photo)
@@ -92,16 +94,20 @@ class Reconstructor:
 
     def _regress(
         self, photo: NDArray[np.uint8], boxes: NDArray[np.float32]
-    ) -> list[NDArray[np.float32]]:
-        """The map of the face in each box, (256, 256, 3) float32, photo frame, z not centred."""
+    ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32] | None]:
+        """The face in each box: maps (256, 256, 3) float32, photo frame, z not centred.
+
+        And confidences (N,) float32, or None from a network without.
+        """
         spec = self.network.spec
         crops = np.empty((len(boxes), spec.input_size, spec.input_size, 3), np.uint8)
         moves = []
         for crop, box in zip(crops, boxes, strict=True):
             crop[:], image_to_crop = crop_face(photo, box, spec.input_size, spec.crop_scale)
             moves.append(image_to_crop)
-        position_maps = self.network.regress(crops)
-        return [crop_to_image(*pair) for pair in zip(position_maps, moves, strict=True)]
+        crop_maps, confidences = self.network.regress(crops)
+        maps = [crop_to_image(*pair) for pair in zip(crop_maps, moves, strict=True)]
+        return maps, confidences
 
     def _box_landmarks(
         self,

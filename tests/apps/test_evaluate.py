@@ -1,9 +1,8 @@
 import csv
-import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,12 +19,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def evaluate(capsys: pytest.CaptureFixture[str], model_folder: Path, tmp_path: Path) -> Run:
-    """Runs `prnet evaluate … --out tmp_path/out` with the stand-in network."""
+    """Runs `prnet evaluate … --out tmp_path/out` with the stand-in network, or the built-in one."""
 
-    def run(*arguments: object, model: Path = model_folder) -> tuple[int, str, str]:
-        common = "--model", model, "--threads", 1, "--out", tmp_path / "out"
+    def run(*arguments: object, is_built_in: bool = False) -> tuple[int, str, str]:
+        common = *(() if is_built_in else ("--model", model_folder)), "--out", tmp_path / "out"
         with pytest.raises(SystemExit) as left:
-            main([str(each) for each in ("evaluate", *arguments, *common)])
+            main([str(each) for each in ("evaluate", *arguments, "--threads", 1, *common)])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.out + captured.err
         return left.value.code or 0, captured.out, captured.err
@@ -112,6 +111,19 @@ def test_aflw2000_on_the_real_samples(
     assert "faces found" in out
 
 
+@pytest.mark.weights
+def test_the_built_in_network_on_the_real_samples(
+    evaluate: Run, facekit: Path, metrics: Callable[[], dict[str, float]]
+) -> None:
+    code, out, _ = evaluate("aflw2000", facekit / "samples", is_built_in=True)
+    assert code == 0
+    assert "68 points, 2D" in out and "68 points, 3D" in out and "mean absolute error" in out
+    numbers = metrics()
+    assert numbers["count"] == numbers["pose_count"] == 2
+    assert numbers["nme68_2d"] < 8  # two photos: no more than that it works
+    assert f"{numbers['nme68_2d']:.2f}" in out
+
+
 def test_matlabs_pixels_can_be_put_right(
     evaluate: Run, aflw2000: Path, metrics: Callable[[], dict[str, float]]
 ) -> None:
@@ -169,10 +181,32 @@ def test_facekit_prints_every_figure_in_one_go(
     assert {"shape_mm", "mean_face_mm", "shape_ratio", "detected_share"} <= set(metrics())
 
 
+def test_robustness_measures_the_rest(
+    evaluate: Run, tiny_facekit: Path, tmp_path: Path, metrics: Callable[[], dict[str, float]]
+) -> None:
+    """The stand-in follows every box and always sees the mean face."""
+    code, out, err = evaluate("robustness", tiny_facekit, "--limit", 1)
+    assert code == 0
+    for text in ("a third of the face covered", "faces of 32 pixels", "mirrored against"):
+        assert text in out
+    assert "no smoothness" in err and "no consistency" in err
+    numbers = metrics()
+    assert numbers["count"] == 1
+    assert numbers["covered_nme68_2d"] == pytest.approx(numbers["nme68_2d"])
+    assert numbers["small_nme68_2d"] == pytest.approx(numbers["nme68_2d"], rel=0.01)
+    assert 1 < numbers["stillness"] < 5  # shifts and scalings of up to 4%
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"metrics.json", "rows.csv", "error_curve.png", "worst_covered.png"}
+
+
 @pytest.mark.slow
 def test_speed_records_the_stages(
-    evaluate: Run, portrait: Path, metrics: Callable[[], dict[str, float]]
+    evaluate: Run,
+    portrait: Path,
+    metrics: Callable[[], dict[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that it is put back after the command set it
     code, out, _ = evaluate("speed", portrait, "--runs", 1)
     assert code == 0
     numbers = metrics()
@@ -184,7 +218,7 @@ def test_speed_records_the_stages(
 # what goes wrong
 
 
-@pytest.mark.parametrize("protocol", ["aflw2000", "aflw-lfpa", "florence", "facekit"])
+@pytest.mark.parametrize("protocol", ["aflw2000", "aflw-lfpa", "florence", "facekit", "robustness"])
 def test_a_folder_without_the_data_is_named(evaluate: Run, tmp_path: Path, protocol: str) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = evaluate(protocol, tmp_path / "empty")
@@ -220,12 +254,8 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_work(
 def test_a_missing_extra_says_what_to_install(
     evaluate: Run, aflw2000: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-
-    def without(name: str, *rest: Any) -> Any:
-        return None if name == "matplotlib" else find(name, *rest)
-
-    monkeypatch.setattr(importlib.util, "find_spec", without)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it weren't installed
     code, _, err = evaluate("aflw2000", aflw2000)
     assert code == 2
-    assert err == "prnet: evaluating needs matplotlib: pip install 'prnet[evaluate]'\n"
+    message = "prnet: matplotlib not installed; for this command: pip install 'prnet[evaluate]'\n"
+    assert err == message

@@ -183,10 +183,10 @@ def test_another_uv_space_has_no_shape_error(face_model: FaceModel, atlas: Atlas
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_an_impossible_limit_is_refused(
-    fake: Any, atlas: Atlas, tmp_path: Path, limit: int
+    fake: Any, atlas: Atlas, tiny_facekit: Path, limit: int
 ) -> None:
     with pytest.raises(ValueError, match="limit must be 1 or more"):
-        evaluate_facekit(tmp_path, fake(atlas, lambda box: box), limit=limit)
+        evaluate_facekit(tiny_facekit, fake(atlas, lambda box: box), limit=limit)
 
 
 # the tables
@@ -237,6 +237,32 @@ def test_the_table_reads_by_source_yaw_and_turn() -> None:
         "photos, detector's boxes": 3,
     }
     assert np.isnan(report.curves["photos, detector's boxes"]).sum() == 1
+
+
+def test_tags_make_groups_of_utkfaces_photos_alone() -> None:
+    """Bounds belong to the younger group; what isn't known, or is of another source, counts not."""
+    shape = {"shape_mm": 1.0, "mean_face_mm": 2.0}
+    rows = [
+        row(PHOTO, 0, 1.0, "utk", age=12, gender=0, origin=4, **shape),
+        row(PHOTO, 0, 2.0, "utk", age=13, gender=0, **shape),
+        row(PHOTO, 0, 6.0, "utk", age=116, gender=1, origin=4, **shape),
+        row(PHOTO, 0, 8.0, "lfw", age=12, gender=0, origin=0, **shape),
+        row(TURNED, 40, 9.0, "utk", age=12, gender=0, origin=0, **shape),
+    ]
+    report = summarise(rows, {})
+    (table,) = (each for each in report.tables if "UTKFace" in each.title)
+    assert [list(cells) for cells in table.rows] == [
+        ["0 to 12 years", "1", "1.00", "1.00", "0.50"],
+        ["13 to 25 years", "1", "2.00", "2.00", "0.50"],
+        ["66 years and more", "1", "6.00", "6.00", "0.50"],
+        ["male", "2", "1.50", "1.50", "0.50"],
+        ["female", "1", "6.00", "6.00", "0.50"],
+        ["other origin", "2", "3.50", "3.50", "0.50"],
+    ]
+    assert report.metrics["utk_age_0_12_nme68_2d"] == 1
+    assert report.metrics["utk_gender_male_nme68_2d_median"] == 1.5
+    assert report.metrics["utk_origin_other_count"] == 2
+    assert "utk_origin_white_count" not in report.metrics
 
 
 def test_openings_are_compared_where_they_were_measured() -> None:

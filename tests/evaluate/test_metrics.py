@@ -87,6 +87,13 @@ def test_alignment_never_mirrors() -> None:
     assert metrics.aligned_distance(shape * [-1, 1, 1], shape) > 0.3
 
 
+def test_points_stray_by_their_standard_deviation() -> None:
+    """One of two points measured at (0, 0), (6, 8) and (12, 16): √(36 + 64); the other stays."""
+    points = np.array([[[0, 0], [1, 1]], [[6, 8], [1, 1]], [[12, 16], [1, 1]]], np.float32)
+    assert metrics.point_deviation(points) == pytest.approx(5)
+    assert metrics.point_deviation(points + 1000) == pytest.approx(5)
+
+
 def test_the_interocular_distance_is_that_of_the_outer_corners() -> None:
     points = np.zeros((68, 3))
     points[36], points[45] = [1, 2, 2], [3, 5, 8]

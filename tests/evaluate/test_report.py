@@ -4,8 +4,10 @@ import pytest
 from prnet.evaluate.report import (
     YAW_COLUMNS,
     Example,
+    Table,
     Worst,
     column,
+    found_share,
     known,
     number,
     summarise_errors,
@@ -44,12 +46,14 @@ def test_errors_are_summarised_by_yaw() -> None:
         {"yaw_deg": -90.0, "x": 9.0},
         {"yaw_deg": 90.0},  # not found
     ]
-    metrics, cells = summarise_errors(rows, {"x": "an error", "y": "another"})
+    metrics, table = summarise_errors("Errors", rows, {"x": "an error", "y": "another"})
     assert metrics == pytest.approx(
         {
             **{"x": 4.5, "x_median": 4, "x_yaw_0_30": 2, "x_yaw_30_60": 5, "x_yaw_60_90": 9},
             "x_mean_of_bins": 16 / 3,
         }
     )
-    assert cells == [["an error", "4", "4.50", "4.00", "2.00 (2)", "5.00 (1)", "9.00 (1)", "5.33"]]
-    assert len(cells[0]) == len(YAW_COLUMNS)
+    cells = ["an error", "4", "4.50", "4.00", "2.00 (2)", "5.00 (1)", "9.00 (1)", "5.33"]
+    assert table == Table("Errors", YAW_COLUMNS, [cells])
+    assert len(cells) == len(YAW_COLUMNS)
+    assert found_share(rows, "x") == 80

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from prnet.geometry.mesh import front_triangles, vertex_normals
+from prnet.geometry.mesh import (
+    front_triangles,
+    mean_bend_deg,
+    neighbouring_triangles,
+    vertex_normals,
+)
 
 # a square in the xy plane, seen counter-clockwise from +z with y up
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
@@ -65,3 +70,34 @@ def test_half_of_a_sphere_is_in_front() -> None:
 def test_wrong_shapes(vertices: np.ndarray, triangles: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be"):
         vertex_normals(vertices, triangles)
+
+
+def test_neighbours_share_an_edge() -> None:
+    """A strip of three triangles, and a fourth that touches the last only at a corner."""
+    triangles = np.array([[0, 1, 2], [2, 1, 3], [3, 4, 2], [4, 5, 6]])
+    assert sorted(map(sorted, neighbouring_triangles(triangles).tolist())) == [[0, 1], [1, 2]]
+    assert neighbouring_triangles(triangles[:1]).shape == (0, 2)
+
+
+def test_a_cube_bends_at_its_edges_and_not_at_its_diagonals() -> None:
+    """18 edges, 12 of them 90° and 6 diagonals 0°: 60° on average, however large and turned."""
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float32)
+    sides = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6]])
+    sides = np.vstack([sides, [[0, 2, 6, 4], [1, 5, 7, 3]]])
+    cube = np.vstack([sides[:, [0, 1, 2]], sides[:, [0, 2, 3]]])
+    neighbours = neighbouring_triangles(cube)
+    assert len(neighbours) == 18
+    assert mean_bend_deg(corners, cube, neighbours) == pytest.approx(60)
+    assert mean_bend_deg(7 * corners * [1, -1, 1] + 5, cube, neighbours) == pytest.approx(60)
+
+
+def test_what_has_no_area_has_no_bend() -> None:
+    neighbours = neighbouring_triangles(HALVES)
+    assert mean_bend_deg(SQUARE, HALVES, neighbours) == pytest.approx(0, abs=1e-5)
+    folded = SQUARE + np.array([[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]], np.float32)
+    # normals (0, 0, 1) and (−1, 1, 1)… turned by arccos(1/√3)
+    assert mean_bend_deg(folded, HALVES, neighbours) == pytest.approx(
+        np.degrees(np.arccos(3**-0.5))
+    )
+    flat = SQUARE[[0, 0, 2, 3]]  # the first half is a line
+    assert np.isnan(mean_bend_deg(flat, HALVES, neighbours))

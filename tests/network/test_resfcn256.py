@@ -60,7 +60,7 @@ def test_the_map_equals_tensorflows_up_to_its_border(
     network: ResFCN256, crops: torch.Tensor, reference: dict[str, np.ndarray]
 ) -> None:
     with torch.no_grad():
-        pixels = network.position_maps(crops)[0].numpy() * 128 + 127.5
+        pixels = network.finish(crops)[0][0].numpy() * 128 + 127.5
     sides = np.stack([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     # 1e-4 of the sigmoid's range would be 0.028 pixels
     np.testing.assert_allclose(sides, reference["border"], atol=0.003)
@@ -79,7 +79,7 @@ def test_what_the_loss_sees_is_the_finished_map(
 ) -> None:
     with torch.no_grad():
         prediction = network(crops)
-        maps = network.position_maps(crops)
+        maps = network.finish(crops)[0]
     assert prediction.shape is None
     assert prediction.position_map.shape == maps.shape == (1, 256, 256, 3)
     torch.testing.assert_close(prediction.position_map, maps)
@@ -89,7 +89,7 @@ def test_what_the_loss_sees_is_the_finished_map(
 
 def test_coordinates_are_not_rounded_to_16_bits(network: ResFCN256, crops: torch.Tensor) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        maps = network.position_maps(crops[:, :, :64, :64])  # convolutions take any size
+        maps = network.finish(crops[:, :, :64, :64])[0]  # convolutions take any size
     assert maps.dtype == torch.float32
     assert maps.shape == (1, 64, 64, 3)
     # bf16 has 128 numbers between 140 and 280

@@ -15,7 +15,8 @@ MakeModel = Callable[..., Path]
 
 def test_maps_are_in_the_crop_frame(model_folder: Path, atlas: Atlas) -> None:
     network = Network(model_folder, threads=1)
-    maps = network.regress(np.zeros((1, 64, 64, 3), np.uint8))
+    maps, confidences = network.regress(np.zeros((1, 64, 64, 3), np.uint8))
+    assert confidences is None
     assert maps.shape == (1, 256, 256, 3)
     assert maps.dtype == np.float32
     landmarks = decode_landmarks68(maps[0], atlas)[:, :2]
@@ -31,10 +32,20 @@ def test_every_crop_gets_its_own_map_with_pixels_scaled(
     network = Network(make_model(tmp_path, gain=8), threads=1)
     greys = np.arange(2 * MAX_BATCH + 3)
     crops = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).astype(np.uint8)
-    maps = network.regress(crops)
+    maps = network.regress(crops).position_maps
     rises = (maps - maps[:1])[..., 2]
     expected = np.broadcast_to((8 * greys / 100)[:, None, None], rises.shape)
     np.testing.assert_allclose(rises, expected, atol=1e-3)
+
+
+def test_confidences_come_along(make_model: MakeModel, tmp_path: Path) -> None:
+    network = Network(make_model(tmp_path, confidences="confidences"), threads=1)
+    greys = np.arange(2 * MAX_BATCH + 3)
+    crops = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).astype(np.uint8)
+    found = network.regress(crops)
+    assert found.confidences is not None and found.confidences.dtype == np.float32
+    np.testing.assert_allclose(found.confidences, greys / 510, atol=1e-4)
+    assert found.position_maps.shape == (len(greys), 256, 256, 3)
 
 
 def test_channels_come_in_red_green_blue_order(make_model: MakeModel, tmp_path: Path) -> None:
@@ -53,17 +64,13 @@ def test_channels_come_in_red_green_blue_order(make_model: MakeModel, tmp_path: 
     onnx.save(model, folder / "network.onnx")
     crops = np.zeros((2, 64, 64, 3), np.uint8)
     crops[1] = (200, 10, 30)
-    maps = Network(folder, threads=1).regress(crops)
+    maps = Network(folder, threads=1).regress(crops).position_maps
     np.testing.assert_allclose((maps[1] - maps[0])[..., 2], 32 * 200, rtol=1e-5)
 
 
 def test_no_crops_give_no_maps(model_folder: Path) -> None:
-    assert Network(model_folder).regress(np.empty((0, 64, 64, 3), np.uint8)).shape == (
-        0,
-        256,
-        256,
-        3,
-    )
+    maps = Network(model_folder).regress(np.empty((0, 64, 64, 3), np.uint8)).position_maps
+    assert maps.shape == (0, 256, 256, 3)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +95,7 @@ def test_refuses_other_crops(model_folder: Path, crops: np.ndarray) -> None:
         ({"metadata": "[]"}, "version"),
         ({"input_name": "pixels"}, r"the input must be crops .*got pixels"),
         ({"output_name": "maps"}, r"the output must be position_maps .*got maps"),
+        ({"confidences": "scores"}, r"position_maps .*, confidences .*any N.*got .*scores"),
         ({"batch": 1}, "the input must be crops"),
         ({"side": 128}, r"the output must be .*256, 256, 3\), got .*128"),
         ({"position_scale": float("nan")}, "aren't finite"),

@@ -35,7 +35,8 @@ class FixedSource:
 
     def stack(self, samples: list[MapSample]) -> MapBatch:
         crops = torch.from_numpy(np.stack([s.crop for s in samples])).permute(0, 3, 1, 2)
-        return MapBatch(crops, torch.from_numpy(np.stack([s.position_map for s in samples])))
+        maps = torch.from_numpy(np.stack([s.position_map for s in samples]))
+        return MapBatch(crops, maps, crops[:0])
 
 
 class SmallTargets(MapTargets):

@@ -107,7 +107,7 @@ def test_the_folder_says_what_it_is(model: Path, uv_data: Path) -> None:
     assert "research" in network.spec.licence
     assert network.atlas.sha256 == load_uv_data(uv_data).sha256
     crops = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
-    maps = network.regress(crops)
+    maps = network.regress(crops).position_maps
     assert maps.min() >= 0
     assert maps.max() <= 281.6
 
@@ -121,6 +121,19 @@ def test_reconstruct_runs_it(model: Path, portrait: Path, tmp_path: Path) -> Non
     assert np.isfinite(face["landmarks68"]).all()
     header = (tmp_path / "out/portrait.ply").read_bytes()[:200]
     assert f"element vertex {len(Network(model).atlas.vertex_index)}".encode() in header
+
+
+def test_evaluate_runs_it_on_real_photos(
+    model: Path, facekit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--model", model, "--out", tmp_path / "out", "--threads", 1)
+    run("evaluate", "aflw2000", facekit / "samples", *arguments)
+    table = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["count"] == 2
+    for name, title in (("nme68_2d", "68 points, 2D"), ("nme68_3d", "68 points, 3D")):
+        (line,) = (line for line in table.splitlines() if title in line)
+        assert f"{metrics[name]:.2f}" in line
 
 
 def test_the_command_names_what_is_missing(

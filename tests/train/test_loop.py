@@ -272,7 +272,7 @@ class Oracle(torch.nn.Module):
         target = next(self.targets)
         landmarks = target.landmarks68 + torch.tensor([self.shift, 0.0, 5.0])
         shape = target.shape if self.shape is None else self.shape.expand_as(target.shape)
-        return Prediction(target.position_map, landmarks, shape)
+        return Prediction(target.position_map, landmarks, shape, None)
 
 
 def test_evaluation_measures_known_errors(make_run: Any) -> None:

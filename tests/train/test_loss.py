@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from prnet.network.lite import Prediction  # noqa: E402
 from prnet.train.config import LossConfig  # noqa: E402
-from prnet.train.loss import CM, DistanceLoss, region_weights  # noqa: E402
+from prnet.train.loss import CM, DistanceLoss, expected_confidence, region_weights  # noqa: E402
 from prnet.train.targets import Target  # noqa: E402
 from prnet.uv.atlas import EARS, EYE_NOSE_MOUTH, FACE, KEYPOINT, NECK, OUTSIDE  # noqa: E402
 
@@ -24,9 +24,8 @@ def random_target(count: int = 2) -> Target:
 
 def moved(target: Target, **shifts: Any) -> Prediction:
     """The prediction that is off by some shifts."""
-    return Prediction(
-        **{k: v + torch.tensor(shifts.get(k, 0.0)) for k, v in target._asdict().items()}
-    )
+    parts = {k: v + torch.tensor(shifts.get(k, 0.0)) for k, v in target._asdict().items()}
+    return Prediction(**parts, confidence=None)
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "squared"])
@@ -74,6 +73,28 @@ def test_regions_weigh_as_stated(mask: Any, expected: list[list[float]]) -> None
         cost = loss(moved(target)._replace(position_map=off), target).position_map.item()
         share = expected[row][column] / np.sum(expected)
         assert cost == pytest.approx(100 * 0.5 * share / 2, abs=2e-3)
+
+
+def test_confidence_learns_the_error_and_crops_without_a_face() -> None:
+    truth = torch.zeros(2, 68, 3)
+    truth[:, 0, :2] = 1.0  # boxes of side 1
+    predicted = torch.zeros(3, 68, 3)
+    predicted[:2] = truth
+    predicted[1, :, 0] += 0.05  # off by 5 % of the face; the third shows none
+    goal = expected_confidence(predicted, truth)
+    np.testing.assert_allclose(goal, [1, np.exp(-1), 0], atol=1e-6)
+
+    maps = torch.zeros(3, 3, 3, 3)
+    logits = torch.tensor([0.3, -0.2, 1.0], requires_grad=True)
+    target = Target(maps[:2], truth, maps[:2])
+    prediction = Prediction(maps, predicted, maps, logits)
+    terms = DistanceLoss(REGION, LossConfig())(prediction, target)
+    chance = torch.sigmoid(logits)
+    entropy = -(goal * chance.log() + (1 - goal) * (1 - chance).log()).mean()
+    assert terms.confidence.item() == pytest.approx(entropy.item(), rel=1e-5)
+    assert terms.landmarks.item() == pytest.approx(100 * 0.05 / 2, rel=1e-3)  # of two faces
+    terms.total.backward()
+    np.testing.assert_allclose(logits.grad, (chance - goal).detach() / 3, atol=1e-6)
 
 
 def test_terms_not_asked_for_or_not_there_are_zero() -> None:

@@ -52,6 +52,7 @@ def make_batch(rows: list[tuple[np.ndarray, Similarity]], mirrored: bool) -> Coe
         stack([pose.scale for _, pose in rows]),
         stack([pose.translation for _, pose in rows]),
         torch.full((len(rows),), mirrored),
+        torch.zeros(0, 3, 1, 1, dtype=torch.uint8),
     )
 
 
@@ -178,7 +179,8 @@ def test_the_kits_landmarks_agree_with_the_maps(
 
 def test_maps_as_labels_give_themselves(tiny_face_model: FaceModel, atlas: Atlas) -> None:
     maps = np.stack([encoded(tiny_face_model, c, pose) for c, pose in labels(2)])
-    batch = MapBatch(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), torch.from_numpy(maps))
+    crops = torch.zeros(2, 3, 1, 1, dtype=torch.uint8)
+    batch = MapBatch(crops, torch.from_numpy(maps), crops[:0])
     target = MapTargets(atlas)(batch)
     assert target.shape is None
     found = target.position_map.numpy()

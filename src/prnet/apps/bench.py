@@ -1,13 +1,15 @@
-"""How long each step of the way from photo to file takes, for one face."""
+"""How long each step of the way from photo to file takes, and how long other networks take."""
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import cv2
+import numpy as np
+import onnxruntime
 
 from prnet.apps.sample import write_sample_photo
 from prnet.face import Face
@@ -17,7 +19,23 @@ from prnet.image.read import read_image
 from prnet.network.runtime import Network
 from prnet.uv.position_map import centre_depth, crop_to_image
 
-STAGES = ("read", "detect", "crop", "network", "decode", "save")
+
+class Stopwatch:
+    """Times named steps, each several times."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.perf_counter()
+        yield
+        self._times.setdefault(name, []).append((time.perf_counter() - start) * 1000)
+
+    def medians_ms(self) -> dict[str, float]:
+        """The median of each step in milliseconds, without its first time, which warms it up."""
+        return {name: median(times[1:]) for name, times in self._times.items()}
 
 
 def measure(
@@ -33,8 +51,9 @@ def measure(
         runs: How often each stage is timed.
 
     Returns:
-        The median of each stage of STAGES in milliseconds: `network` is a batch of one crop,
-        `decode` gives map, vertices, landmarks and pose, `save` makes the texture and writes a GLB.
+        The medians of `read`, `detect`, `crop`, `network`, `decode` and `save` in milliseconds:
+        `network` is a batch of one crop, `decode` gives map, vertices, landmarks and pose, `save`
+        makes the texture and writes a GLB.
 
     Raises:
         ImageReadError: The photo is missing or not a photo.
@@ -46,14 +65,7 @@ def measure(
     network, detector = Network(model, threads), SlimefaceDetector()
     spec, atlas = network.spec, network.atlas
     cv2.setNumThreads(threads)
-    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        times[stage].append((time.perf_counter() - start) * 1000)
-
+    timed = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="prnet-") as folder:
         photo = photo or write_sample_photo(Path(folder))
         for _ in range(runs + 1):
@@ -67,11 +79,42 @@ def measure(
             with timed("crop"):
                 crop, image_to_crop = crop_face(image, box, spec.input_size, spec.crop_scale)
             with timed("network"):
-                crop_map = network.regress(crop[None])[0]
+                crop_map = network.regress(crop[None]).position_maps[0]
             with timed("decode"):
                 position_map = centre_depth(crop_to_image(crop_map, image_to_crop), atlas)
                 face = Face(position_map, atlas, box, score, image)
                 _ = face.vertices, face.landmarks68, face.pose
             with timed("save"):
                 face.save(Path(folder) / "face.glb")
-    return {stage: median(taken[1:]) for stage, taken in times.items()}
+    return timed.medians_ms()
+
+
+def compare(networks: Mapping[str, Path], runs: int = 20) -> dict[str, float]:
+    """Time networks in turn on one crop and one thread, so that none meets a busier machine.
+
+    Args:
+        networks: ONNX files by name; each takes float32 (N, 3, S, S).
+        runs: How often each is timed, after one round that doesn't count.
+
+    Returns:
+        The median of each in milliseconds.
+
+    Raises:
+        ValueError: runs isn't positive.
+    """
+    if runs < 1:
+        raise ValueError(f"runs must be 1 or more, got {runs}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    rng = np.random.default_rng(0)
+    ready = {}
+    for name, path in networks.items():
+        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        (crops,) = session.get_inputs()
+        ready[name] = session, {crops.name: rng.random((1, *crops.shape[1:]), np.float32)}
+    timed = Stopwatch()
+    for _ in range(runs + 1):
+        for name, (session, feed) in ready.items():
+            with timed(name):
+                session.run(None, feed)
+    return timed.medians_ms()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from prnet import __version__
 from prnet.apps import research
+from prnet.apps.extras import need_extra
+from prnet.apps.options import ModelOption, ThreadsOption
 from prnet.errors import ImageReadError, LabelError, PRNetError
 
 if TYPE_CHECKING:
@@ -42,16 +44,6 @@ class MeshFormat(str, Enum):
     GLB = "glb"
     OBJ = "obj"
     PLY = "ply"
-
-
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Model folder to use instead of the built-in one."),
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="CPU threads of the network; without it, all cores."),
-]
 
 
 def _examples(*lines: str) -> str:
@@ -236,7 +228,13 @@ def _reconstruct_photo(
     return written
 
 
-@app.command(epilog=_examples("prnet bench", "prnet bench photo.jpg --runs 50 --json"))
+@app.command(
+    epilog=_examples(
+        "prnet bench",
+        "prnet bench photo.jpg --runs 50 --json",
+        "prnet bench --peers ../shared/facekit",
+    )
+)
 def bench(
     photo: Annotated[
         Path | None, typer.Argument(metavar="PHOTO", help="Without it, the sample photo.")
@@ -246,23 +244,51 @@ def bench(
         int, typer.Option(min=1, metavar="N", help="CPU threads of every stage.")
     ] = 1,
     runs: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds to take medians of.")] = 20,
+    peers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FACEKIT",
+            help="Also compare networks, one thread each: the model's, 3DDFA_V2's encoder (the "
+            "facekit's init/mb05_120x120.pth without its last layer) and the paper's with random "
+            "weights; needs PyTorch.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
 ) -> None:
     """Time each stage from photo to GLB for one face, on one thread unless told otherwise."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # detector and NumPy read it when imported
     from prnet.apps.bench import measure
 
-    medians_ms = measure(photo, model, threads, runs)
+    if peers is not None:
+        need_extra("train")
+    record: dict[str, Any] = {"threads": threads, "runs": runs}
+    record["median_ms"] = measure(photo, model, threads, runs)
+    if peers is not None:
+        from prnet.apps.peers import compare_with_peers
+
+        record["networks"] = compare_with_peers(model, peers, runs)
     if as_json:
-        record = {"threads": threads, "runs": runs, "median_ms": medians_ms}
         typer.echo(json.dumps(record, indent=2))
         return
-    table = Table("stage")
-    table.add_column("median ms", justify="right")
-    for stage, milliseconds in medians_ms.items():
-        table.add_row(stage, f"{milliseconds:.1f}")
-    Console().print(table)
+    stages = [(stage, f"{each:.1f}") for stage, each in record["median_ms"].items()]
+    _print_table(("stage", "median ms"), stages)
     typer.echo(f"runs: {runs}, threads: {threads}")
+    if peers is not None:
+        networks = [
+            (name, f"{each['median_ms']:.1f}", f"{each['ratio']:.2f}")
+            for name, each in record["networks"].items()
+        ]
+        _print_table(("network", "median ms", "ratio"), networks)
+        typer.echo(f"runs: {runs}, in turn, threads: 1; mb05_encoder is without its last layer")
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print names in the first column and numbers in the others."""
+    table = Table(*(Column(name, justify="right") for name in columns))
+    table.columns[0].justify = "left"
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _report(error: Exception, photo: Path | None = None) -> None:

@@ -1,13 +1,13 @@
 """`prnet evaluate PROTOCOL PATH`: a table on stdout; numbers, rows and plots in a folder."""
 
 import csv
-import importlib.util
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from prnet.errors import OutputError, PRNetError
+from prnet.apps.extras import need_extra
+from prnet.apps.options import ModelOption, ThreadsOption
+from prnet.errors import OutputError
 
 if TYPE_CHECKING:
     from prnet.evaluate.report import Report
@@ -31,7 +33,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Measure a model by a benchmark's protocol; docs/experiments.md says where the data is.",
 )
-
 
 R = TypeVar("R")
 
@@ -50,14 +51,6 @@ class Split(str, Enum):
     TRAIN = "train"
 
 
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Model folder to measure instead of the built-in one."),
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="CPU threads of the network; without it, all cores."),
-]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -88,23 +81,38 @@ def facekit(
     threads: ThreadsOption = None,
 ) -> None:
     """Landmarks, shape, openings and detection on the facekit, by source and yaw."""
-    _need_extra()
+    folder = _start("facekit", out)
     from prnet.evaluate.facekit import evaluate_facekit
-    from prnet.reconstructor import Reconstructor
 
-    folder = _prepare_folder(out, "facekit")
-    reconstructor = Reconstructor(model, threads=threads)
-    with _progress() as progress:
-        report = evaluate_facekit(
-            path,
-            reconstructor,
-            split=split.value,
-            limit=limit,
-            turned=turned,
-            detector=detector,
-            progress=progress,
-        )
-    _finish(report, folder)
+    protocol = partial(
+        evaluate_facekit,
+        path,
+        split=split.value,
+        limit=limit,
+        turned=turned,
+        detector=detector,
+    )
+    _measure(protocol, model, threads, folder)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate robustness ../shared/facekit\n\n"
+    "prnet evaluate robustness facekit/ --model runs/lite/model --limit 100"
+)
+def robustness(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The facekit's folder.")],
+    out: OutOption = None,
+    model: ModelOption = None,
+    split: Annotated[Split, typer.Option(help="Which photos.")] = Split.VAL,
+    limit: LimitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Covered, small, shifted and mirrored faces, and what is none; smoothness and likeness."""
+    folder = _start("robustness", out)
+    from prnet.evaluate.robustness import evaluate_robustness
+
+    protocol = partial(evaluate_robustness, path, split=split.value, limit=limit)
+    _measure(protocol, model, threads, folder)
 
 
 @app.command(
@@ -159,29 +167,24 @@ def aflw2000(
     threads: ThreadsOption = None,
 ) -> None:
     """Landmarks in 2D and 3D, pose, and with BFM dense points and shape, on AFLW2000-3D."""
-    _need_extra()
+    folder = _start("aflw2000", out)
     from prnet.data.aflw2000 import read_aflw2000, replace_labels
     from prnet.data.bfm import load_bfm
     from prnet.evaluate.aflw2000 import evaluate_aflw2000
-    from prnet.reconstructor import Reconstructor
 
-    folder = _prepare_folder(out, "aflw2000")
     records, left_out = read_aflw2000(path)
     for each in left_out:
         typer.echo(f"prnet: {each}: left out, it has no pt3d_68", err=True)
     records = _spread(replace_labels(records, annotations, poses, file_list), limit)
     if matlab_pixels:
         records = [record.from_zero() for record in records]
-    reconstructor = Reconstructor(model, threads=threads)
-    with _progress() as progress:
-        report = evaluate_aflw2000(
-            records,
-            reconstructor,
-            detector=boxes is Boxes.DETECTOR,
-            bfm=None if bfm is None else load_bfm(bfm),
-            progress=progress,
-        )
-    _finish(report, folder)
+    protocol = partial(
+        evaluate_aflw2000,
+        records,
+        detector=boxes is Boxes.DETECTOR,
+        bfm=None if bfm is None else load_bfm(bfm),
+    )
+    _measure(protocol, model, threads, folder)
 
 
 @app.command(
@@ -209,25 +212,20 @@ def aflw_lfpa(
     threads: ThreadsOption = None,
 ) -> None:
     """The visible ones of 34 points on AFLW-LFPA."""
-    _need_extra()
+    folder = _start("aflw-lfpa", out)
     from prnet.data.aflw_lfpa import LFPA34, read_aflw_lfpa, read_mapping
     from prnet.evaluate.aflw_lfpa import evaluate_aflw_lfpa
-    from prnet.reconstructor import Reconstructor
 
-    folder = _prepare_folder(out, "aflw-lfpa")
     records, left_out = read_aflw_lfpa(path)
     for each in left_out:
         typer.echo(f"prnet: {each}: left out, its pt2d isn't (2, 34)", err=True)
-    reconstructor = Reconstructor(model, threads=threads)
-    with _progress() as progress:
-        report = evaluate_aflw_lfpa(
-            _spread(records, limit),
-            reconstructor,
-            mapping=LFPA34 if mapping is None else read_mapping(mapping),
-            detector=boxes is Boxes.DETECTOR,
-            progress=progress,
-        )
-    _finish(report, folder)
+    protocol = partial(
+        evaluate_aflw_lfpa,
+        _spread(records, limit),
+        mapping=LFPA34 if mapping is None else read_mapping(mapping),
+        detector=boxes is Boxes.DETECTOR,
+    )
+    _measure(protocol, model, threads, folder)
 
 
 @app.command(
@@ -249,17 +247,12 @@ def florence(
     threads: ThreadsOption = None,
 ) -> None:
     """The reconstructed surface against scans, aligned by ICP, with and without landmarks."""
-    _need_extra()
+    folder = _start("florence", out)
     from prnet.data.florence import read_florence
     from prnet.evaluate.florence import evaluate_florence
-    from prnet.reconstructor import Reconstructor
 
-    folder = _prepare_folder(out, "florence")
     records = _spread(read_florence(path), limit)
-    reconstructor = Reconstructor(model, threads=threads)
-    with _progress() as progress:
-        report = evaluate_florence(records, reconstructor, progress=progress)
-    _finish(report, folder)
+    _measure(partial(evaluate_florence, records), model, threads, folder)
 
 
 @app.command(
@@ -273,17 +266,17 @@ def speed(
     out: OutOption = None,
     model: ModelOption = None,
     threads: Annotated[
-        int, typer.Option(min=1, metavar="N", help="CPU threads of the network and of OpenCV.")
+        int, typer.Option(min=1, metavar="N", help="CPU threads of every stage.")
     ] = 1,
     runs: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds to take medians of.")] = 20,
 ) -> None:
     """Milliseconds per stage for one face, as `prnet bench`, on record."""
-    _need_extra()
+    folder = _start("speed", out)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # detector and NumPy read it when imported
     from prnet.apps.bench import measure
     from prnet.evaluate.report import Report, number
     from prnet.evaluate.report import Table as Numbers
 
-    folder = _prepare_folder(out, "speed")
     times = measure(path, model, threads, runs)
     times |= {"all": sum(times.values())}
     rows = [[stage, number(milliseconds, 1)] for stage, milliseconds in times.items()]
@@ -300,16 +293,10 @@ def _spread(records: Sequence[R], limit: int | None) -> list[R]:
     return [records[round(k * (len(records) - 1) / max(count - 1, 1))] for k in range(count)]
 
 
-def _need_extra() -> None:
-    """Refuse to start where the extra `evaluate` isn't installed."""
-    missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise PRNetError(f"evaluating needs {' and '.join(missing)}: pip install 'prnet[evaluate]'")
-
-
-def _prepare_folder(out: Path | None, protocol: str) -> Path:
-    """The folder of the results, made before the work starts, not after."""
-    folder = DEFAULT_OUT / protocol if out is None else out
+def _start(protocol: str, out: Path | None) -> Path:
+    """Find out before the work what would stop it after: make and give the results' folder."""
+    need_extra("evaluate")
+    folder = out or DEFAULT_OUT / protocol
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -317,14 +304,22 @@ def _prepare_folder(out: Path | None, protocol: str) -> Path:
     return folder
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, silence elsewhere: gives report(done, all)."""
+def _measure(
+    protocol: Callable[..., "Report"], model: Path | None, threads: int | None, folder: Path
+) -> None:
+    """Run a protocol on a model, with a progress bar on a terminal; print and write its report."""
+    from prnet.reconstructor import Reconstructor
+
+    reconstructor = Reconstructor(model, threads=threads)
     console = Console(stderr=True)
     columns = TextColumn("Evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        report = protocol(
+            reconstructor=reconstructor,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _finish(report, folder)
 
 
 def _finish(report: "Report", folder: Path) -> None:

@@ -1,8 +1,6 @@
 """What researchers run: the commands that need the extras of training and evaluation."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from prnet.apps import evaluate
-from prnet.errors import OutputError, PRNetError
+from prnet.apps.extras import need_extra
+from prnet.errors import OutputError
 
 FAILED = 1  # exit code: some inputs failed
 
@@ -58,6 +57,7 @@ def w300lp(
     Writes for each photo <folder>/<name>.npz with a cut-out around the face and its position map,
     about 0.7 MB. A run that was stopped goes on where it was when it is given again.
     """
+    need_extra("evaluate")  # SciPy reads the .mat files
     from prnet.data.w300lp import CUTOUT_SIZE, build_maps
 
     console = Console(stderr=True)
@@ -113,25 +113,26 @@ def atlas(
 @data.command(epilog="[bold]Example[/bold]\n\nprnet data sheet recipes/lite.toml --out samples.png")
 def sheet(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write.")] = Path(
-        "samples.png"
-    ),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="PNG to write.")] = Path("samples.png"),
 ) -> None:
     """Draw samples of a recipe with their landmarks and wireframes, to look at before training.
 
     The first time it turns the photos in depth, as training does, which takes a quarter hour.
     """
-    with _extra("train"):
-        from prnet.train.config import load_recipe
-        from prnet.train.dataset import TrainingBatches
-        from prnet.train.loop import open_data
-        from prnet.train.networks import build_network, load_atlas
-        from prnet.train.sheet import draw_sheet
+    need_extra("train")
+    if out.suffix.lower() != ".png":
+        raise OutputError(f"{out}: the picture is a PNG, so its name must end in .png")
+    from prnet.output.files import encode_png, write_files
+    from prnet.train.config import load_recipe
+    from prnet.train.dataset import TrainingBatches
+    from prnet.train.loop import open_data
+    from prnet.train.networks import build_network, load_atlas
+    from prnet.train.sheet import draw_sheet
 
     config = load_recipe(recipe)
     uv = load_atlas(config.network)
     training, _, targets = open_data(config, build_network(config.network, uv), uv)
-    draw_sheet(TrainingBatches(training, config), targets, out)
+    write_files({out: encode_png(draw_sheet(TrainingBatches(training, config), targets))})
     typer.echo(f"{out}: {config.batch_size} samples")
 
 
@@ -162,8 +163,8 @@ def train(
     Writes checkpoint.pt, log.csv, curves.png and run.json; `prnet export` makes a model folder of
     it. A longer run: raise `steps` in the recipe and give the command again.
     """
-    with _extra("train"):
-        from prnet.train.loop import train as run
+    need_extra("train")
+    from prnet.train.loop import train as run
 
     checkpoint = run(recipe, out or Path("runs") / recipe.stem, devices or "auto")
     typer.echo(f"{checkpoint}: trained; next: prnet export {checkpoint.parent} --out FOLDER")
@@ -176,26 +177,15 @@ def export(
         str, typer.Option(metavar="TEXT", help="What the weights may be used for.")
     ] = "as the training data allows",
     half: Annotated[
-        bool, typer.Option("--half", help="Round linear layers to 16 bits: a smaller file.")
+        bool, typer.Option("--half", help="Round weights to 16 bits: half the size.")
     ] = False,
 ) -> None:
     """Turn a training run's averaged weights into a model folder, checked against PyTorch."""
-    with _extra("train"):
-        from prnet.train.export import export_run
+    need_extra("train")
+    from prnet.train.export import export_run
 
     difference = export_run(run, out, licence, half)
     typer.echo(f"{out}: exported; ONNX Runtime is within {difference:.1g} pixels of PyTorch")
-
-
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Turn the failed import of an optional package into an instruction."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise PRNetError(
-            f"{error.name} isn't installed; get it with: pip install 'prnet[{name}]'"
-        ) from error
 
 
 CONVERT_EXAMPLE = (
@@ -221,8 +211,8 @@ def convert(
     Give the folder to `prnet reconstruct --model FOLDER`, or to any command that takes a model.
     The weights' authors allow research only.
     """
-    with _extra("train"):
-        from prnet.train.convert import convert as convert_checkpoint
+    need_extra("train")
+    from prnet.train.convert import convert as convert_checkpoint
 
     difference = convert_checkpoint(checkpoint, uv_data, out)
     typer.echo(f"{out}: converted; ONNX Runtime is within {difference:.1g} pixels of PyTorch")

@@ -7,7 +7,7 @@ import numpy as np
 from prnet.data.aflw2000 import AFLW2000Record
 from prnet.data.bfm import Bfm
 from prnet.errors import ModelFileError
-from prnet.evaluate.boxes import find_box
+from prnet.evaluate.boxes import reconstruct_labelled
 from prnet.evaluate.metrics import (
     aligned_distance,
     angle_errors,
@@ -16,13 +16,13 @@ from prnet.evaluate.metrics import (
     tight_box,
 )
 from prnet.evaluate.report import (
-    YAW_COLUMNS,
     Example,
     Report,
     Row,
     Table,
     Worst,
     column,
+    found_share,
     known,
     number,
     summarise_errors,
@@ -85,8 +85,7 @@ def evaluate_aflw2000(
         photo = read_image(record.photo)
         box = tight_box(record.landmarks68)
         row: Row = {"photo": record.photo.name, "yaw_deg": record.yaw_deg}
-        boxes = find_box(reconstructor.detector, photo, box) if detector else box[None]
-        for face in reconstructor(photo, boxes=boxes):
+        for face in reconstruct_labelled(reconstructor, photo, box, detector):
             row |= point_errors(face.landmarks68, record.landmarks68)
             row |= _pose_errors(face, record)
             if dense is not None:
@@ -149,11 +148,11 @@ def _pose_errors(face: Face, record: AFLW2000Record) -> Row:
 
 def _summarise(rows: Sequence[Row], worst: Sequence[Example], with_detector: bool) -> Report:
     """Average the rows and set them in tables."""
-    errors, cells = summarise_errors(rows, KINDS)
+    errors, table = summarise_errors(TITLE, rows, KINDS)
     metrics: dict[str, float] = {"count": len(rows), **errors}
-    tables = [Table(TITLE, YAW_COLUMNS, cells)]
+    tables = [table]
     if with_detector:
-        metrics["found_share"] = 100 * float((~np.isnan(column(rows, "nme68_2d"))).mean())
+        metrics["found_share"] = found_share(rows, "nme68_2d")
         row = ["faces found in %", number(metrics["found_share"], 1)]
         tables.append(Table("The detector", ("", "all photos"), [row]))
     angles = np.stack([column(rows, f"{name}_error_deg") for name in Angles._fields], 1)

@@ -6,16 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.aflw_lfpa import LFPA34, LFPARecord, Mapping68
-from prnet.evaluate.boxes import find_box
+from prnet.evaluate.boxes import reconstruct_labelled
 from prnet.evaluate.metrics import nme
 from prnet.evaluate.report import (
-    YAW_COLUMNS,
     Example,
     Report,
     Row,
-    Table,
     Worst,
     column,
+    found_share,
     known,
     summarise_errors,
 )
@@ -59,10 +58,7 @@ def evaluate_aflw_lfpa(
         photo = read_image(record.photo)
         is_visible = ~np.isnan(record.points[:, 0])
         row: Row = {"photo": record.photo.name, "visible": int(is_visible.sum())}
-        boxes = record.box[None]
-        if detector:
-            boxes = find_box(reconstructor.detector, photo, record.box)
-        for face in reconstructor(photo, boxes=boxes):
+        for face in reconstruct_labelled(reconstructor, photo, record.box, detector):
             predicted = map_points(face.landmarks68[:, :2], mapping, len(record.points))[is_visible]
             truth = record.points[is_visible]
             size = float(np.sqrt((record.box[2:] - record.box[:2]).prod()))
@@ -71,13 +67,13 @@ def evaluate_aflw_lfpa(
             worst.add(row[NAME], Example(title, photo, predicted, truth))
         rows.append(row)
         progress(done, len(records))
-    errors, cells = summarise_errors(rows, {NAME: "visible points, 2D"})
+    errors, table = summarise_errors(TITLE, rows, {NAME: "visible points, 2D"})
     metrics: dict[str, float] = {"count": len(rows), **errors}
     if detector:
-        metrics["found_share"] = 100 * float((~np.isnan(column(rows, NAME))).mean())
+        metrics["found_share"] = found_share(rows, NAME)
     return Report(
         known(metrics),
-        [Table(TITLE, YAW_COLUMNS, cells)],
+        [table],
         rows,
         {"visible points": column(rows, NAME)},
         {"worst": worst.examples()},

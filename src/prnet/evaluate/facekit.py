@@ -29,6 +29,7 @@ from prnet.evaluate.report import (
     column,
     known,
     number,
+    where,
     yaw_cells,
 )
 from prnet.face import Face
@@ -47,6 +48,24 @@ ACCURACY_TITLE = "In the boxes of the labels: 68-point NME in % of face size, by
 ACCURACY_COLUMNS = "", "photos", "mean", "median", "0–30°", "30–60°", "60–90°", "in 3D"
 SHAPE_TITLE = "Shape: mean distance from the label's after alignment, mm"
 SHAPE_COLUMNS = "", "photos", "predicted", "mean face", "ratio"
+TAGGED_SOURCE = "utk"
+TAGGED_GROUPS = {  # title, tag, lowest and highest value
+    "age_0_12": ("0 to 12 years", "age", 0, 12),
+    "age_13_25": ("13 to 25 years", "age", 13, 25),
+    "age_26_45": ("26 to 45 years", "age", 26, 45),
+    "age_46_65": ("46 to 65 years", "age", 46, 65),
+    "age_66_plus": ("66 years and more", "age", 66, np.inf),
+    "gender_male": ("male", "gender", 0, 0),
+    "gender_female": ("female", "gender", 1, 1),
+    "origin_white": ("White", "origin", 0, 0),
+    "origin_black": ("Black", "origin", 1, 1),
+    "origin_asian": ("Asian", "origin", 2, 2),
+    "origin_indian": ("Indian", "origin", 3, 3),
+    "origin_other": ("other origin", "origin", 4, 4),
+}
+TAGGED_METRICS = "count", "nme68_2d", "nme68_2d_median", "shape_ratio"
+TAGGED_TITLE = "By UTKFace's tags: 68-point NME in % of face size, shape against the mean face"
+TAGGED_COLUMNS = "", "photos", "mean", "median", "shape ratio"
 FOUND_TITLE = "In the detector's boxes: faces found in %, 68-point NME of those in %"
 FOUND_COLUMNS = "", "photos", "found", "mean", "in labels' boxes"
 OPENINGS_TITLE = "Openings against the dense teacher's, yaw under 25°"
@@ -85,13 +104,10 @@ def evaluate_facekit(
         LabelError: The facekit is incomplete.
         ValueError: limit isn't positive.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be 1 or more, got {limit}")
     kit = Facekit(folder, split)
+    chosen = spread_evenly(len(kit.records), limit)
     model = load_ict_face_model(kit.folder / FACE_MODEL_FILE)
     shapes = ShapeComparison(model, reconstructor.network.atlas)
-    count = len(kit.records)
-    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
     rows: list[Row] = []
     worst = {PHOTO: Worst(), TURNED: Worst()}
 
@@ -101,7 +117,7 @@ def evaluate_facekit(
         """Measure a photo in its label's box."""
         truth = pose_landmarks(record, pose)
         (face,) = reconstructor(photo, boxes=[tight_box(truth)])
-        row = _begin_row(kind, record, pose) | point_errors(face.landmarks68, truth)
+        row = begin_row(kind, record, pose) | point_errors(face.landmarks68, truth)
         row |= shapes.measure(face)
         if kind == PHOTO and abs(row["yaw_deg"]) < OPENINGS_YAW_DEG:
             row |= _openings(face, record)
@@ -113,7 +129,7 @@ def evaluate_facekit(
 
     def detect(record: FacekitRecord, photo: NDArray[np.uint8]) -> None:
         """Measure a photo in the box that the detector finds for the labelled face."""
-        row = _begin_row(DETECTED, record, record.pose)
+        row = begin_row(DETECTED, record, record.pose)
         for face in reconstructor(photo, find_box(reconstructor.detector, photo, record.box)):
             row |= point_errors(face.landmarks68, record.landmarks68)
         rows.append(row)
@@ -133,6 +149,13 @@ def evaluate_facekit(
     return summarise(rows, examples, [] if shapes.is_possible else [SHAPE_NOTE])
 
 
+def spread_evenly(count: int, limit: int | None) -> list[int]:
+    """Indices of at most `limit` of `count` things; None for all, ValueError if it's under 1."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit}")
+    return np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
+
+
 def pose_landmarks(record: FacekitRecord, pose: Similarity) -> NDArray[np.float32]:
     """The label's 68 points in another pose: (68, 3) float32, photo frame."""
     return flip_y(pose.apply(record.pose.inverse().apply(flip_y(record.landmarks68))))
@@ -143,6 +166,7 @@ class ShapeComparison:
 
     Attributes:
         is_possible: Whether the predicted maps' UV space is made of the labels' face model.
+        truth: (V, 3) float32, canonical frame: the atlas's vertices in the label's shape.
     """
 
     def __init__(self, model: FaceModel, atlas: Atlas) -> None:
@@ -152,15 +176,14 @@ class ShapeComparison:
         mean = decode_vertices(self._sampler.sample(mesh.vertices), atlas)
         self.is_possible = bool(np.allclose(mean, atlas.canonical_vertices, atol=1e-3))
         self._is_face = atlas.region.ravel()[atlas.vertex_index] >= FACE  # no ears, no neck
-        self._truth = atlas.canonical_vertices[self._is_face]
+        self.truth = atlas.canonical_vertices
         self._mean_face_mm = 0.0
 
     def aim_at(self, record: FacekitRecord) -> None:
         """Take a record's shape as the truth from now on."""
         shape = self._sampler.sample(self._model.shape(record.identity, record.expression))
-        self._truth = decode_vertices(shape, self._atlas)[self._is_face]
-        mean_face = self._atlas.canonical_vertices[self._is_face]
-        self._mean_face_mm = MM_PER_CM * aligned_distance(mean_face, self._truth)
+        self.truth = decode_vertices(shape, self._atlas)
+        self._mean_face_mm = self._distance_mm(self._atlas.canonical_vertices)
 
     def measure(self, face: Face) -> Row:
         """Mean distance in mm of the face's vertices from the truth, and of the mean face's.
@@ -170,14 +193,21 @@ class ShapeComparison:
         """
         if not self.is_possible:
             return {}
-        distance = aligned_distance(flip_y(face.vertices[self._is_face]), self._truth)
-        return {"shape_mm": MM_PER_CM * distance, "mean_face_mm": self._mean_face_mm}
+        distance_mm = self._distance_mm(flip_y(face.vertices))
+        return {"shape_mm": distance_mm, "mean_face_mm": self._mean_face_mm}
+
+    def _distance_mm(self, vertices: NDArray[np.floating]) -> float:
+        """Mean distance of a face's vertices from the truth after the best similarity."""
+        is_face = self._is_face
+        return MM_PER_CM * aligned_distance(vertices[is_face], self.truth[is_face])
 
 
-def _begin_row(kind: str, record: FacekitRecord, pose: Similarity) -> Row:
-    """What identifies a measurement; yaw in degrees with 300W-LP's sign."""
+def begin_row(kind: str, record: FacekitRecord, pose: Similarity) -> Row:
+    """What identifies a measurement, with the tags that are known; yaw with 300W-LP's sign."""
     yaw = angles_from_rotation(pose.rotation).yaw
-    return {"kind": kind, "source": record.source, "filename": record.filename, "yaw_deg": yaw}
+    row: Row = {"kind": kind, "source": record.source, "filename": record.filename, "yaw_deg": yaw}
+    tags = {"age": record.age, "gender": record.gender, "origin": record.origin}
+    return row | {name: tag for name, tag in tags.items() if tag >= 0}
 
 
 def _openings(face: Face, record: FacekitRecord) -> Row:
@@ -200,12 +230,13 @@ def summarise(
     The metrics are `count`, `nme68_2d`, `nme68_2d_median`, `nme68_2d_yaw_0_30` (`_30_60`,
     `_60_90`), `nme68_3d`, `shape_mm`, `mean_face_mm`, `shape_ratio` of the photos as they are; the
     same beginning with `lfw_`, … for one source, and with `turned_` for the turned copies. With the
-    detector's boxes `detected_share` and `detected_nme68_2d`, also by source. Of the openings
+    detector's boxes `detected_share` and `detected_nme68_2d`, also by source. Of UTKFace's photos
+    `utk_age_0_12_nme68_2d` and so on: TAGGED_METRICS of TAGGED_GROUPS. Of the openings
     `eye_opening_correlation` and `_slope`, `mouth_opening_…`, and `label_…` for the labels' own.
     """
-    photos, turned, detected = (_where(rows, "kind", kind) for kind in (PHOTO, TURNED, DETECTED))
+    photos, turned, detected = (where(rows, "kind", kind) for kind in (PHOTO, TURNED, DETECTED))
     groups = {"": ("all photos", photos)}
-    groups |= {f"{name}_": (name, _where(photos, "source", name)) for name in SOURCES}
+    groups |= {f"{name}_": (name, where(photos, "source", name)) for name in SOURCES}
     groups["turned_"] = "turned in depth", turned
     metrics: dict[str, float] = {}
     accuracy, shape = [], []
@@ -219,6 +250,10 @@ def summarise(
     tables = [Table(ACCURACY_TITLE, ACCURACY_COLUMNS, accuracy)]
     if "shape_mm" in known(metrics):
         tables.append(Table(SHAPE_TITLE, SHAPE_COLUMNS, shape))
+    by_tag, tagged = _by_tag(where(photos, "source", TAGGED_SOURCE))
+    metrics |= by_tag
+    if tagged:
+        tables.append(Table(TAGGED_TITLE, TAGGED_COLUMNS, tagged))
     if detected:
         found = []
         for prefix, (title, group) in groups.items():
@@ -280,6 +315,20 @@ def _accuracy_cells(numbers: Mapping[str, float], rows: Sequence[Row]) -> list[s
     return [str(len(rows)), mean, median, *bins, in_3d]
 
 
+def _by_tag(rows: Sequence[Row]) -> tuple[dict[str, float], list[list[str]]]:
+    """Metrics of the groups of TAGGED_GROUPS that there are, and the rows of their table."""
+    metrics: dict[str, float] = {}
+    cells = []
+    for name, (title, tag, low, high) in TAGGED_GROUPS.items():
+        group = [row for row in rows if tag in row and low <= row[tag] <= high]
+        if group:
+            numbers = _accuracy(group)
+            metrics |= {f"{TAGGED_SOURCE}_{name}_{key}": numbers[key] for key in TAGGED_METRICS}
+            averages = (number(numbers[key]) for key in TAGGED_METRICS[1:])
+            cells.append([title, str(len(group)), *averages])
+    return metrics, cells
+
+
 def _found(rows: Sequence[Row]) -> tuple[float, float]:
     """Share of the faces that the detector found, in per cent, and the mean error of those."""
     errors = column(rows, "nme68_2d")
@@ -287,11 +336,6 @@ def _found(rows: Sequence[Row]) -> tuple[float, float]:
     return 100 * float(is_found.mean()), float(
         np.mean(errors[is_found])
     ) if is_found.any() else np.nan
-
-
-def _where(rows: Sequence[Row], name: str, value: str) -> list[Row]:
-    """The rows in which a column has a value."""
-    return [row for row in rows if row[name] == value]
 
 
 def _between(rows: Sequence[Row], low: float, high: float) -> list[Row]:

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from prnet.data.florence import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, ScanRecord
 from prnet.evaluate.icp import Surface, align, distances_to, match_moments
 from prnet.evaluate.report import (
-    YAW_COLUMNS,
     Report,
     Row,
-    Table,
     column,
+    found_share,
     known,
     summarise_errors,
 )
@@ -84,13 +83,12 @@ def evaluate_florence(
                 row |= {"yaw_deg": face.pose.yaw} | errors | mean_errors
             rows.append(row)
             progress(len(rows), total)
-    errors, cells = summarise_errors(rows, KINDS)
-    is_found = ~np.isnan(column(rows, "error"))
-    metrics = {"count": len(rows), "found_share": 100 * float(is_found.mean()), **errors}
+    errors, table = summarise_errors(TITLE, rows, KINDS)
+    metrics = {"count": len(rows), "found_share": found_share(rows, "error"), **errors}
     curves = {title: column(rows, name) for name, title in KINDS.items() if name in metrics}
     return Report(
         known(metrics),
-        [Table(TITLE, YAW_COLUMNS, cells)],
+        [table],
         rows,
         curves,
         curve_label="distance from the scan, % of the outer interocular distance",

@@ -106,6 +106,20 @@ def aligned_distance(predicted: Array, truth: Array) -> float:
     return float(np.linalg.norm(moved - truth, axis=1).mean())
 
 
+def point_deviation(points: Array) -> float:
+    """How far points stray when they are measured several times: their standard deviation.
+
+    Args:
+        points: (K, P, D) float, K ≥ 2 measurements of P points.
+
+    Returns:
+        √(sum of the variances over the D axes) of each point, the variances being unbiased (over
+        K − 1); the mean of that over the points, in their unit.
+    """
+    variances = np.var(points, axis=0, ddof=1, dtype=np.float64)
+    return float(np.sqrt(variances.sum(-1)).mean())
+
+
 def interocular(landmarks68: Array) -> float:
     """Distance of the outer eye corners, iBUG points 36 and 45, of (68, 2 or 3)."""
     return float(np.linalg.norm(landmarks68[RIGHT_EYE_OUTER] - landmarks68[LEFT_EYE_OUTER]))

@@ -111,6 +111,11 @@ def column(rows: Sequence[Row], name: str) -> NDArray[np.float64]:
     return np.array([row.get(name, np.nan) for row in rows], np.float64)
 
 
+def where(rows: Sequence[Row], name: str, value: str) -> list[Row]:
+    """The rows in which a column has a value."""
+    return [row for row in rows if row[name] == value]
+
+
 def yaw_cells(means: BinMeans) -> list[str]:
     """The mean and the number of photos of each bin of yaw, as a table shows them."""
     return [
@@ -122,22 +127,28 @@ def yaw_cells(means: BinMeans) -> list[str]:
 YAW_COLUMNS = "", "photos", "mean", "median", "0–30°", "30–60°", "60–90°", "mean of bins"
 
 
+def found_share(rows: Sequence[Row], name: str) -> float:
+    """Per cent of the rows in which an error was measured, the face being found."""
+    return 100 * float((~np.isnan(column(rows, name))).mean())
+
+
 def summarise_errors(
-    rows: Sequence[Row], kinds: Mapping[str, str]
-) -> tuple[dict[str, float], list[list[str]]]:
+    title: str, rows: Sequence[Row], kinds: Mapping[str, str]
+) -> tuple[dict[str, float], Table]:
     """Average errors over all photos and by yaw.
 
     Args:
+        title: The table's.
         rows: With `yaw_deg`.
         kinds: Titles by the name of the error; those that no row has are left out.
 
     Returns:
         Metrics: for each kind `<name>`, the plain mean, `<name>_median`, `<name>_yaw_0_30`, …,
-        `<name>_mean_of_bins`; and the rows of a table with `YAW_COLUMNS`.
+        `<name>_mean_of_bins`; and a table of them with `YAW_COLUMNS`.
     """
     metrics: dict[str, float] = {}
     cells = []
-    for name, title in kinds.items():
+    for name, kind in kinds.items():
         errors = column(rows, name)
         if np.isnan(errors).all():
             continue
@@ -148,5 +159,5 @@ def summarise_errors(
         metrics[f"{name}_mean_of_bins"] = means.mean_of_bins
         count = str(sum(means.counts.values()))
         averages = number(means.mean), number(median)
-        cells.append([title, count, *averages, *yaw_cells(means), number(means.mean_of_bins)])
-    return metrics, cells
+        cells.append([kind, count, *averages, *yaw_cells(means), number(means.mean_of_bins)])
+    return metrics, Table(title, YAW_COLUMNS, cells)

@@ -1,4 +1,4 @@
-"""Triangles → how their surface lies in space, and which of them face the viewer."""
+"""Triangles → how their surface lies and bends in space, and which of them face the viewer."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ def vertex_normals(
         raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
     if triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
-    a, b, c = np.moveaxis(vertices.astype(np.float64)[triangles], 1, 0)
-    areas = np.cross(b - a, c - a)
+    areas = _area_vectors(vertices, triangles)
     corners = triangles.ravel()
     total = np.stack(
         [
@@ -59,3 +58,51 @@ def front_triangles(
     a, b, c = np.moveaxis(vertices[:, :2].astype(np.float64)[triangles], 1, 0)
     (bx, by), (cx, cy) = (b - a).T, (c - a).T
     return triangles[bx * cy - by * cx < 0]
+
+
+def neighbouring_triangles(triangles: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Find the triangles that share an edge.
+
+    Args:
+        triangles: (T, 3) int, indices of vertices.
+
+    Returns:
+        (N, 2) int64, indices of two triangles for each edge that two have; a mesh's rim has none.
+    """
+    edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    order = np.lexsort(edges.T)
+    is_shared = (edges[order[1:]] == edges[order[:-1]]).all(1)
+    return np.stack([order[:-1], order[1:]], 1)[is_shared] // 3
+
+
+def mean_bend_deg(
+    vertices: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    neighbours: NDArray[np.integer],
+) -> float:
+    """Mean angle between the normals of neighbouring triangles: how rough a surface is.
+
+    Args:
+        vertices: (V, 3) float, any frame and unit.
+        triangles: (T, 3) int, all wound the same way.
+        neighbours: (N, 2) int, as `neighbouring_triangles` finds them.
+
+    Returns:
+        Degrees in [0, 180], 0 for a plane; pairs with a triangle of no area don't count, and of no
+        pairs it is NaN.
+    """
+    areas = _area_vectors(vertices, triangles)
+    length = np.linalg.norm(areas, axis=1)
+    first, second = neighbours[(length[neighbours] > 0).all(1)].T
+    if not len(first):
+        return float("nan")
+    cosine = (areas[first] * areas[second]).sum(1) / (length[first] * length[second])
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
+
+
+def _area_vectors(
+    vertices: NDArray[np.floating], triangles: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """(T, 3) float64: the triangles' normals, twice their area long."""
+    a, b, c = np.moveaxis(vertices.astype(np.float64)[triangles], 1, 0)
+    return np.cross(b - a, c - a)

@@ -82,16 +82,16 @@ class ResFCN256(nn.Module):
             crops: (N, 3, 256, 256) float RGB, pixels / 255.
 
         Returns:
-            Prediction with M = 256 and no shape.
+            Prediction with M = 256, no shape and no confidence.
         """
         maps = self._regress(crops)
         grid = self.landmarks_grid.expand(len(maps), 1, -1, -1)
         landmarks = functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
-        return Prediction(maps.permute(0, 2, 3, 1), landmarks[:, :, 0].transpose(1, 2), None)
+        return Prediction(maps.permute(0, 2, 3, 1), landmarks[:, :, 0].mT, None, None)
 
-    def position_maps(self, crops: Tensor) -> Tensor:
+    def finish(self, crops: Tensor) -> tuple[Tensor, None]:
         """Regress finished maps: (N, 3, 256, 256) → (N, 256, 256, 3), units as in Prediction."""
-        return self._regress(crops).permute(0, 2, 3, 1)
+        return self._regress(crops).permute(0, 2, 3, 1), None
 
     def _regress(self, crops: Tensor) -> Tensor:
         """Crops → maps (N, 3, 256, 256), units as in Prediction."""

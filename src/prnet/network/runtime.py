@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -14,10 +15,23 @@ from prnet.uv.atlas import MAP_SIZE, Atlas
 
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "lite"
 NETWORK_FILE, ATLAS_FILE = "network.onnx", "atlas.npz"
-INPUT, OUTPUT = "crops", "position_maps"
+INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
 # Crops in one call of ONNX Runtime: its memory grows with the batch, its speed hardly beyond this.
 MAX_BATCH = 16
 REMEDY = "make it again with `prnet export` or `prnet convert`"
+
+
+class Regression(NamedTuple):
+    """What a network says of N crops.
+
+    Attributes:
+        position_maps: (N, 256, 256, 3) float32, crop frame: pixels of each crop, x right, y down, z
+            toward the viewer.
+        confidences: (N,) float32 in [0, 1], how far to trust each; None from networks without.
+    """
+
+    position_maps: NDArray[np.float32]
+    confidences: NDArray[np.float32] | None
 
 
 class Network:
@@ -70,18 +84,20 @@ class Network:
                 f"or {REMEDY}"
             )
         size = self.spec.input_size
-        self._check("input", self._session.get_inputs(), INPUT, (3, size, size))
-        self._check("output", self._session.get_outputs(), OUTPUT, (MAP_SIZE, MAP_SIZE, 3))
+        self._check("input", self._session.get_inputs(), {INPUT: (3, size, size)})
+        outputs = self._session.get_outputs()
+        self._has_confidence = len(outputs) > 1
+        expected: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
+        self._check("output", outputs, expected | ({CONFIDENCES: ()} if outputs[1:] else {}))
 
-    def regress(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def regress(self, crops: NDArray[np.uint8]) -> Regression:
         """Run the network.
 
         Args:
             crops: (N, S, S, 3) uint8 RGB with S = spec.input_size; N may be 0.
 
         Returns:
-            (N, 256, 256, 3) float32, crop frame: pixels of each crop, x right, y down, z toward
-            the viewer.
+            Regression.
 
         Raises:
             ValueError: Crops of another shape or type.
@@ -93,25 +109,30 @@ class Network:
                 f"crops must be (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}"
             )
         position_maps = np.empty((len(crops), MAP_SIZE, MAP_SIZE, 3), np.float32)
+        confidences = np.empty(len(crops), np.float32)
         for start in range(0, len(crops), MAX_BATCH):
             batch = slice(start, start + MAX_BATCH)
-            position_maps[batch] = self._run(crops[batch])
-        return position_maps
+            position_maps[batch], *rest = self._run(crops[batch])
+            if rest:
+                (confidences[batch],) = rest
+        return Regression(position_maps, confidences if self._has_confidence else None)
 
-    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The maps of one batch, crop frame."""
+    def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The maps of one batch, crop frame, and its confidences, if the network has any."""
         spec = self.spec
         pixels = (crops.astype(np.float32) - spec.pixel_mean) / spec.pixel_std
         feed = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)}
-        maps: NDArray[np.float32] = self._session.run([OUTPUT], feed)[0]
+        names = [MAPS, CONFIDENCES] if self._has_confidence else [MAPS]
+        maps, *confidences = self._session.run(names, feed)
         expected = (len(crops), MAP_SIZE, MAP_SIZE, 3)
         if maps.shape != expected:
             raise ModelFileError(
                 f"{self._path}: gives maps {maps.shape} in place of {expected}; {REMEDY}"
             )
-        if not np.isfinite(maps).all():
+        if not all(np.isfinite(numbers).all() for numbers in (maps, *confidences)):
             raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
-        return maps * np.float32(spec.position_scale) + np.array(spec.position_offset, np.float32)
+        offset = np.array(spec.position_offset, np.float32)
+        return [maps * np.float32(spec.position_scale) + offset, *confidences]
 
     def _read_spec(self) -> NetworkSpec:
         """The spec in the file's metadata."""
@@ -124,27 +145,33 @@ class Network:
             raise ModelFileError(f"{self._path}: unusable spec ({error}); {REMEDY}") from error
 
     def _check(
-        self,
-        kind: str,
-        nodes: Sequence[onnxruntime.NodeArg],
-        name: str,
-        shape: tuple[int, int, int],
+        self, kind: str, nodes: Sequence[onnxruntime.NodeArg], expected: dict[str, tuple[int, ...]]
     ) -> None:
-        """Refuse the network unless its only input or output is `name`, float32 (any N, *shape)."""
-        found = [f"{node.name} {node.type} {list(node.shape)}" for node in nodes]
-        fits = len(nodes) == 1 and nodes[0].name == name and nodes[0].type == "tensor(float)"
-        if fits:
-            batch, *rest = nodes[0].shape
+        """Refuse the network unless its inputs or outputs are these, float32 (any N, *shape)."""
+
+        def fits(node: onnxruntime.NodeArg, shape: tuple[int, ...]) -> bool:
+            batch, *rest = node.shape or [0]
             # a size that the file leaves open is a name or None; `_run` looks at what comes out
-            fits = not isinstance(batch, int) and len(rest) == len(shape)
-            fits = fits and all(
-                got == want or not isinstance(got, int)
-                for got, want in zip(rest, shape, strict=True)
+            return (
+                node.type == "tensor(float)"
+                and not isinstance(batch, int)
+                and len(rest) == len(shape)
+                and all(
+                    got == want or not isinstance(got, int)
+                    for got, want in zip(rest, shape, strict=True)
+                )
             )
-        if not fits:
+
+        names = [node.name for node in nodes]
+        if names != list(expected) or not all(map(fits, nodes, expected.values())):
+            wanted = (
+                f"{name} tensor(float) {str(('any N', *shape)).replace(chr(39), '')}"
+                for name, shape in expected.items()
+            )
+            found = (f"{node.name} {node.type} {list(node.shape)}" for node in nodes)
             raise ModelFileError(
-                f"{self._path}: the {kind} must be {name} tensor(float) (any N, "
-                f"{', '.join(map(str, shape))}), got {'; '.join(found)}; {REMEDY}"
+                f"{self._path}: the {kind} must be {', '.join(wanted)}, got {'; '.join(found)}; "
+                f"{REMEDY}"
             )
 
 

@@ -1,10 +1,12 @@
 """A recipe's TOML file → checked, frozen settings."""
 
 import dataclasses
+import math
 import os
 import sys
 import types
 import typing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +29,7 @@ class DataConfig:
         cutouts: Folder for the cut-outs made from it; filled on the first run (about 7 GB).
         turned_share: Share of the facekit's samples turned in depth.
         match_openings: Open the facekit labels' eyes and mouths as far as its dense teacher saw.
+        negatives: Crops without a face that join each batch, for lite's confidence; facekit only.
         maps: Folder of 300W-LP's position maps.
         photos: Train on so few photos only; 0 for all.
     """
@@ -36,8 +39,14 @@ class DataConfig:
     cutouts: str = "cache/facekit"
     turned_share: float = 0.6
     match_openings: bool = True
+    negatives: int = 0
     maps: str = "cache/300wlp"
     photos: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be; raises ValueError."""
+        _require_shares(self, "turned_share")
+        _require_at_least(0, self, "photos", "negatives")
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,13 @@ class NetworkConfig:
     warm_start: str = ""
     weights: str = ""
     atlas: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be; raises ValueError."""
+        if self.name == "lite" and (self.input_size < 32 or self.input_size % 32):
+            raise ValueError(f"input_size must be a multiple of 32, got {self.input_size}")
+        if self.name == "resfcn256" and self.input_size != 256:
+            raise ValueError(f"input_size must be 256 for resfcn256, got {self.input_size}")
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,18 @@ class AugmentConfig:
     p_light: float = 0.3
     calm: float = 0.4
 
+    def __post_init__(self) -> None:
+        """Refuse what can't be; raises ValueError."""
+        _require_shares(self, "wide_share", "calm", *(n for n in vars(self) if n.startswith("p_")))
+        _require_at_least(0, self, "rotation_deg", "translation", "box_jitter")
+        _require_positive(self, "crop_scale")
+        for name in ("scale", "colour"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(
+                    f"{name} must be two numbers above 0, the smaller first, got {low, high}"
+                )
+
     def calmed(self) -> "AugmentConfig":
         """These settings with fewer wide crops and less degradation; see `calm`."""
         names = (
@@ -136,6 +164,14 @@ class LossConfig:
     shape: float = 1.0
     openings: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse what can't be; raises ValueError."""
+        terms = [each.name for each in dataclasses.fields(self) if each.type is float]
+        _require_at_least(0, self, *terms)
+        terms.remove("empty")
+        if not any(getattr(self, name) for name in terms):
+            raise ValueError(f"{', '.join(terms)} must not all be 0")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -158,7 +194,7 @@ class TrainConfig:
         average_decay: Of the exponential average of the weights, which is evaluated and exported.
         precision: `auto` trains in bf16 where the processor computes in it, elsewhere in 32 bits.
         evaluate_steps: Steps between evaluations; each adds a row to the CSV.
-        checkpoint_minutes: Minutes between checkpoints.
+        checkpoint_minutes: Minutes between checkpoints; 0 for one every step.
         workers: Processes that prepare samples.
         seed: Of everything random.
     """
@@ -184,15 +220,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse recipes that can't run; raises ValueError."""
-        network = self.network
-        if network.name == "lite" and (network.input_size < 32 or network.input_size % 32):
-            raise ValueError(f"input_size must be a multiple of 32, got {network.input_size}")
-        if network.name == "resfcn256" and network.input_size != 256:
-            raise ValueError(f"input_size must be 256 for resfcn256, got {network.input_size}")
-        if self.batch_size < 2 or self.steps < 1:
-            raise ValueError("batch_size must be at least 2 and steps at least 1")
-        if self.evaluate_steps < 1:
-            raise ValueError(f"evaluate_steps must be at least 1, got {self.evaluate_steps}")
+        _require_at_least(1, self, "steps", "evaluate_steps")
+        _require_at_least(2, self, "batch_size")  # batch norm needs two
+        _require_at_least(0, self, "warmup_steps", "cooldown_steps", "calm_steps", "halve_epochs")
+        _require_at_least(0, self, "weight_decay", "checkpoint_minutes", "workers", "seed")
+        _require_positive(self, "learning_rate")
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"average_decay must be from 0 to below 1, got {self.average_decay}")
         if self.warmup_steps + self.cooldown_steps > self.steps:
             raise ValueError("warmup_steps and cooldown_steps must fit into steps")
 
@@ -201,7 +235,7 @@ def load_recipe(path: str | os.PathLike[str]) -> TrainConfig:
     """Read a recipe.
 
     Raises:
-        RecipeError: No such file, not TOML, an unknown key, or a value of the wrong kind.
+        RecipeError: No such file, not TOML, an unknown key, or a value that can't be.
     """
     path = Path(path)
     try:
@@ -226,7 +260,11 @@ def _build(kind: Any, values: dict[str, Any], where: str = "") -> Any:
     if unknown:
         known = ", ".join(hints)
         raise ValueError(f"unknown setting {where}{unknown[0]}; known are: {known}")
-    return kind(**{name: _check(hints[name], v, f"{where}{name}") for name, v in values.items()})
+    checked = {name: _check(hints[name], v, f"{where}{name}") for name, v in values.items()}
+    try:
+        return kind(**checked)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
 
 
 def _check(hint: Any, value: Any, name: str) -> Any:
@@ -249,4 +287,31 @@ def _check(hint: Any, value: Any, name: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value}")
     return value
+
+
+def _require_shares(settings: object, *names: str) -> None:
+    """Raise ValueError unless the settings of these names are shares or probabilities."""
+    _require(lambda value: 0 <= value <= 1, "from 0 to 1", settings, names)
+
+
+def _require_positive(settings: object, *names: str) -> None:
+    """Raise ValueError unless the settings of these names are above 0."""
+    _require(lambda value: value > 0, "above 0", settings, names)
+
+
+def _require_at_least(low: int, settings: object, *names: str) -> None:
+    """Raise ValueError if one of the settings of these names is lower."""
+    _require(lambda value: value >= low, f"at least {low}", settings, names)
+
+
+def _require(
+    is_fine: Callable[[float], bool], expected: str, settings: object, names: Sequence[str]
+) -> None:
+    """Raise ValueError for the first of these settings that isn't as expected."""
+    for name in names:
+        value = getattr(settings, name)
+        if not is_fine(value):
+            raise ValueError(f"{name} must be {expected}, got {value}")

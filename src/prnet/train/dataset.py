@@ -18,6 +18,7 @@ from prnet.data.w300lp import W300lpMaps
 from prnet.geometry.similarity import Similarity
 from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.train.negatives import Negatives
 from prnet.train.openings import follow_teacher
 from prnet.uv.position_map import image_to_crop
 
@@ -34,6 +35,7 @@ class CoefficientBatch(NamedTuple):
         scale: (N,) float32, crop units per cm.
         translation: (N, 3) float32, crop units.
         mirrored: (N,) bool; then the shape is that of the coefficients, mirrored.
+        negatives: (K, 3, S, S) uint8 RGB, more crops, without a face.
     """
 
     crops: Tensor
@@ -42,6 +44,7 @@ class CoefficientBatch(NamedTuple):
     scale: Tensor
     translation: Tensor
     mirrored: Tensor
+    negatives: Tensor
 
 
 class MapBatch(NamedTuple):
@@ -51,10 +54,12 @@ class MapBatch(NamedTuple):
         crops: (N, 3, S, S) uint8 RGB.
         position_map: (N, 256, 256, 3) float32, crop frame, in units of half the crop's side, 0 its
             middle.
+        negatives: (0, 3, S, S) uint8.
     """
 
     crops: Tensor
     position_map: Tensor
+    negatives: Tensor
 
 
 Batch = CoefficientBatch | MapBatch
@@ -206,8 +211,9 @@ class CutoutSource:
             torch.from_numpy(np.array(column, np.float32)) for column in labels
         )
         mirrored = torch.tensor([s.mirrored for s in samples])
-        crops = _stack_crops(samples)
-        return CoefficientBatch(crops, coefficients, rotation, scale, translation, mirrored)
+        crops = _stack_crops([sample.crop for sample in samples])
+        pose = rotation, scale, translation
+        return CoefficientBatch(crops, coefficients, *pose, mirrored, crops[:0])
 
 
 class MapSource:
@@ -258,12 +264,13 @@ class MapSource:
     def stack(self, samples: Sequence[MapSample]) -> MapBatch:
         """Make a batch."""
         maps = torch.from_numpy(np.stack([s.position_map for s in samples]))
-        return MapBatch(_stack_crops(samples), maps)
+        crops = _stack_crops([sample.crop for sample in samples])
+        return MapBatch(crops, maps, crops[:0])
 
 
-def _stack_crops(samples: Sequence[CutoutSample | MapSample]) -> Tensor:
+def _stack_crops(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
     """(N, 3, S, S) uint8."""
-    return torch.from_numpy(np.stack([s.crop for s in samples])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -281,6 +288,7 @@ class TrainingBatches(Dataset[Batch]):
     ) -> None:
         self.source, self.config = source, config
         self.rank, self.processes = rank, processes
+        self.negatives = Negatives(config.data.facekit, config.network.input_size)
         self.photos = min(config.data.photos or source.photos, source.photos)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
@@ -291,7 +299,12 @@ class TrainingBatches(Dataset[Batch]):
         first = step * self.config.batch_size + self.rank * local
         is_calm = step >= self.config.steps - self.config.calm_steps
         settings = self.config.augment.calmed() if is_calm else self.config.augment
-        return self.source.stack([self._sample(first + k, settings) for k in range(local)])
+        batch = self.source.stack([self._sample(first + k, settings) for k in range(local)])
+        if count := self.config.data.negatives // self.processes:
+            rng = np.random.default_rng([self.config.seed, 2, step, self.rank])
+            crops = [self.negatives.sample(settings, rng) for _ in range(count)]
+            batch = batch._replace(negatives=_stack_crops(crops))
+        return batch
 
     def _sample(self, count: int, settings: AugmentConfig) -> CutoutSample | MapSample:
         """Sample number `count` of the run: every photo once an epoch, in an order of its own."""

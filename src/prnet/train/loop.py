@@ -195,7 +195,8 @@ class Run:
 
     def compare(self, network: torch.nn.Module, batch: Batch) -> LossTerms:
         """The loss of a network on a batch."""
-        return self.loss(network(self._scale(batch.crops)), self.targets(batch))
+        crops = torch.cat([batch.crops, batch.negatives])
+        return self.loss(network(self._scale(crops)), self.targets(batch))
 
     def learning_rate_factor(self, step: int) -> float:
         """Share of the full learning rate at a step: up, level (or halving), down."""

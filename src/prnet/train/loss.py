@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from prnet.network.lite import Prediction
 from prnet.train.config import LossConfig
@@ -15,6 +16,7 @@ from prnet.uv.atlas import EYE_NOSE_MOUTH, KEYPOINT, REGION_WEIGHTS
 # iBUG points that face each other across the eyes and the inner mouth
 UPPER = [37, 38, 43, 44, 61, 62, 63]
 LOWER = [41, 40, 47, 46, 67, 66, 65]
+CONFIDENCE_NME = 0.05  # the error at which confidence has fallen to 1/e
 CM = 0.09  # crop units per cm, roughly: gives the shape term the size of the others
 
 
@@ -22,6 +24,7 @@ class LossTerms(NamedTuple):
     """Each term, unweighted, and their weighted sum.
 
     Distances are in per cent of half the crop's side; squared ones, in hundredths of its square.
+    The confidence's is a cross entropy; it has layers of its own, and so no weight.
     """
 
     total: Tensor
@@ -29,6 +32,7 @@ class LossTerms(NamedTuple):
     landmarks: Tensor
     shape: Tensor
     openings: Tensor
+    confidence: Tensor
 
 
 class DistanceLoss(nn.Module):
@@ -48,8 +52,17 @@ class DistanceLoss(nn.Module):
         self.register_buffer("weight", torch.from_numpy(weight / weight.sum()))
 
     def forward(self, prediction: Prediction, target: Target) -> LossTerms:
-        """Compare; a term that isn't asked for, or that the network has no part in, is 0."""
+        """Compare; a term that isn't asked for, or that the network has no part in, is 0.
+
+        Where the prediction has more rows than the target, the last ones are of crops without a
+        face, and matter to the confidence alone.
+        """
         weights, zero = self.config, prediction.position_map.new_zeros(())
+        confidence = zero
+        if prediction.confidence is not None:
+            goal = expected_confidence(prediction.landmarks68.detach(), target.landmarks68)
+            confidence = binary_cross_entropy_with_logits(prediction.confidence, goal)
+        prediction = prediction.first(len(target.landmarks68))
         maps = landmarks = shape = openings = zero
         if weights.position_map:
             maps = self._mean(prediction.position_map, target.position_map)
@@ -66,7 +79,14 @@ class DistanceLoss(nn.Module):
             + weights.shape * shape
             + weights.openings * openings
         )
-        return LossTerms(*(100 * term for term in (total, maps, landmarks, shape, openings)))
+        return LossTerms(
+            100 * total + confidence,
+            100 * maps,
+            100 * landmarks,
+            100 * shape,
+            100 * openings,
+            confidence,
+        )
 
     def _mean(self, first: Tensor, second: Tensor) -> Tensor:
         """Weighted mean over the map, plain mean over the batch."""
@@ -78,6 +98,23 @@ class DistanceLoss(nn.Module):
         if self.config.distance == "squared":
             return squared
         return (squared + 1e-10).sqrt()  # the plain root has no slope at 0
+
+
+def expected_confidence(predicted: Tensor, truth: Tensor) -> Tensor:
+    """What a network should say of its own landmarks.
+
+    Args:
+        predicted: (N + K, 68, 3) float, crop frame.
+        truth: (N, 68, 3) float; the other K crops show no face.
+
+    Returns:
+        (N + K,) float: exp(−NME / 5 %), and 0 without a face.
+    """
+    size = (truth[..., :2].amax(1) - truth[..., :2].amin(1)).prod(1).sqrt()
+    error = (predicted[: len(truth), :, :2] - truth[..., :2]).norm(dim=2).mean(1) / size
+    goal = predicted.new_zeros(len(predicted))
+    goal[: len(truth)] = torch.exp(-error / CONFIDENCE_NME)
+    return goal
 
 
 def region_weights(region: NDArray[np.uint8], config: LossConfig) -> NDArray[np.float32]:

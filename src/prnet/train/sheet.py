@@ -1,36 +1,28 @@
 """A recipe's samples → one picture to look at before training on them."""
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.errors import OutputError
 from prnet.train.dataset import TrainingBatches
 from prnet.train.targets import CoefficientTargets, MapTargets
 
-TILE_PX = 224
+TILE_PX = 224  # side of a crop in the picture
 WIRE_STEPS = 24  # wires of the mesh along each side of the map
 
 
 def draw_sheet(
-    batches: TrainingBatches,
-    targets: CoefficientTargets | MapTargets,
-    out: str | os.PathLike[str],
-    columns: int = 8,
-) -> None:
+    batches: TrainingBatches, targets: CoefficientTargets | MapTargets, columns: int = 8
+) -> NDArray[np.uint8]:
     """Draw the first batch of a run: every crop with its landmarks and a wireframe of its map.
 
     Args:
         batches: Of the recipe.
         targets: Of the recipe.
-        out: Picture to write; its ending says the format.
         columns: Crops side by side.
 
-    Raises:
-        OutputError: The picture can't be written.
+    Returns:
+        (H, W, 3) uint8 RGB, rows of 224-pixel tiles; those after the last crop are black.
     """
     batch = batches[0]
     target = targets(batch)
@@ -43,18 +35,7 @@ def draw_sheet(
     ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[k : k + columns]) for k in range(0, len(tiles), columns)]
-    out = Path(out)
-    is_encoded, encoded = cv2.imencode(
-        out.suffix or ".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
-    )
-    if not is_encoded:
-        raise OutputError(f"{out}: can't be written as a picture of that kind")
-    try:
-        temporary = out.with_name(out.name + ".partial")
-        temporary.write_bytes(encoded.tobytes())
-        temporary.replace(out)
-    except OSError as error:
-        raise OutputError(f"{out}: can't be written ({error})") from error
+    return np.vstack(rows)
 
 
 def _tile(

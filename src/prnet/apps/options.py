@@ -1,0 +1,14 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Model folder; without it, the built-in one.")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="CPU threads of the network; without it, all cores."),
+]

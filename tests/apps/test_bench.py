@@ -1,0 +1,88 @@
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from prnet.apps import bench
+from prnet.apps.bench import compare
+from prnet.errors import ModelFileError
+
+
+def test_networks_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only the networks move; the first round is slow and doesn't count."""
+    clock = SimpleNamespace(now=0.0)
+    milliseconds = {"slow": iter([900.0, 20, 50, 40]), "fast": iter([800.0, 1, 2, 9])}
+    order = []
+
+    class Session:
+        def __init__(self, path: Path, options: Any, providers: list[str]) -> None:
+            self.name = path.name
+            assert (options.intra_op_num_threads, providers) == (1, ["CPUExecutionProvider"])
+
+        def get_inputs(self) -> list[Any]:
+            return [SimpleNamespace(name="crops", shape=["N", 3, 8, 8])]
+
+        def run(self, outputs: None, feed: dict[str, np.ndarray]) -> None:
+            assert feed["crops"].shape == (1, 3, 8, 8) and feed["crops"].dtype == np.float32
+            order.append(self.name)
+            clock.now += next(milliseconds[self.name]) / 1000
+
+    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(bench, "onnxruntime", SimpleNamespace(**vars(onnxruntime)))
+    monkeypatch.setattr(bench.onnxruntime, "InferenceSession", Session)
+    medians = compare({"a": Path("slow"), "b": Path("fast")}, runs=3)
+    assert medians == pytest.approx({"a": 40, "b": 2})
+    assert order == ["slow", "fast"] * 4
+    with pytest.raises(ValueError, match="runs must be 1 or more, got 0"):
+        compare({}, runs=0)
+
+
+def test_real_files_are_timed(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    sizes = {"small": 32, "large": 96}
+    networks = {
+        name: make_model(tmp_path / name, input_size=size) / "network.onnx"
+        for name, size in sizes.items()
+    }
+    medians = compare(networks, runs=1)
+    assert list(medians) == list(sizes)
+    assert min(medians.values()) > 0
+
+
+@pytest.fixture
+def export_peers() -> Any:
+    for package in ("torch", "lightning_fabric", "onnx"):
+        pytest.importorskip(package)
+    from prnet.apps.peers import export_peers
+
+    return export_peers
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_the_peers_are_what_they_are_called(
+    export_peers: Any, facekit: Path, tmp_path: Path
+) -> None:
+    files = export_peers(facekit, tmp_path)
+    shapes = {}
+    for name, path in files.items():
+        session = onnxruntime.InferenceSession(path)
+        (entry,) = session.get_inputs()
+        crops = np.zeros((1, *entry.shape[1:]), np.float32)
+        outputs = session.run(None, {entry.name: crops})
+        shapes[name] = crops.shape, *(output.shape for output in outputs)
+    assert shapes == {
+        "mb05_encoder": ((1, 3, 120, 120), (1, 512, 4, 4)),
+        "resfcn256_random": ((1, 3, 256, 256), (1, 256, 256, 3)),
+    }
+    assert 3e6 < files["mb05_encoder"].stat().st_size < 4e6  # 0.8 M numbers
+    assert 52e6 < files["resfcn256_random"].stat().st_size < 56e6  # 13.35 M numbers
+
+
+@pytest.mark.torch
+def test_a_folder_without_the_weights_is_named(export_peers: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="mb05_120x120.pth"):
+        export_peers(tmp_path, tmp_path)
