@@ -238,8 +238,9 @@ def make_run(tiny_facekit: Path, tiny_cutouts: Path, atlas: Atlas, tmp_path: Pat
         fabric = lightning_fabric.Fabric(accelerator="cpu", devices=1, precision="32-true")
         fabric.launch()
         network = Lite(atlas, 64)
-        source, _, targets = open_data(config, network, atlas)
-        return Run(config, tmp_path, network, source, source, targets, fabric)
+        training, validation, targets = open_data(config, network, atlas)
+        assert validation is training and training.photos == 4
+        return Run(config, tmp_path, network, training, validation, targets, fabric)
 
     return make
 

@@ -31,7 +31,8 @@ class DataConfig:
         match_openings: Open the facekit labels' eyes and mouths as far as its dense teacher saw.
         negatives: Crops without a face that join each batch, for lite's confidence; facekit only.
         maps: Folder of 300W-LP's position maps.
-        photos: Train on so few photos only; 0 for all.
+        photos: Train on so few photos only and evaluate on the same, to see whether a network can
+            learn them by heart; 0 for all.
     """
 
     source: Literal["facekit", "300wlp"] = "facekit"

@@ -151,8 +151,9 @@ class CutoutSource:
 
     @property
     def photos(self) -> int:
-        """How many there are."""
-        return len(self._pixels) // VARIANTS
+        """How many there are, or as many of them as the recipe wants."""
+        count = len(self._pixels) // VARIANTS
+        return min(self.config.data.photos or count, count)
 
     def cutout(self, index: int) -> Cutout:
         """Cut-out `index`; photo p has the indices from p · VARIANTS."""
@@ -232,8 +233,8 @@ class MapSource:
 
     @property
     def photos(self) -> int:
-        """How many there are."""
-        return len(self._records)
+        """How many there are, or as many of them as the recipe wants."""
+        return min(self.config.data.photos or len(self._records), len(self._records))
 
     def sample(self, photo: int, settings: AugmentConfig, rng: np.random.Generator) -> MapSample:
         """An augmented sample of a photo."""
@@ -289,7 +290,7 @@ class TrainingBatches(Dataset[Batch]):
         self.source, self.config = source, config
         self.rank, self.processes = rank, processes
         self.negatives = Negatives(config.data.facekit, config.network.input_size)
-        self.photos = min(config.data.photos or source.photos, source.photos)
+        self.photos = source.photos
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, step: int) -> Batch:

@@ -52,7 +52,7 @@ CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.pn
 WEIGHTS = "weights.pt"
 EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
 EVALUATED_BATCH = 32
-CALIBRATION_BATCHES = 24  # see Run._calibrate
+CALIBRATION_BATCHES = 96  # see Run._calibrate
 
 Report = Callable[[int, int], None]
 
@@ -195,8 +195,7 @@ class Run:
 
     def compare(self, network: torch.nn.Module, batch: Batch) -> LossTerms:
         """The loss of a network on a batch."""
-        crops = torch.cat([batch.crops, batch.negatives])
-        return self.loss(network(self._scale(crops)), self.targets(batch))
+        return self.loss(network(self._input(batch)), self.targets(batch))
 
     def learning_rate_factor(self, step: int) -> float:
         """Share of the full learning rate at a step: up, level (or halving), down."""
@@ -260,8 +259,8 @@ class Run:
         it shifts every point to one side.
         """
         last = range(max(self.step - CALIBRATION_BATCHES, 0), self.step)
-        crops = (self.batches[step].crops.to(self.fabric.device) for step in last)
-        update_bn((self._scale(each) for each in crops), self.average)
+        batches = (self._move(self.batches[step]) for step in last)
+        update_bn((self._input(batch) for batch in batches), self.average)
 
     def _plain_batches(self) -> list[tuple[Batch, NDArray[np.float64]]]:
         """What `evaluate` wants, of photos spread over the validation split."""
@@ -276,6 +275,10 @@ class Run:
             )
             for part in parts
         ]
+
+    def _input(self, batch: Batch) -> Tensor:
+        """All crops of a batch, those without a face last, as the network takes them."""
+        return self._scale(torch.cat([batch.crops, batch.negatives]))
 
     def _scale(self, crops: Tensor) -> Tensor:
         """uint8 pixels → network input."""
@@ -395,14 +398,16 @@ def open_data(
         first: Context in which one process goes ahead of the others.
 
     Returns:
-        Training samples, validation samples, and what makes a batch's targets.
+        Training samples, validation samples (the same if the recipe names a number of photos), and
+        what makes a batch's targets.
 
     Raises:
         LabelError: The data is missing or incomplete.
     """
     if config.data.source == "300wlp":
-        targets = MapTargets(atlas, network.depth_of_back)
-        return MapSource(config, validation=False), MapSource(config, validation=True), targets
+        training = MapSource(config, validation=False)
+        validation = training if config.data.photos else MapSource(config, validation=True)
+        return training, validation, MapTargets(atlas, network.depth_of_back)
     model = load_ict_face_model(Path(config.data.facekit) / FACE_MODEL_FILE)
     coefficient_targets = CoefficientTargets(model, atlas, network.train_uv, network.depth_of_back)
     sources = []
@@ -416,7 +421,7 @@ def open_data(
         follows = split == "train" and config.data.match_openings
         names = model.expression_names if follows else None
         sources.append(CutoutSource(config, folder, *landmarks, names))
-    return sources[0], sources[1], coefficient_targets
+    return sources[0], sources[0 if config.data.photos else 1], coefficient_targets
 
 
 def _network_identity(config: TrainConfig) -> dict[str, Any]:
