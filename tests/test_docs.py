@@ -4,6 +4,7 @@ import doctest
 import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_ci_runs_the_readmes_commands() -> None:
         ["bash", script, "--print"], capture_output=True, text=True, check=True, cwd="/"
     )
     assert printed.stdout.splitlines() == commands()
+
+
+def test_the_figures_are_the_measured_ones() -> None:
+    script = REPOSITORY / "benchmarks/write_figures.py"
+    checked = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
