@@ -36,7 +36,7 @@ from prnet.train.dataset import (
     TrainingBatches,
     load_batches,
 )
-from prnet.train.loss import DistanceLoss, LossTerms
+from prnet.train.loss import DistanceLoss, LossTerms, nme68
 from prnet.train.networks import (
     TrainableNetwork,
     average_weights,
@@ -225,10 +225,7 @@ class Run:
         for batch, kind in plain:
             batch = self._move(batch)
             prediction, target = self.average(self._scale(batch.crops)), self.targets(batch)
-            true = target.landmarks68[..., :2]
-            size = (true.amax(1) - true.amin(1)).prod(1).sqrt()
-            distance = (prediction.landmarks68[..., :2] - true).norm(dim=2).mean(1)
-            errors.append(100 * distance / size)
+            errors.append(100 * nme68(prediction.landmarks68, target.landmarks68))
             kinds.append(kind)
             if prediction.shape is not None and isinstance(self.targets, CoefficientTargets):
                 face = self.targets.is_face
