@@ -25,10 +25,13 @@ class FixedSource:
     """Samples of noise, the same in every process."""
 
     photos = BATCH
+    expressive = np.empty(0, np.int64)
 
-    def sample(self, photo: int, settings: object, rng: np.random.Generator) -> MapSample:
-        crop = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-        return MapSample(crop, rng.normal(size=(96, 96, 3)).astype(np.float32))
+    def sample(
+        self, photo: int, settings: object, what: np.random.Generator, how: np.random.Generator
+    ) -> MapSample:
+        crop = how.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        return MapSample(crop, how.normal(size=(96, 96, 3)).astype(np.float32))
 
     def plain(self, photo: int) -> list[tuple[MapSample, float, bool]]:
         return []
@@ -49,7 +52,7 @@ class SmallTargets(MapTargets):
     def forward(self, batch: MapBatch):  # type: ignore[no-untyped-def]
         from prnet.train.targets import Target
 
-        return Target(batch.position_map, batch.position_map[:, 0, :68], None)
+        return Target(batch.position_map, batch.position_map[:, 0, :68], None, None)
 
 
 def main(processes: int, out: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from prnet.data.cutouts import CUTOUT_SIZE
 from prnet.data.face_model import FaceModel
+from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import encode, sample_map
@@ -180,8 +181,16 @@ class Numbered:
 
     photos = 10
 
-    def sample(self, photo: int, settings: AugmentConfig, rng: np.random.Generator) -> Any:
-        return photo, settings
+    expressive = np.array([3, 7])
+
+    def sample(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
+    ) -> Any:
+        return photo, settings, what.random(), how.random()
 
     def stack(self, samples: Any) -> Any:
         return samples
@@ -191,11 +200,48 @@ def test_every_photo_comes_once_an_epoch() -> None:
     config = make_config(batch_size=5)
     batches = TrainingBatches(Numbered(), config)
     epochs = [
-        [photo for step in (2 * epoch, 2 * epoch + 1) for photo, _ in batches[step]]
+        [photo for step in (2 * epoch, 2 * epoch + 1) for photo, *_ in batches[step]]
         for epoch in range(3)
     ]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_pairs_show_the_same_in_other_crops(make_source: Any) -> None:
+    config = make_config(batch_size=8, data=DataConfig(pairs=3))
+    batch = TrainingBatches(Numbered(), config)[2]
+    assert len(batch) == 8
+    for (photo, _, what, how), (again, _, what_again, how_again) in zip(
+        batch[:3], batch[5:], strict=True
+    ):
+        assert photo == again and what == what_again and how != how_again
+    config = dataclasses.replace(config, augment=AugmentConfig(p_mirror=0.5))
+    labelled = TrainingBatches(make_source(config), config)[2]
+    for column in (labelled.coefficients, labelled.mirrored):
+        assert torch.equal(column[:3], column[5:])
+    assert not torch.equal(labelled.crops[:3], labelled.crops[5:])
+    depth = labelled.rotation[:, 2]  # stays where crops turn in the picture at most
+    assert torch.allclose(depth[:3], depth[5:], atol=1e-6)
+    # no photo is lost to the pairs
+    config = make_config(batch_size=8, data=DataConfig(pairs=3))
+    batches = TrainingBatches(Numbered(), config)
+    epoch = [photo for step in (0, 1) for photo, *_ in batches[step][:5]]
+    assert sorted(epoch) == list(range(10))
+
+
+def test_expressive_photos_take_the_place_of_others(make_source: Any) -> None:
+    config = make_config(batch_size=1000, data=DataConfig(expressive_share=0.4))
+    photos = np.array([photo for photo, *_ in TrainingBatches(Numbered(), config)[0]])
+    share = np.isin(photos, Numbered.expressive).mean()
+    assert share == pytest.approx(0.4 + 0.6 * 0.2, abs=0.05)
+
+    source = make_source(make_config())
+    cutouts = [source.cutout(photo * VARIANTS) for photo in range(source.photos)]
+    coefficients = np.stack([np.concatenate([c.identity, c.expression]) for c in cutouts])
+    points = source._mean + np.einsum("nk,kpd->npd", coefficients, source._basis)
+    eyes, mouth = eye_opening(points), mouth_opening(points)
+    assert {eyes.argmin(), eyes.argmax(), mouth.argmax()} <= set(source.expressive)
+    assert len(source.expressive) < source.photos
 
 
 def test_a_recipe_may_want_few_photos(make_source: Any) -> None:

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 lightning_fabric = pytest.importorskip("lightning_fabric")
 
 from prnet.network.lite import Lite, Prediction  # noqa: E402
-from prnet.train import loop  # noqa: E402
 from prnet.train.config import (  # noqa: E402
     AugmentConfig,
     DataConfig,
@@ -46,19 +45,11 @@ def recipe(
     return path
 
 
-@pytest.fixture(autouse=True)
-def short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From no more batches than lie between two evaluations."""
-    monkeypatch.setattr(loop, "CALIBRATION_BATCHES", EVALUATED)
-
-
 @pytest.fixture(scope="module")
 def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(loop, "CALIBRATION_BATCHES", EVALUATED)
-        assert train(recipe, folder, devices=1) == folder / CHECKPOINT
+    assert train(recipe, folder, devices=1) == folder / CHECKPOINT
     return folder
 
 

@@ -5,9 +5,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from prnet.evaluate.metrics import eye_opening, mouth_opening  # noqa: E402
 from prnet.network.lite import Prediction  # noqa: E402
 from prnet.train.config import LossConfig  # noqa: E402
-from prnet.train.loss import CM, DistanceLoss, expected_confidence, region_weights  # noqa: E402
+from prnet.train.loss import (  # noqa: E402
+    CM,
+    LOWER,
+    UPPER,
+    DistanceLoss,
+    concordance_correlation,
+    expected_confidence,
+    openings68,
+    region_weights,
+)
 from prnet.train.targets import Target  # noqa: E402
 from prnet.uv.atlas import EARS, EYE_NOSE_MOUTH, FACE, KEYPOINT, NECK, OUTSIDE  # noqa: E402
 
@@ -19,13 +29,16 @@ REGION = np.array([[OUTSIDE, NECK, EARS], [FACE, EYE_NOSE_MOUTH, KEYPOINT], [FAC
 def random_target(count: int = 2) -> Target:
     generator = torch.Generator().manual_seed(0)
     shapes = (count, 3, 3, 3), (count, 68, 3), (count, 3, 3, 3)
-    return Target(*(torch.randn(shape, generator=generator) for shape in shapes))
+    maps, points, shape = (torch.randn(shape, generator=generator) for shape in shapes)
+    return Target(maps, points, shape, torch.eye(3).expand(count, 3, 3) / CM)
 
 
 def moved(target: Target, **shifts: Any) -> Prediction:
     """The prediction that is off by some shifts."""
-    parts = {k: v + torch.tensor(shifts.get(k, 0.0)) for k, v in target._asdict().items()}
-    return Prediction(**parts, confidence=None)
+    parts = target.position_map, target.landmarks68, target.shape
+    names = "position_map", "landmarks68", "shape"
+    off = (part + torch.tensor(shifts.get(k, 0.0)) for k, part in zip(names, parts, strict=True))
+    return Prediction(*off, confidence=None)
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "squared"])
@@ -86,7 +99,7 @@ def test_confidence_learns_the_error_and_crops_without_a_face() -> None:
 
     maps = torch.zeros(3, 3, 3, 3)
     logits = torch.tensor([0.3, -0.2, 1.0], requires_grad=True)
-    target = Target(maps[:2], truth, maps[:2])
+    target = Target(maps[:2], truth, maps[:2], None)
     prediction = Prediction(maps, predicted, maps, logits)
     terms = DistanceLoss(REGION, LossConfig())(prediction, target)
     chance = torch.sigmoid(logits)
@@ -126,6 +139,52 @@ def test_openings_cost_what_lids_and_lips_are_off() -> None:
     )
     assert terms.openings.item() == pytest.approx(100 * 2 * 0.07 / 7, rel=1e-3)
     assert terms.total.item() == pytest.approx(3 * terms.openings.item(), rel=1e-6)
+
+
+def test_concordance_wants_the_labels_spread() -> None:
+    target = random_target(16)
+    opening = openings68(target.landmarks68)
+    np.testing.assert_allclose(opening[:, 0], eye_opening(target.landmarks68.numpy()), rtol=1e-5)
+    np.testing.assert_allclose(opening[:, 1], mouth_opening(target.landmarks68.numpy()), rtol=1e-5)
+    mean = opening.mean(0)
+    assert concordance_correlation(opening, opening) == pytest.approx(torch.ones(2))
+    # in proportion 1 : 0.5 about the mean, r = 1: 2 · 0.5 / (1 + 0.25)
+    halved = concordance_correlation(mean + 0.5 * (opening - mean), opening)
+    np.testing.assert_allclose(halved, 0.8, rtol=1e-4)
+    assert (concordance_correlation(opening + 0.1, opening) < 1).all()
+    np.testing.assert_allclose(concordance_correlation(mean - 0 * opening, opening), 0, atol=1e-4)
+
+    config = LossConfig(position_map=0, landmarks=0, shape=0, openings=0, concordance=2.0)
+    loss = DistanceLoss(REGION, config)
+    assert loss(moved(target), target).total.item() == pytest.approx(0, abs=1e-3)
+    # closed lids and lips everywhere vary in nothing
+    points = target.landmarks68.clone()
+    points[:, LOWER] = points[:, UPPER]
+    points[:, 66] = points[:, 62]
+    closed = moved(target)._replace(landmarks68=points)
+    assert loss(closed, target).concordance.item() == pytest.approx(100, abs=0.1)
+    assert loss(closed, target).total.item() == pytest.approx(200, abs=0.2)
+
+
+def test_steadiness_compares_the_errors_of_a_pair_in_the_faces_own_frame() -> None:
+    config = LossConfig(position_map=0, landmarks=0, shape=0, openings=0, steadiness=2.0)
+    loss = DistanceLoss(REGION, config, pairs=1)
+    truth = random_target(3).landmarks68
+    maps = torch.zeros(3, 3, 3, 3)
+    # the third crop shows the first one's face on its side and half as large
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    to_canonical = torch.stack([torch.eye(3), torch.eye(3), 2 * quarter.T])
+    target = Target(maps, truth, maps, to_canonical)
+    error = torch.tensor([0.2, 0.1, 0.0])
+    off = torch.stack([error, torch.full((3,), 9.0), quarter @ error / 2])[:, None]
+    same = Prediction(maps, truth + off, None, None)
+    assert loss(same, target).steadiness.item() == pytest.approx(0, abs=0.01)
+    off[2, 0, 2] += 0.15  # 0.3 in the face's frame
+    other = loss(Prediction(maps, truth + off, None, None), target)
+    assert other.steadiness.item() == pytest.approx(100 * CM * 0.3, rel=1e-3)
+    assert other.total.item() == pytest.approx(2 * other.steadiness.item(), rel=1e-6)
+    alone = DistanceLoss(REGION, config)
+    assert alone(Prediction(maps, truth + off, None, None), target).steadiness == 0
 
 
 def test_the_loss_has_a_slope_even_where_it_is_perfect() -> None:

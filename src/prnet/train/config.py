@@ -30,6 +30,10 @@ class DataConfig:
         turned_share: Share of the facekit's samples turned in depth.
         match_openings: Open the facekit labels' eyes and mouths as far as its dense teacher saw.
         negatives: Crops without a face that join each batch, for lite's confidence; facekit only.
+        pairs: Samples of each batch that come twice, cropped and degraded anew, for the loss's
+            `steadiness`; facekit only.
+        expressive_share: Share of the samples drawn from the photos whose eyes are closed or wide
+            open or whose mouths are open; facekit only.
         maps: Folder of 300W-LP's position maps.
         photos: Train on so few photos only and evaluate on the same, to see whether a network can
             learn them by heart; 0 for all.
@@ -41,13 +45,17 @@ class DataConfig:
     turned_share: float = 0.6
     match_openings: bool = True
     negatives: int = 0
+    pairs: int = 0
+    expressive_share: float = 0.0
     maps: str = "cache/300wlp"
     photos: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what can't be; raises ValueError."""
-        _require_shares(self, "turned_share")
-        _require_at_least(0, self, "photos", "negatives")
+        _require_shares(self, "turned_share", "expressive_share")
+        _require_at_least(0, self, "photos", "negatives", "pairs")
+        if self.source != "facekit" and (self.negatives or self.pairs or self.expressive_share):
+            raise ValueError("negatives, pairs and expressive_share are for the facekit alone")
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,11 @@ class LossConfig:
         landmarks: Weight of the distance of the 68 points.
         shape: Weight of the distance in the canonical frame, without pose; lite only.
         openings: Weight of the distance between the vectors from lid to lid and lip to lip.
+        concordance: Weight of how little the openings of eyes and mouth vary as the labels' do
+            over a batch: one less Lin's concordance correlation, the mean of both. Distances
+            alone make a network play safe: where it isn't sure, eyes neither close nor open.
+        steadiness: Weight of how differently the landmarks err on a sample's two crops, see
+            `DataConfig.pairs`, in the face's own frame.
     """
 
     distance: Literal["euclidean", "squared"] = "euclidean"
@@ -164,6 +177,8 @@ class LossConfig:
     landmarks: float = 1.0
     shape: float = 1.0
     openings: float = 1.0
+    concordance: float = 0.0
+    steadiness: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what can't be; raises ValueError."""

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from prnet.data.cutouts import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
+from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.geometry.similarity import Similarity
 from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
@@ -22,6 +23,7 @@ from prnet.train.negatives import Negatives
 from prnet.train.openings import follow_teacher
 from prnet.uv.position_map import image_to_crop
 
+FIRST_LOOK, SECOND_LOOK = 1, 3  # keep the generators of a pair's two crops apart
 VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
 
 
@@ -88,10 +90,25 @@ class Source(Protocol):
     def photos(self) -> int:
         """How many there are."""
 
+    @property
+    def expressive(self) -> NDArray[np.int64]:
+        """The photos whose eyes are closed or wide open or whose mouths are open."""
+
     def sample(
-        self, photo: int, settings: AugmentConfig, rng: np.random.Generator
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
     ) -> CutoutSample | MapSample:
-        """An augmented sample of a photo; equal generators give equal samples."""
+        """An augmented sample of a photo.
+
+        Args:
+            photo: Its number.
+            settings: Of the augmentation.
+            what: Decides what is shown: the photo as it is, turned, mirrored.
+            how: Decides how: crop and degradation. Equal generators give equal samples.
+        """
 
     def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
         """A photo's samples for evaluation, each with its |yaw| in degrees and whether turned."""
@@ -167,18 +184,35 @@ class CutoutSource:
             bool(row["turned"]),
         )
 
-    def sample(self, photo: int, settings: AugmentConfig, rng: np.random.Generator) -> CutoutSample:
+    @cached_property
+    def expressive(self) -> NDArray[np.int64]:
+        """The photos in the outer twentieths of eye opening and the upper tenth of the mouth's."""
+        labels = self._labels
+        chosen = slice(0, self.photos * VARIANTS, VARIANTS)
+        coefficients = np.concatenate([labels["identity"], labels["expression"]], 1)[chosen]
+        points = self._mean + np.einsum("nk,kpd->npd", coefficients, self._basis)
+        eyes, mouth = eye_opening(points), mouth_opening(points)
+        low, high = np.quantile(eyes, [0.05, 0.95])
+        return np.flatnonzero((eyes <= low) | (eyes >= high) | (mouth >= np.quantile(mouth, 0.9)))
+
+    def sample(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
+    ) -> CutoutSample:
         """An augmented sample of a photo, as it is or turned."""
-        is_turned = rng.random() < self.config.data.turned_share
+        is_turned = what.random() < self.config.data.turned_share
         cutout = self.cutout(
-            photo * VARIANTS + (int(rng.integers(1, VARIANTS)) if is_turned else 0)
+            photo * VARIANTS + (int(what.integers(1, VARIANTS)) if is_turned else 0)
         )
-        crop, pose = self._crop(cutout, settings, rng)
-        other = np.array(self._pixels[int(rng.integers(self.photos)) * VARIANTS])
-        mirrored = bool(rng.random() < settings.p_mirror)
+        mirrored = bool(what.random() < settings.p_mirror)
+        crop, pose = self._crop(cutout, settings, how)
+        other = np.array(self._pixels[int(how.integers(self.photos)) * VARIANTS])
         if mirrored:
             crop, pose = np.ascontiguousarray(crop[:, ::-1]), mirror_pose(pose)
-        return CutoutSample(degrade(crop, other, settings, rng), pose, cutout, mirrored)
+        return CutoutSample(degrade(crop, other, settings, how), pose, cutout, mirrored)
 
     def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
         """A photo as it is and its turned copies."""
@@ -236,14 +270,26 @@ class MapSource:
         """How many there are, or as many of them as the recipe wants."""
         return min(self.config.data.photos or len(self._records), len(self._records))
 
-    def sample(self, photo: int, settings: AugmentConfig, rng: np.random.Generator) -> MapSample:
+    @property
+    def expressive(self) -> NDArray[np.int64]:
+        """None: a recipe can't ask for them."""
+        return np.empty(0, np.int64)
+
+    def sample(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
+    ) -> MapSample:
         """An augmented sample of a photo."""
-        crop, position_map = self._crop(photo, settings, rng)
-        other = self._maps[int(self._records[rng.integers(self.photos)])].pixels
-        if rng.random() < settings.p_mirror:
+        mirrored = what.random() < settings.p_mirror
+        crop, position_map = self._crop(photo, settings, how)
+        other = self._maps[int(self._records[how.integers(self.photos)])].pixels
+        if mirrored:
             crop = np.ascontiguousarray(crop[:, ::-1])
             position_map = position_map[:, ::-1] * np.array([-1, 1, 1], np.float32)
-        return MapSample(degrade(crop, other, settings, rng), position_map)
+        return MapSample(degrade(crop, other, settings, how), position_map)
 
     def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
         """A photo as it is; its yaw isn't known, and counts as 0."""
@@ -296,25 +342,36 @@ class TrainingBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """This process's part of the batch of a step."""
         cv2.setNumThreads(1)  # the processes are the parallelism
-        local = self.config.batch_size // self.processes
-        first = step * self.config.batch_size + self.rank * local
+        pairs = self.config.data.pairs // self.processes
+        local = self.config.batch_size // self.processes - pairs
+        first = (step * self.processes + self.rank) * local
         is_calm = step >= self.config.steps - self.config.calm_steps
         settings = self.config.augment.calmed() if is_calm else self.config.augment
-        batch = self.source.stack([self._sample(first + k, settings) for k in range(local)])
+        samples = [self._sample(first + k, FIRST_LOOK, settings) for k in range(local)]
+        samples += [self._sample(first + k, SECOND_LOOK, settings) for k in range(pairs)]
+        batch = self.source.stack(samples)
         if count := self.config.data.negatives // self.processes:
             rng = np.random.default_rng([self.config.seed, 2, step, self.rank])
             crops = [self.negatives.sample(settings, rng) for _ in range(count)]
             batch = batch._replace(negatives=_stack_crops(crops))
         return batch
 
-    def _sample(self, count: int, settings: AugmentConfig) -> CutoutSample | MapSample:
-        """Sample number `count` of the run: every photo once an epoch, in an order of its own."""
+    def _sample(self, count: int, look: int, settings: AugmentConfig) -> CutoutSample | MapSample:
+        """Sample number `count` of the run, cropped and degraded as the look has it.
+
+        Every photo comes once an epoch, in an order of its own, but for the expressive ones put in
+        others' places.
+        """
         epoch, position = divmod(count, self.photos)
         if self._order[0] != epoch:
             order = np.random.default_rng([self.config.seed, epoch]).permutation(self.photos)
             self._order = epoch, order
-        rng = np.random.default_rng([self.config.seed, 1, count])
-        return self.source.sample(int(self._order[1][position]), settings, rng)
+        photo = int(self._order[1][position])
+        what = np.random.default_rng([self.config.seed, 4, count])
+        if what.random() < self.config.data.expressive_share:
+            photo = int(what.choice(self.source.expressive))
+        how = np.random.default_rng([self.config.seed, look, count])
+        return self.source.sample(photo, settings, what, how)
 
 
 class _Steps(Sampler[int]):

@@ -52,7 +52,8 @@ CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.pn
 WEIGHTS = "weights.pt"
 EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
 EVALUATED_BATCH = 32
-CALIBRATION_BATCHES = 96  # see Run._calibrate
+# batches that Run._calibrate sees: a share of the steps between two evaluations, but a few at least
+CALIBRATED_SHARE, MIN_CALIBRATED = 0.05, 8
 
 Report = Callable[[int, int], None]
 
@@ -127,14 +128,18 @@ class Run:
         fabric: Fabric,
     ) -> None:
         self.config, self.out, self.fabric = config, out, fabric
-        if config.batch_size % fabric.world_size:
-            raise RecipeError(
-                f"batch_size {config.batch_size} must be a multiple of the "
-                f"{fabric.world_size} processes"
-            )
+        for name, count in {
+            "batch_size": config.batch_size,
+            "pairs": config.data.pairs,
+        }.items():
+            if count % fabric.world_size:
+                raise RecipeError(
+                    f"{name} {count} must be a multiple of the {fabric.world_size} processes"
+                )
         self.batches = TrainingBatches(training, config, fabric.global_rank, fabric.world_size)
         self.validation, self.targets = validation, targets.to(fabric.device)
-        self.loss = DistanceLoss(targets.region, config.loss).to(fabric.device)
+        pairs = config.data.pairs // fabric.world_size
+        self.loss = DistanceLoss(targets.region, config.loss, pairs).to(fabric.device)
         decay = config.average_decay
         self.average = AveragedModel(
             network,
@@ -204,7 +209,8 @@ class Run:
         if config.cooldown_steps:
             factor = min(factor, max((config.steps - step) / config.cooldown_steps, 1e-3))
         if config.halve_epochs:
-            epoch = step * config.batch_size // self.batches.photos
+            fresh = config.batch_size - config.data.pairs
+            epoch = step * fresh // self.batches.photos
             factor *= 0.5 ** (epoch // config.halve_epochs)
         return factor
 
@@ -255,7 +261,8 @@ class Run:
         The average of the statistics of many networks isn't the statistics of the average network:
         it shifts every point to one side.
         """
-        last = range(max(self.step - CALIBRATION_BATCHES, 0), self.step)
+        count = max(round(CALIBRATED_SHARE * self.config.evaluate_steps), MIN_CALIBRATED)
+        last = range(max(self.step - count, 0), self.step)
         batches = (self._move(self.batches[step]) for step in last)
         update_bn((self._input(batch) for batch in batches), self.average)
 

@@ -1,5 +1,6 @@
 """Prediction and target → the number that training makes small."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from prnet.evaluate.metrics import EYES, MOUTH
 from prnet.network.lite import Prediction
 from prnet.train.config import LossConfig
 from prnet.train.targets import Target
@@ -24,7 +26,8 @@ class LossTerms(NamedTuple):
     """Each term, unweighted, and their weighted sum.
 
     Distances are in per cent of half the crop's side; squared ones, in hundredths of its square.
-    The confidence's is a cross entropy; it has layers of its own, and so no weight.
+    The concordance is in per cent. The confidence's is a cross entropy; it has layers of its own,
+    and so no weight.
     """
 
     total: Tensor
@@ -32,22 +35,25 @@ class LossTerms(NamedTuple):
     landmarks: Tensor
     shape: Tensor
     openings: Tensor
+    concordance: Tensor
+    steadiness: Tensor
     confidence: Tensor
 
 
 class DistanceLoss(nn.Module):
-    """Mean distances: of map points by region, landmarks, pose-free shape and openings.
+    """Mean distances: of map points by region, landmarks, pose-free shape, openings and so on.
 
     Args:
         region: (M, M) uint8, the atlas's regions at the map's size.
         config: Kind of distance, mask, and the terms' weights.
+        pairs: So many of a batch's first samples come again as its last.
     """
 
     weight: Tensor
 
-    def __init__(self, region: NDArray[np.uint8], config: LossConfig) -> None:
+    def __init__(self, region: NDArray[np.uint8], config: LossConfig, pairs: int = 0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.pairs = config, pairs
         weight = region_weights(region, config)
         self.register_buffer("weight", torch.from_numpy(weight / weight.sum()))
 
@@ -63,21 +69,29 @@ class DistanceLoss(nn.Module):
             goal = expected_confidence(prediction.landmarks68.detach(), target.landmarks68)
             confidence = binary_cross_entropy_with_logits(prediction.confidence, goal)
         prediction = prediction.first(len(target.landmarks68))
-        maps = landmarks = shape = openings = zero
+        points = prediction.landmarks68, target.landmarks68
+        maps = landmarks = shape = openings = concordance = steadiness = zero
         if weights.position_map:
             maps = self._mean(prediction.position_map, target.position_map)
         if weights.landmarks:
-            landmarks = self._distance(prediction.landmarks68, target.landmarks68).mean()
+            landmarks = self._distance(*points).mean()
         if weights.shape and prediction.shape is not None and target.shape is not None:
             shape = self._mean(CM * prediction.shape, CM * target.shape)
         if weights.openings:
-            points = prediction.landmarks68, target.landmarks68
             openings = self._distance(*(p[:, UPPER] - p[:, LOWER] for p in points)).mean()
+        if weights.concordance:
+            concordance = 1 - concordance_correlation(*map(openings68, points)).mean()
+        if weights.steadiness and self.pairs and target.to_canonical is not None:
+            errors = CM * (points[0] - points[1]) @ target.to_canonical.mT
+            first, again = errors[: self.pairs], errors[-self.pairs :]
+            steadiness = self._distance(first, again).mean()
         total = (
             weights.position_map * maps
             + weights.landmarks * landmarks
             + weights.shape * shape
             + weights.openings * openings
+            + weights.concordance * concordance
+            + weights.steadiness * steadiness
         )
         return LossTerms(
             100 * total + confidence,
@@ -85,6 +99,8 @@ class DistanceLoss(nn.Module):
             100 * landmarks,
             100 * shape,
             100 * openings,
+            100 * concordance,
+            100 * steadiness,
             confidence,
         )
 
@@ -113,6 +129,43 @@ def expected_confidence(predicted: Tensor, truth: Tensor) -> Tensor:
     goal = predicted.new_zeros(len(predicted))
     goal[: len(truth)] = torch.exp(-nme68(predicted[: len(truth)], truth) / CONFIDENCE_NME)
     return goal
+
+
+def openings68(landmarks68: Tensor) -> Tensor:
+    """How far eyes and mouths are open, as `prnet.evaluate.metrics` measures it.
+
+    Args:
+        landmarks68: (N, 68, 3) float, any frame.
+
+    Returns:
+        (N, 2) float: mean of the eyes, mouth.
+    """
+
+    def opening(across: Sequence[tuple[int, int]], along: tuple[int, int]) -> Tensor:
+        first, second = torch.tensor([*across, along]).T
+        distances = (landmarks68[:, first] - landmarks68[:, second]).norm(dim=2)
+        return distances[:, :-1].mean(1) / distances[:, -1]
+
+    eyes = torch.stack([opening(*eye) for eye in EYES]).mean(0)
+    return torch.stack([eyes, opening(*MOUTH)], 1)
+
+
+def concordance_correlation(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Lin's concordance correlation: 1 only where both are equal, not merely in proportion.
+
+    Args:
+        predicted: (N, K) float, N ≥ 2.
+        truth: (N, K) float.
+
+    Returns:
+        (K,) float in [−1, 1]; 0 where neither varies.
+
+    Source: Lin 1989, "A concordance correlation coefficient to evaluate reproducibility".
+    """
+    mean, true_mean = predicted.mean(0), truth.mean(0)
+    off, true_off = predicted - mean, truth - true_mean
+    spread = (off.square() + true_off.square()).mean(0) + (mean - true_mean).square()
+    return 2 * (off * true_off).mean(0) / spread.clamp_min(1e-12)
 
 
 def nme68(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -23,11 +23,14 @@ class Target(NamedTuple):
         position_map: (N, M, M, 3) crop frame; z is 0 on the face's mean, or counts from its back.
         landmarks68: (N, 68, 3) crop frame.
         shape: (N, M, M, 3) canonical frame, cm; None where the labels are maps without pose.
+        to_canonical: (N, 3, 3), takes a difference in the crop frame to the canonical frame, cm;
+            None where the labels are maps without pose.
     """
 
     position_map: Tensor
     landmarks68: Tensor
     shape: Tensor | None
+    to_canonical: Tensor | None
 
 
 class CoefficientTargets(nn.Module):
@@ -113,7 +116,10 @@ class CoefficientTargets(nn.Module):
         landmarks = self._pose(landmarks + shift, batch)
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         side = (count, self.size, self.size, 3)
-        return Target((position - shift).view(side), landmarks - shift, shape.view(side))
+        flip = batch.rotation.new_tensor([1, -1, 1])
+        to_canonical = batch.rotation.mT * flip / batch.scale[:, None, None]
+        maps = (position - shift).view(side)
+        return Target(maps, landmarks - shift, shape.view(side), to_canonical)
 
     def _pose(self, points: Tensor, batch: CoefficientBatch) -> Tensor:
         """Canonical (N, P, 3), y up → crop frame, y down."""
@@ -157,7 +163,7 @@ class MapTargets(nn.Module):
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         position = position - shift
         landmarks = self.landmark_rows @ position
-        return Target(position.view(batch.position_map.shape), landmarks, None)
+        return Target(position.view(batch.position_map.shape), landmarks, None, None)
 
 
 def _depth_shift(depth: Tensor, depth_of_back: float | None) -> Tensor:
