@@ -96,6 +96,19 @@ def test_coordinates_are_not_rounded_to_16_bits(network: ResFCN256, crops: torch
     assert len(torch.unique(maps[..., 0])) > 3000
 
 
+def test_the_last_layers_begin_by_passing_positions_on(atlas: Atlas) -> None:
+    torch.manual_seed(0)
+    first, *last = ResFCN256(atlas).layers[-3:]
+    with torch.no_grad():
+        wanted = features = first(torch.rand(2, 16, 64, 64))
+        for layer in last:
+            features = layer(features)
+    assert (wanted > 0).float().mean() > 0.95
+    for channel in range(3):
+        pair = torch.stack([wanted[:, channel].flatten(), features[:, channel].flatten()])
+        assert torch.corrcoef(pair)[0, 1] > 0.9
+
+
 def test_every_parameter_learns(atlas: Atlas) -> None:
     torch.manual_seed(0)
     network = ResFCN256(atlas)
