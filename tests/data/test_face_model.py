@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.face_model import FaceModel, LandmarkModel, load_ict_face_model
 from prnet.errors import LabelError
 from prnet.uv.build_atlas import MIRROR68, ChartMesh
 
@@ -35,6 +35,16 @@ def test_a_shape_is_the_mean_plus_its_parts(tiny_model: FaceModel) -> None:
 def test_a_shape_is_new(tiny_model: FaceModel) -> None:
     tiny_model.shape(np.zeros(1), np.zeros(2))[:] = 9
     np.testing.assert_array_equal(tiny_model.mesh.vertices[0], 0)
+
+
+def test_landmarks_of_one_face_or_of_many() -> None:
+    mean, basis = np.ones((68, 3), np.float32), np.zeros((2, 68, 3), np.float32)
+    basis[0, 5], basis[1, 6] = [1, 2, 3], [0, 0, 4]
+    model = LandmarkModel(mean, basis)
+    one = model.points(np.array([2.0, 0.5]))
+    np.testing.assert_array_equal(one[4:8], [[1, 1, 1], [3, 5, 7], [1, 1, 3], [1, 1, 1]])
+    many = model.points(np.array([[0.0, 0.0], [2.0, 0.5]]))
+    np.testing.assert_array_equal(many, [mean, one])
 
 
 def test_the_ict_model_has_its_documented_parts(face_model: FaceModel) -> None:

@@ -58,8 +58,7 @@ def make_config(**changes: Any) -> TrainConfig:
 @pytest.fixture(scope="module")
 def make_source(tiny_cutouts: Path, targets: CoefficientTargets) -> Any:
     """`make_source(config)` reads the tiny facekit's cut-outs."""
-    landmarks = targets.landmarks_mean[0].numpy(), targets.landmarks_basis[0].numpy()
-    return lambda config: CutoutSource(config, tiny_cutouts / "train", *landmarks)
+    return lambda config: CutoutSource(config, tiny_cutouts / "train", targets.landmark_model)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +222,6 @@ def test_pairs_show_the_same_in_other_crops(make_source: Any) -> None:
     depth = labelled.rotation[:, 2]  # stays where crops turn in the picture at most
     assert torch.allclose(depth[:3], depth[5:], atol=1e-6)
     # no photo is lost to the pairs
-    config = make_config(batch_size=8, data=DataConfig(pairs=3))
     batches = TrainingBatches(Numbered(), config)
     epoch = [photo for step in (0, 1) for photo, *_ in batches[step][:5]]
     assert sorted(epoch) == list(range(10))
@@ -237,8 +235,7 @@ def test_expressive_photos_take_the_place_of_others(make_source: Any) -> None:
 
     source = make_source(make_config())
     cutouts = [source.cutout(photo * VARIANTS) for photo in range(source.photos)]
-    coefficients = np.stack([np.concatenate([c.identity, c.expression]) for c in cutouts])
-    points = source._mean + np.einsum("nk,kpd->npd", coefficients, source._basis)
+    points = source.landmarks.points(np.stack([cutout.coefficients for cutout in cutouts]))
     eyes, mouth = eye_opening(points), mouth_opening(points)
     assert {eyes.argmin(), eyes.argmax(), mouth.argmax()} <= set(source.expressive)
     assert len(source.expressive) < source.photos

@@ -144,7 +144,7 @@ def test_mirrored_targets_are_the_mirrored_maps(maker: CoefficientTargets) -> No
 def test_mirrored_faces_are_shifted_by_twice_what_their_points_are_off(
     maker: CoefficientTargets,
 ) -> None:
-    points = maker.landmarks_mean[0].numpy()
+    points = maker.landmark_model.mean
     off = (points[:, 0] + points[MIRROR68, 0]).mean()  # 0 for points symmetric about x = 0
     np.testing.assert_allclose(maker.mirror_shift, [-off, 0, 0], atol=1e-6)
 

@@ -53,6 +53,11 @@ class Cutout:
     openings: NDArray[np.float32]
     turned: bool
 
+    @property
+    def coefficients(self) -> NDArray[np.float32]:
+        """(153,) float32, identity then expression."""
+        return np.concatenate([self.identity, self.expression])
+
 
 def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, NDArray[np.bool_]]:
     """Cut a record's face out of its photo.

@@ -4,6 +4,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,22 @@ class FaceModel:
         offsets = np.einsum("k,kvd->vd", identity, self.identity)
         offsets += np.einsum("k,kvd->vd", expression, self.expression)
         return (self.mesh.vertices + offsets).astype(np.float32)
+
+
+class LandmarkModel(NamedTuple):
+    """A face model's 68 points alone.
+
+    Attributes:
+        mean: (68, 3) float32, canonical frame, cm.
+        basis: (K, 68, 3) float32, cm per coefficient, identity then expression.
+    """
+
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
+
+    def points(self, coefficients: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The points without pose: (..., K) float → (..., 68, 3) float, canonical frame, cm."""
+        return self.mean + np.einsum("...k,kpd->...pd", coefficients, self.basis)
 
 
 def load_ict_face_model(path: str | os.PathLike[str]) -> FaceModel:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prnet.data.cutouts import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
+from prnet.data.face_model import LandmarkModel
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
 from prnet.evaluate.metrics import eye_opening, mouth_opening
@@ -123,8 +124,7 @@ class CutoutSource:
     Args:
         config: The recipe.
         folder: What `build_cutouts` returned.
-        landmarks_mean: (68, 3) float32, canonical frame: the mean face's iBUG points.
-        landmarks_basis: (153, 68, 3) float32, cm per coefficient.
+        landmarks: The face model's iBUG points.
         expression_names: Given, eyes and mouths are opened as the dense teacher saw them.
     """
 
@@ -132,12 +132,10 @@ class CutoutSource:
         self,
         config: TrainConfig,
         folder: Path,
-        landmarks_mean: NDArray[np.float32],
-        landmarks_basis: NDArray[np.float32],
+        landmarks: LandmarkModel,
         expression_names: Sequence[str] | None = None,
     ) -> None:
-        self.config, self.folder = config, folder
-        self._mean, self._basis = landmarks_mean, landmarks_basis
+        self.config, self.folder, self.landmarks = config, folder, landmarks
         self._expression_names = expression_names
 
     @cached_property
@@ -145,21 +143,20 @@ class CutoutSource:
         return np.load(self.folder / "pixels.npy", mmap_mode="r")
 
     @cached_property
-    def _labels(self) -> dict[str, NDArray[np.generic]]:
+    def _labels(self) -> dict[str, NDArray[Any]]:
         with np.load(self.folder / "labels.npz") as arrays:
             labels = {name: arrays[name] for name in arrays.files}
+        labels["coefficients"] = np.concatenate([labels["identity"], labels["expression"]], 1)
         if self._expression_names is not None:
-            identities = labels["identity"].shape[1]
             yaw = [abs(yaw_of(rotation)) for rotation in labels["rotation"][::VARIANTS]]
-            coefficients = follow_teacher(
-                np.concatenate([labels["identity"], labels["expression"]], 1),
+            labels["coefficients"] = follow_teacher(
+                labels["coefficients"],
                 labels["openings"],
                 np.repeat(np.array(yaw) < OPENINGS_YAW_DEG, VARIANTS),
-                self._mean,
-                self._basis,
+                self.landmarks,
                 self._expression_names,
             )
-            labels["expression"] = coefficients[:, identities:]
+            labels["expression"] = labels["coefficients"][:, labels["identity"].shape[1] :]
         return labels
 
     def __getstate__(self) -> dict[str, object]:
@@ -187,10 +184,8 @@ class CutoutSource:
     @cached_property
     def expressive(self) -> NDArray[np.int64]:
         """The photos in the outer twentieths of eye opening and the upper tenth of the mouth's."""
-        labels = self._labels
         chosen = slice(0, self.photos * VARIANTS, VARIANTS)
-        coefficients = np.concatenate([labels["identity"], labels["expression"]], 1)[chosen]
-        points = self._mean + np.einsum("nk,kpd->npd", coefficients, self._basis)
+        points = self.landmarks.points(self._labels["coefficients"][chosen])
         eyes, mouth = eye_opening(points), mouth_opening(points)
         low, high = np.quantile(eyes, [0.05, 0.95])
         return np.flatnonzero((eyes <= low) | (eyes >= high) | (mouth >= np.quantile(mouth, 0.9)))
@@ -229,15 +224,14 @@ class CutoutSource:
     def _crop(
         self, cutout: Cutout, settings: AugmentConfig, rng: np.random.Generator | None
     ) -> tuple[NDArray[np.uint8], Similarity]:
-        coefficients = np.concatenate([cutout.identity, cutout.expression])
-        landmarks = self._mean + np.einsum("k,kpd->pd", coefficients, self._basis)
+        landmarks = self.landmarks.points(cutout.coefficients)
         size = self.config.network.input_size
         return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng)
 
     def stack(self, samples: Sequence[CutoutSample]) -> CoefficientBatch:
         """Make a batch."""
         labels = (
-            [np.concatenate([s.cutout.identity, s.cutout.expression]) for s in samples],
+            [s.cutout.coefficients for s in samples],
             [s.pose.rotation for s in samples],
             [s.pose.scale for s in samples],
             [s.pose.translation for s in samples],

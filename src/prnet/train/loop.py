@@ -418,13 +418,10 @@ def open_data(
     for split in ("train", "val"):
         with first(), _progress(f"cut-outs of {split}") as report:
             folder = build_cutouts(config.data.facekit, config.data.cutouts, split, report=report)
-        landmarks = (
-            coefficient_targets.landmarks_mean[0].numpy(),
-            coefficient_targets.landmarks_basis[0].numpy(),
-        )
+        landmarks = coefficient_targets.landmark_model
         follows = split == "train" and config.data.match_openings
         names = model.expression_names if follows else None
-        sources.append(CutoutSource(config, folder, *landmarks, names))
+        sources.append(CutoutSource(config, folder, landmarks, names))
     return sources[0], sources[0 if config.data.photos else 1], coefficient_targets
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.data.face_model import LandmarkModel
 from prnet.evaluate.metrics import eye_opening, mouth_opening, trend
 
 # expressions that open or close a part and move nothing else
@@ -22,8 +23,7 @@ def follow_teacher(
     coefficients: NDArray[np.float32],
     measured: NDArray[np.float32],
     is_valid: NDArray[np.bool_],
-    landmarks_mean: NDArray[np.float32],
-    landmarks_basis: NDArray[np.float32],
+    landmarks: LandmarkModel,
     expression_names: Sequence[str],
 ) -> NDArray[np.float32]:
     """Change the expressions so that openings vary one to one with what the teacher measured.
@@ -35,8 +35,7 @@ def follow_teacher(
         coefficients: (N, 100 + 53) float32, identity then expression.
         measured: (N, 2) float32, openings of eyes and mouth by the teacher.
         is_valid: (N,) bool, where the teacher is to be trusted.
-        landmarks_mean: (68, 3) float32, the mean face's iBUG points.
-        landmarks_basis: (153, 68, 3) float32, their change per coefficient.
+        landmarks: The face model's iBUG points.
         expression_names: Of the last 53 coefficients.
 
     Returns:
@@ -47,8 +46,8 @@ def follow_teacher(
     parts = (eye_opening, EYE_MODES), (mouth_opening, MOUTH_MODES)
     for (opening, modes), teacher in zip(parts, measured.T, strict=True):
         columns = [first + list(expression_names).index(mode) for mode in modes]
-        step = landmarks_basis[columns].sum(0)
-        points = landmarks_mean + np.einsum("nk,kpd->npd", coefficients, landmarks_basis)
+        step = landmarks.basis[columns].sum(0)
+        points = landmarks.points(coefficients)
         label = opening(points)
         line = trend(label[is_valid], teacher[is_valid])
         middle = label[is_valid].mean()

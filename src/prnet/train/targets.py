@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prnet.data.face_model import FaceModel
+from prnet.data.face_model import FaceModel, LandmarkModel
 from prnet.network.lite import bilinear_rows
 from prnet.train.dataset import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
@@ -88,6 +88,11 @@ class CoefficientTargets(nn.Module):
         column, row = (places.T * MAP_SIZE).astype(int)
         self.region = atlas.region[row, column].reshape(train_uv.shape[:2])
         self.register_buffer("is_face", torch.from_numpy(self.region.ravel() >= FACE))
+
+    @property
+    def landmark_model(self) -> LandmarkModel:
+        """The face model's 68 points, of photos that aren't mirrored."""
+        return LandmarkModel(self.landmarks_mean[0].numpy(), self.landmarks_basis[0].numpy())
 
     def _register(self, name: str, values: NDArray[np.floating]) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)))
