@@ -146,9 +146,9 @@ def test_finished_files_are_kept_and_unfinished_ones_made_again(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done: list[tuple[int, int]] = []
 
-    def build(seed: int = 0) -> Path:
+    def build(seed: int = 0, kit: Path = tiny_facekit) -> Path:
         return build_cutouts(
-            tiny_facekit,
+            kit,
             tmp_path,
             "val",
             seed=seed,
@@ -159,6 +159,10 @@ def test_finished_files_are_kept_and_unfinished_ones_made_again(
     assert build() == folder and done == []
     with pytest.raises(LabelError, match="val: made with other settings"):
         build(seed=1)
+    other = shutil.copytree(tiny_facekit, tmp_path / "other")
+    shutil.copy(other / "labels/lfw.npz", other / "labels/utk.npz")
+    with pytest.raises(LabelError, match="val: made with other settings or from another facekit"):
+        build(kit=other)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     # as a kill leaves it
     (folder / "complete.json").unlink()

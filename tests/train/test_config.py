@@ -86,6 +86,7 @@ def test_values_come_in_their_declared_kinds(recipe: Path) -> None:
         ("learning_rate = -1e-3", "learning_rate must be above 0, got -0.001"),
         ("learning_rate = nan", "learning_rate must be a finite number, got nan"),
         ("weight_decay = inf", "weight_decay must be a finite number, got inf"),
+        ("momentum = 1", "momentum must be from 0 to below 1, got 1.0"),
         ("average_decay = 1", "average_decay must be from 0 to below 1, got 1.0"),
         ("average_decay = -0.1", "average_decay must be from 0 to below 1, got -0.1"),
         ("[data]\nturned_share = 1.01", "data.turned_share must be from 0 to 1, got 1.01"),

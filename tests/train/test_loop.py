@@ -196,6 +196,15 @@ def test_the_learning_rate_follows_the_recipe() -> None:
     assert [factor(step, **halving) for step in (0, 9, 10, 19, 20)] == [1, 1, 0.5, 0.5, 0.25]
 
 
+def test_the_recipes_momentum_is_the_optimisers(make_run: Any) -> None:
+    run = make_run(batch_size=4, momentum=0.75)
+    run.optimise(run.batches[0])
+    moments = run.optimizer.optimizer.state
+    for name, weight in run._bare.named_parameters():
+        if weight.grad is not None:
+            torch.testing.assert_close(moments[weight]["exp_avg"], 0.25 * weight.grad, msg=name)
+
+
 # with the photos to learn from as those to evaluate on
 
 CLEAN = AugmentConfig(

@@ -4,6 +4,7 @@ Turning in depth costs far more than reading, so `build_cutouts` does it once; t
 sees the same picture twice all the same, since the 2D augmentation comes after.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.face_model import FaceModel, load_ict_face_model
-from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
+from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
 from prnet.data.turn import turn
 from prnet.errors import LabelError
 from prnet.geometry.similarity import Similarity
@@ -254,10 +255,12 @@ def build_cutouts(
         The split's folder.
 
     Raises:
-        LabelError: The facekit is incomplete, or `out` holds cut-outs of another kind.
+        LabelError: The facekit is incomplete, or `out` holds cut-outs of another kind or of
+            another facekit.
     """
     out = Path(out) / split
     made_with = {
+        "facekit": _digest(folder),
         "seed": seed,
         "size": CUTOUT_SIZE,
         "scale": CUTOUT_SCALE,
@@ -266,7 +269,10 @@ def build_cutouts(
     stamp = out / "complete.json"
     if stamp.exists():
         if json.loads(stamp.read_text()) != made_with:
-            raise LabelError(f"{out}: made with other settings; delete it or name another folder")
+            raise LabelError(
+                f"{out}: made with other settings or from another facekit; delete it or name "
+                "another folder"
+            )
         return out
     out.mkdir(parents=True, exist_ok=True)
     count = len(Facekit(folder, split).records)
@@ -293,3 +299,15 @@ def build_cutouts(
     written.write_text(json.dumps(made_with))
     written.replace(stamp)
     return out
+
+
+def _digest(folder: str | os.PathLike[str]) -> str:
+    """Hash of the facekit's labels and face model, which tells one kit from another."""
+    digest = hashlib.sha256()
+    folder = Path(folder)
+    for path in (folder / FACE_MODEL_FILE, *(folder / "labels" / f"{s}.npz" for s in SOURCES)):
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise LabelError(f"{path}: can't read the facekit ({error})") from error
+    return digest.hexdigest()

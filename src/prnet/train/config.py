@@ -206,6 +206,8 @@ class TrainConfig:
         batch_size: Samples a step, over all processes.
         learning_rate: The constant one.
         halve_epochs: Epochs after which the learning rate halves, again and again; 0 for never.
+        momentum: Adam's β₁. More of it allows larger rates where noise is no matter, as where all
+            steps have the same few photos.
         weight_decay: AdamW's; with 0 it is Adam.
         average_decay: Of the exponential average of the weights, which is evaluated and exported.
         precision: `auto` trains in bf16 where the processor computes in it, elsewhere in 32 bits.
@@ -226,6 +228,7 @@ class TrainConfig:
     batch_size: int = 64
     learning_rate: float = 1e-3
     halve_epochs: int = 0
+    momentum: float = 0.9
     weight_decay: float = 0.01
     average_decay: float = 0.999
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -241,8 +244,9 @@ class TrainConfig:
         _require_at_least(0, self, "warmup_steps", "cooldown_steps", "calm_steps", "halve_epochs")
         _require_at_least(0, self, "weight_decay", "checkpoint_minutes", "workers", "seed")
         _require_positive(self, "learning_rate")
-        if not 0 <= self.average_decay < 1:
-            raise ValueError(f"average_decay must be from 0 to below 1, got {self.average_decay}")
+        for name in ("momentum", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         if self.warmup_steps + self.cooldown_steps > self.steps:
             raise ValueError("warmup_steps and cooldown_steps must fit into steps")
 

@@ -189,6 +189,7 @@ class Run:
         """Do one step of the optimiser; the loss terms are of this process's part of the batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.learning_rate_factor(self.step)
+            group["betas"] = self.config.momentum, 0.999
         self.network.train()
         terms = self.compare(self.network, self._move(batch))
         self.optimizer.zero_grad()
