@@ -12,7 +12,7 @@ from prnet.data.facekit import Facekit
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import crop_face
-from prnet.train.augment import crop_cutout, degrade, mirror_pose
+from prnet.train.augment import choose_crop, crop_cutout, degrade, mirror_pose
 from prnet.train.config import AugmentConfig
 from prnet.uv.position_map import flip_y
 
@@ -66,6 +66,7 @@ def test_pixels_and_pose_move_together(
     settings = AugmentConfig(wide_share=wide_share)
     poses = []
     for seed in range(16):
+        nudge = np.random.default_rng(seed) if seed % 4 == 3 else None
         k = seed % len(cutouts)
         crop, pose = crop_cutout(
             cutouts[k].pixels,
@@ -74,6 +75,7 @@ def test_pixels_and_pose_move_together(
             SIZE,
             settings,
             np.random.default_rng(seed),
+            nudge,
         )
         assert crop.shape == (SIZE, SIZE, 3) and crop.dtype == np.uint8
         poses.append(pose)
@@ -94,6 +96,23 @@ def test_pixels_and_pose_move_together(
     scales = [pose.scale / cutouts[k % len(cutouts)].pose.scale for k, pose in enumerate(poses)]
     assert max(scales) / min(scales) > 1.1
     assert np.std([pose.translation[:2] for pose in poses], axis=0).min() > 0.02
+
+
+def test_a_nudge_moves_the_crop_by_up_to_four_per_cent() -> None:
+    low, high, settings = np.array([100.0, 80]), np.array([180.0, 200]), AugmentConfig()
+
+    def choose(nudge: np.random.Generator | None) -> Similarity:
+        return choose_crop(low, high, SIZE, settings, np.random.default_rng(1), nudge)
+
+    still = choose(None)
+    moved = [choose(np.random.default_rng(seed)) for seed in range(200)]
+    middle = np.full(2, (SIZE - 1) / 2)
+    centres = np.array([each.inverse().apply(middle) for each in moved])
+    shift = np.abs(centres - still.inverse().apply(middle)).max(0) / (high - low)
+    scale = np.array([still.scale / each.scale for each in moved])
+    assert shift.min() > 0.035 and shift.max() <= 0.04
+    assert 0.96 <= scale.min() < 0.965 and 1.035 < scale.max() <= 1.04
+    assert all(np.array_equal(each.rotation, still.rotation) for each in moved)
 
 
 def test_without_chance_the_crop_is_the_reconstructors(

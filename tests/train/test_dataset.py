@@ -188,8 +188,9 @@ class Numbered:
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
     ) -> Any:
-        return photo, settings, what.random(), how.random()
+        return photo, settings, what.random(), how.random(), nudge
 
     def stack(self, samples: Any) -> Any:
         return samples
@@ -206,21 +207,23 @@ def test_every_photo_comes_once_an_epoch() -> None:
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_pairs_show_the_same_in_other_crops(make_source: Any) -> None:
+def test_a_pair_shows_the_same_moved_a_little(make_source: Any) -> None:
     config = make_config(batch_size=8, data=DataConfig(pairs=3))
     batch = TrainingBatches(Numbered(), config)[2]
     assert len(batch) == 8
-    for (photo, _, what, how), (again, _, what_again, how_again) in zip(
-        batch[:3], batch[5:], strict=True
-    ):
-        assert photo == again and what == what_again and how != how_again
+    for first, again in zip(batch[:3], batch[5:], strict=True):
+        assert first[:4] == again[:4] and first[4] is None and again[4] is not None
+    assert len({sample[4].random() for sample in batch[5:]}) == 3
     config = dataclasses.replace(config, augment=AugmentConfig(p_mirror=0.5))
     labelled = TrainingBatches(make_source(config), config)[2]
     for column in (labelled.coefficients, labelled.mirrored):
         assert torch.equal(column[:3], column[5:])
     assert not torch.equal(labelled.crops[:3], labelled.crops[5:])
-    depth = labelled.rotation[:, 2]  # stays where crops turn in the picture at most
-    assert torch.allclose(depth[:3], depth[5:], atol=1e-6)
+    assert torch.equal(labelled.rotation[:3], labelled.rotation[5:])
+    scale = (labelled.scale[5:] / labelled.scale[:3] - 1).abs()
+    shift = (labelled.translation[5:] - labelled.translation[:3]).abs()
+    assert scale.min() > 0 and scale.max() < 0.045
+    assert shift[:, :2].min() > 0 and shift[:, :2].max() < 0.2
     # no photo is lost to the pairs
     batches = TrainingBatches(Numbered(), config)
     epoch = [photo for step in (0, 1) for photo, *_ in batches[step][:5]]

@@ -12,6 +12,8 @@ from prnet.uv.position_map import flip_y
 
 Photo = NDArray[np.uint8]
 
+NUDGE = 0.04  # of face size: how far a pair's second crop is shifted and scaled at most
+
 
 def crop_cutout(
     pixels: Photo,
@@ -20,6 +22,7 @@ def crop_cutout(
     size: int,
     settings: AugmentConfig,
     rng: np.random.Generator | None,
+    nudge: np.random.Generator | None = None,
 ) -> tuple[Photo, Similarity]:
     """Cut the network's crop out of a cut-out.
 
@@ -30,13 +33,14 @@ def crop_cutout(
         size: Side of the crop in pixels.
         settings: Ranges.
         rng: None for the plain crop around the landmarks' box, as evaluation takes it.
+        nudge: Moves that crop a little, see `choose_crop`.
 
     Returns:
         The crop (size, size, 3) uint8 RGB, and the pose in it: canonical frame → crop units, y up,
         where 0 is the crop's middle and 1 half its side.
     """
     points = flip_y(pose.apply(landmarks68))[:, :2]
-    image_to_crop = choose_crop(points.min(0), points.max(0), size, settings, rng)
+    image_to_crop = choose_crop(points.min(0), points.max(0), size, settings, rng, nudge)
     return cut(pixels, image_to_crop, size), pose_in_crop(pose, image_to_crop, size)
 
 
@@ -46,6 +50,7 @@ def choose_crop(
     size: int,
     settings: AugmentConfig,
     rng: np.random.Generator | None,
+    nudge: np.random.Generator | None = None,
 ) -> Similarity:
     """Choose the part of a photo that becomes the crop.
 
@@ -55,6 +60,8 @@ def choose_crop(
         size: Side of the crop in pixels.
         settings: Ranges.
         rng: None for the plain crop around the box, as evaluation takes it.
+        nudge: Given, the crop is shifted and scaled by up to 4% of the face, as the box that a
+            detector finds in a video's next frame.
 
     Returns:
         The 2D similarity photo pixels → crop pixels, y down.
@@ -70,6 +77,9 @@ def choose_crop(
             centre = centre + rng.normal(0, settings.box_jitter, 2) * side / settings.crop_scale
             side *= float(np.exp(rng.normal(0, settings.box_jitter)))
             angle = rng.normal(0, settings.rotation_deg / 6)
+    if nudge is not None:
+        centre = centre + nudge.uniform(-NUDGE, NUDGE, 2) * (high - low)
+        side *= 1 + nudge.uniform(-NUDGE, NUDGE)
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     rotation = np.array([[c, s], [-s, c]])
     scale = size / side

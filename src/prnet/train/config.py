@@ -30,8 +30,8 @@ class DataConfig:
         turned_share: Share of the facekit's samples turned in depth.
         match_openings: Open the facekit labels' eyes and mouths as far as its dense teacher saw.
         negatives: Crops without a face that join each batch, for lite's confidence; facekit only.
-        pairs: Samples of each batch that come twice, cropped and degraded anew, for the loss's
-            `steadiness`; facekit only.
+        pairs: Samples of each batch that come twice, the second time with the crop moved by up to
+            4%, for the loss's `steadiness`; facekit only.
         expressive_share: Share of the samples drawn from the photos whose eyes are closed or wide
             open or whose mouths are open; facekit only.
         maps: Folder of 300W-LP's position maps.

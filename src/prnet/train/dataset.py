@@ -24,7 +24,6 @@ from prnet.train.negatives import Negatives
 from prnet.train.openings import follow_teacher
 from prnet.uv.position_map import image_to_crop
 
-FIRST_LOOK, SECOND_LOOK = 1, 3  # keep the generators of a pair's two crops apart
 VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
 
 
@@ -101,6 +100,7 @@ class Source(Protocol):
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
     ) -> CutoutSample | MapSample:
         """An augmented sample of a photo.
 
@@ -109,6 +109,7 @@ class Source(Protocol):
             settings: Of the augmentation.
             what: Decides what is shown: the photo as it is, turned, mirrored.
             how: Decides how: crop and degradation. Equal generators give equal samples.
+            nudge: Given, the crop is moved a little from where `how` has it.
         """
 
     def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
@@ -196,6 +197,7 @@ class CutoutSource:
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
     ) -> CutoutSample:
         """An augmented sample of a photo, as it is or turned."""
         is_turned = what.random() < self.config.data.turned_share
@@ -203,7 +205,7 @@ class CutoutSource:
             photo * VARIANTS + (int(what.integers(1, VARIANTS)) if is_turned else 0)
         )
         mirrored = bool(what.random() < settings.p_mirror)
-        crop, pose = self._crop(cutout, settings, how)
+        crop, pose = self._crop(cutout, settings, how, nudge)
         other = np.array(self._pixels[int(how.integers(self.photos)) * VARIANTS])
         if mirrored:
             crop, pose = np.ascontiguousarray(crop[:, ::-1]), mirror_pose(pose)
@@ -222,11 +224,15 @@ class CutoutSource:
         ]
 
     def _crop(
-        self, cutout: Cutout, settings: AugmentConfig, rng: np.random.Generator | None
+        self,
+        cutout: Cutout,
+        settings: AugmentConfig,
+        rng: np.random.Generator | None,
+        nudge: np.random.Generator | None = None,
     ) -> tuple[NDArray[np.uint8], Similarity]:
         landmarks = self.landmarks.points(cutout.coefficients)
         size = self.config.network.input_size
-        return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng)
+        return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng, nudge)
 
     def stack(self, samples: Sequence[CutoutSample]) -> CoefficientBatch:
         """Make a batch."""
@@ -275,10 +281,11 @@ class MapSource:
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
     ) -> MapSample:
         """An augmented sample of a photo."""
         mirrored = what.random() < settings.p_mirror
-        crop, position_map = self._crop(photo, settings, how)
+        crop, position_map = self._crop(photo, settings, how, nudge)
         other = self._maps[int(self._records[how.integers(self.photos)])].pixels
         if mirrored:
             crop = np.ascontiguousarray(crop[:, ::-1])
@@ -290,14 +297,18 @@ class MapSource:
         return [(MapSample(*self._crop(photo, self.config.augment, None)), 0.0, False)]
 
     def _crop(
-        self, photo: int, settings: AugmentConfig, rng: np.random.Generator | None
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        rng: np.random.Generator | None,
+        nudge: np.random.Generator | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         record = self._maps[int(self._records[photo])]
         size = self.config.network.input_size
         cutout = len(record.pixels)  # the face's box lies in its middle
         middle, half = (cutout - 1) / 2, cutout / CUTOUT_SCALE / 2
         low, high = np.full(2, middle - half), np.full(2, middle + half)
-        transform = choose_crop(low, high, size, settings, rng)
+        transform = choose_crop(low, high, size, settings, rng, nudge)
         position = image_to_crop(record.position_map, transform)
         origin = np.array([(size - 1) / 2, (size - 1) / 2, 0], np.float32)
         return cut(record.pixels, transform, size), (position - origin) * np.float32(2 / size)
@@ -341,8 +352,8 @@ class TrainingBatches(Dataset[Batch]):
         first = (step * self.processes + self.rank) * local
         is_calm = step >= self.config.steps - self.config.calm_steps
         settings = self.config.augment.calmed() if is_calm else self.config.augment
-        samples = [self._sample(first + k, FIRST_LOOK, settings) for k in range(local)]
-        samples += [self._sample(first + k, SECOND_LOOK, settings) for k in range(pairs)]
+        samples = [self._sample(first + k, settings) for k in range(local)]
+        samples += [self._sample(first + k, settings, nudged=True) for k in range(pairs)]
         batch = self.source.stack(samples)
         if count := self.config.data.negatives // self.processes:
             rng = np.random.default_rng([self.config.seed, 2, step, self.rank])
@@ -350,8 +361,10 @@ class TrainingBatches(Dataset[Batch]):
             batch = batch._replace(negatives=_stack_crops(crops))
         return batch
 
-    def _sample(self, count: int, look: int, settings: AugmentConfig) -> CutoutSample | MapSample:
-        """Sample number `count` of the run, cropped and degraded as the look has it.
+    def _sample(
+        self, count: int, settings: AugmentConfig, nudged: bool = False
+    ) -> CutoutSample | MapSample:
+        """Sample number `count` of the run, or the same with its crop moved a little.
 
         Every photo comes once an epoch, in an order of its own, but for the expressive ones put in
         others' places.
@@ -364,8 +377,9 @@ class TrainingBatches(Dataset[Batch]):
         what = np.random.default_rng([self.config.seed, 4, count])
         if what.random() < self.config.data.expressive_share:
             photo = int(what.choice(self.source.expressive))
-        how = np.random.default_rng([self.config.seed, look, count])
-        return self.source.sample(photo, settings, what, how)
+        how = np.random.default_rng([self.config.seed, 1, count])
+        nudge = np.random.default_rng([self.config.seed, 3, count]) if nudged else None
+        return self.source.sample(photo, settings, what, how, nudge)
 
 
 class _Steps(Sampler[int]):
