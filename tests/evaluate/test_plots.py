@@ -21,6 +21,20 @@ def test_a_training_record_becomes_a_picture(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "curves.png"}
 
 
+def test_terms_that_a_run_does_not_have_are_left_out(tmp_path: Path) -> None:
+    pictures = []
+    for name, values in {
+        "has": ("", "", ""),
+        "has not": (",loss_shape,nme_turned", ",0,nan", ",0,nan"),
+    }.items():
+        head, first, second = values
+        record, picture = tmp_path / f"{name}.csv", tmp_path / f"{name}.png"
+        record.write_text(f"step,loss_total,nme{head}\n1,3.0,9.0{first}\n2,2.0,5.0{second}\n")
+        plot_training(record, picture)
+        pictures.append(pixels(picture.read_bytes()))
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_an_error_curve_draws_a_line_for_each_set() -> None:
     errors = np.array([1.0, 2.0, np.nan, 30.0])
     one = pixels(draw_error_curve({"a": errors}, "NME, %"))

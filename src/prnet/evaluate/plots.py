@@ -28,7 +28,7 @@ LINES = (
 
 
 def plot_training(record: Path, out: Path) -> None:
-    """Draw a training run's losses and validation errors over its steps.
+    """Draw a training run's losses and errors over its steps; terms it doesn't have are left out.
 
     Args:
         record: The run's CSV, with a `step` column.
@@ -42,10 +42,11 @@ def plot_training(record: Path, out: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4))
     for name in rows[0]:
         axis = axes[0] if name.startswith("loss_") else axes[1] if name.startswith("nme") else None
-        if axis is not None:
-            axis.plot(steps, [float(row[name]) for row in rows], label=name)
-    axes[0].set(title="training loss (% of face size)", xlabel="step", yscale="log")
-    axes[1].set(title="validation NME of the averaged weights (%)", xlabel="step", yscale="log")
+        values = np.array([float(row[name]) for row in rows])
+        if axis is not None and np.nan_to_num(values).any():
+            axis.plot(steps, values, label=name)
+    axes[0].set(title="terms of the training loss", xlabel="step", yscale="log")
+    axes[1].set(title="NME of the averaged weights (%)", xlabel="step", yscale="log")
     for axis in axes:
         axis.grid(alpha=0.3, which="both")
         axis.legend()
