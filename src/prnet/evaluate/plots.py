@@ -42,8 +42,10 @@ def plot_training(record: Path, out: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4))
     for name in rows[0]:
         axis = axes[0] if name.startswith("loss_") else axes[1] if name.startswith("nme") else None
+        if axis is None:
+            continue
         values = np.array([float(row[name]) for row in rows])
-        if axis is not None and np.nan_to_num(values).any():
+        if np.nan_to_num(values).any():
             axis.plot(steps, values, label=name)
     axes[0].set(title="terms of the training loss", xlabel="step", yscale="log")
     axes[1].set(title="NME of the averaged weights (%)", xlabel="step", yscale="log")
