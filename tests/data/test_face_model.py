@@ -80,7 +80,7 @@ def test_the_68_points_lie_where_their_names_say(face_model: FaceModel) -> None:
     assert z[30] == z.max()  # the tip of the nose
     assert (y[17:27] > y[36:48].max()).all()  # brows over eyes
     mirrored = points[MIRROR68] * [-1, 1, 1]
-    assert np.linalg.norm(points - mirrored, axis=1).max() < 0.8
+    assert np.linalg.norm(points - mirrored, axis=1).max() < 0.03  # cm
 
 
 def test_opening_the_jaw_lowers_the_chin(face_model: FaceModel) -> None:

@@ -55,7 +55,7 @@ def test_landmarks_lie_on_the_finished_map(
     assert maps.shape == (3, MAP_SIZE, MAP_SIZE, 3) and maps.dtype == np.float32
     for position_map, points in zip(maps, landmarks, strict=True):
         expected = sample_map(position_map, atlas.landmarks68_uv)
-        np.testing.assert_allclose(points, expected, atol=3e-4)
+        np.testing.assert_allclose(points, expected, atol=4e-4)
 
 
 @torch.no_grad()

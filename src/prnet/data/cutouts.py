@@ -8,10 +8,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from prnet.data.face_model import FaceModel, load_ict_face_model
 from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
 from prnet.data.turn import turn
+from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
 from prnet.geometry.similarity import Similarity
 
@@ -182,28 +181,21 @@ def variants(
     return copies
 
 
-_state: tuple[Facekit, FaceModel] | None = None
+def _open_kit(folder: Path, split: Literal["train", "val"]) -> tuple[Facekit, FaceModel]:
+    """What a worker process needs."""
+    return Facekit(folder, split), load_ict_face_model(folder / FACE_MODEL_FILE)
 
 
-def _open_worker(folder: Path, split: Literal["train", "val"]) -> None:
-    """Load the kit once per worker process."""
-    global _state
-    cv2.setNumThreads(1)
-    kit = Facekit(folder, split)
-    _state = kit, load_ict_face_model(folder / FACE_MODEL_FILE)
-
-
-def _variants_in_worker(index: int, seed: int) -> list[Cutout]:
-    """`variants` of the kit that `_open_worker` loaded."""
-    assert _state is not None
-    return variants(*_state, index, seed)
+def _make_variants(kit: tuple[Facekit, FaceModel], index: int, seed: int) -> list[Cutout]:
+    """`variants` of what `_open_kit` opened."""
+    return variants(*kit, index, seed)
 
 
 def iterate_variants(
     folder: str | os.PathLike[str],
     split: Literal["train", "val"],
     seed: int,
-    processes: int,
+    processes: int | None,
     limit: int | None = None,
 ) -> Iterator[list[Cutout]]:
     """The variants of a split's records, in order, made by several processes.
@@ -212,11 +204,11 @@ def iterate_variants(
         folder: The facekit.
         split: `train` or `val`.
         seed: Of the turns.
-        processes: How many work at it.
+        processes: How many work at it; None for one per core.
         limit: Only so many records, spread evenly over the split; None for all.
 
-    Yields:
-        The cut-outs of one record, see `variants`.
+    Returns:
+        Iterator over the cut-outs of one record, see `variants`.
 
     Raises:
         LabelError: The facekit is incomplete.
@@ -224,11 +216,13 @@ def iterate_variants(
     folder = Path(folder)
     count = len(Facekit(folder, split).records)
     chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
-    # spawned, since a forked process inherits other libraries' locks as they happen to be
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_open_worker, initargs=(folder, split)
-    ) as pool:
-        yield from pool.map(partial(_variants_in_worker, seed=seed), chosen, chunksize=8)
+    return map_in_processes(
+        partial(_open_kit, folder, split),
+        partial(_make_variants, seed=seed),
+        chosen,
+        processes,
+        chunksize=8,
+    )
 
 
 def build_cutouts(
@@ -280,7 +274,7 @@ def build_cutouts(
     shape = (count * per_photo, CUTOUT_SIZE, CUTOUT_SIZE, 3)
     pixels = np.lib.format.open_memmap(out / "pixels.npy", "w+", np.uint8, shape)
     labels: dict[str, list[Any]] = {name: [] for name in LABELS}
-    made = iterate_variants(folder, split, seed, processes or os.cpu_count() or 1)
+    made = iterate_variants(folder, split, seed, processes)
     for done, cutouts in enumerate(made, start=1):
         for k, cutout in enumerate(cutouts):
             pixels[(done - 1) * per_photo + k] = cutout.pixels

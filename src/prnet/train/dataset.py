@@ -16,6 +16,7 @@ from prnet.data.cutouts import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
 from prnet.data.face_model import LandmarkModel
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
+from prnet.data.workers import START_METHOD
 from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.geometry.similarity import Similarity
 from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
@@ -405,5 +406,5 @@ def load_batches(batches: TrainingBatches, start: int, stop: int) -> DataLoader[
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         # a forked process inherits OpenCV's and OpenMP's locks as they happen to be, and may hang
-        multiprocessing_context="spawn" if workers else None,
+        multiprocessing_context=START_METHOD if workers else None,
     )
