@@ -23,7 +23,11 @@ def main() -> None:
     parser.add_argument("--pack", help="in place of the recipe's")
     parser.add_argument("--minutes", type=float, help="in place of the recipe's")
     parser.add_argument("--batch-size", type=int, help="in place of the recipe's")
-    parser.add_argument("--benchmark", action="store_true", help="time the parts of a step")
+    parser.add_argument(
+        "--benchmark",
+        action="store_true",
+        help="time the parts of a step; trains after it only where --minutes is given",
+    )
     parser.add_argument("--eager", action="store_true", help="compile nothing")
     parser.add_argument("--contiguous", action="store_true", help="not channels last")
     options = parser.parse_args()
@@ -39,7 +43,7 @@ def main() -> None:
     run = DeviceRun(config, Path(options.out), time.monotonic())
     if options.benchmark:
         benchmark(run, config)
-    else:
+    if options.minutes or not options.benchmark:
         run.train()
 
 

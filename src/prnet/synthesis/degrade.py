@@ -286,7 +286,9 @@ def _quantize(channels: Tensor, table: Tensor, factor: Tensor) -> Tensor:
     k = torch.arange(8, device=channels.device, dtype=torch.float32)
     cosine = torch.cos((2 * k + 1) * k[:, None] * (math.pi / 16)) / 2
     cosine = torch.cat([cosine[:1] / math.sqrt(2), cosine[1:]])
+    both = torch.kron(cosine, cosine)  # of a block's 64 pixels at once
     blocks = channels.reshape(count, depth, height // 8, 8, width // 8, 8).transpose(3, 4)
-    steps = (table * factor[:, None, None]).round().clamp(1, 255)[:, None, None, None]
-    rounded = ((cosine @ blocks @ cosine.T) / steps).round() * steps
-    return (cosine.T @ rounded @ cosine).transpose(3, 4).reshape(channels.shape)
+    steps = (table.flatten() * factor[:, None]).round().clamp(1, 255)[:, None]
+    rounded = ((blocks.reshape(count, -1, 64) @ both.T) / steps).round() * steps
+    blocks = (rounded @ both).view(count, depth, height // 8, width // 8, 8, 8)
+    return blocks.transpose(3, 4).reshape(channels.shape)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from prnet.synthesis.grids import push_pull
 
 RELIEF_SIZE = 64  # side of the grid; at 224 photo pixels a cell is 3.5 of them
+ASIDE = 4096
 DEPTH_STEPS = 64  # steps of depth per pixel in the z-buffer
 
 
@@ -72,10 +73,12 @@ def nearest_point(places: Tensor, depth: Tensor, size: int, chosen: Tensor | Non
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     if chosen is not None:
         inside = inside & chosen
-    pixel = torch.where(inside, row * size + column, size * size)
+    number = torch.arange(points, device=depth.device)
+    # points that don't count go to places of their own: one for all would make them queue
+    pixel = torch.where(inside, row * size + column, size * size + number % ASIDE)
     steps = ((depth + 256) * DEPTH_STEPS).long().clamp(0, (1 << 15) - 1)
-    key = (steps << bits) | torch.arange(points, device=depth.device)
-    nearest = key.new_full((count, size * size + 1), -1)
+    key = (steps << bits) | number
+    nearest = key.new_full((count, size * size + ASIDE), -1)
     nearest.scatter_reduce_(1, pixel, key, "amax")
-    nearest = nearest[:, :-1]
+    nearest = nearest[:, : size * size]
     return torch.where(nearest >= 0, nearest & ((1 << bits) - 1), nearest)

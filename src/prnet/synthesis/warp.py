@@ -14,6 +14,7 @@ from prnet.synthesis.grids import blur, pixel_grid, push_pull, read_at
 from prnet.synthesis.relief import RELIEF_SIZE, Relief, nearest_point
 
 FADE_CELLS = 4.5  # how softly a change of identity ends past the face, cells of the relief
+FINE = 2  # points along each side, for each pixel of the picture
 CELLS = 2, 4  # pixels, sides of the cells that stretched parts of a photo are drawn by
 TORN = 6.0  # a part stretched more than this isn't drawn, pixels a point
 IN_FRONT_PX = 2.0  # depth by which a stretched part hides what is behind it
@@ -80,7 +81,7 @@ def draw(
         Drawing. What lies behind other parts stays hidden; what no part of the photo comes to lie
         on isn't known.
     """
-    photo_size, fine = pixels.shape[2], 2 * size
+    photo_size, fine = pixels.shape[2], FINE * size
     nodes = _nodes(relief, photo_size)
     moved = new_pose.apply(pose.undo(nodes) + _around(change, relief))
     unit = size / 2
@@ -170,7 +171,7 @@ def _source_of(points: Tensor, winner: Tensor, fine: int, size: int) -> tuple[Te
     pixel = pixel_grid(size, points.device).flatten(0, 1).T
     dx, dy = (pixel - here).unbind(1)
     area = ax * by - ay * bx
-    smallest = FOLDED * 0.5**2
+    smallest = FOLDED / FINE**2
     area = torch.where(area.abs() < smallest, area.sign() * smallest + 1e-9, area)
     along = ((dx * by - dy * bx) / area).clamp(-1, 2)
     across = ((ax * dy - ay * dx) / area).clamp(-1, 2)
