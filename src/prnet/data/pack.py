@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_model import FaceModel
 from prnet.data.facekit import SOURCES, Facekit, FacekitRecord
 from prnet.errors import LabelError
+from prnet.morphable.linear import FaceModel
 from prnet.uv.build_atlas import ChartMesh
 
 PHOTO_SIZE = 224  # pixels; at crop scale 1.5 the network's crop is 149 of them

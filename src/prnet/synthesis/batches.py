@@ -14,7 +14,7 @@ from prnet.synthesis.relief import Relief
 from prnet.synthesis.warp import Drawing, Pose, complete, draw
 from prnet.train.augment import NUDGE
 from prnet.train.config import AugmentConfig
-from prnet.train.dataset import CoefficientBatch
+from prnet.train.sources import CoefficientBatch
 from prnet.uv.build_atlas import MIRROR68
 
 FACING_DEG = 5.0  # under this |yaw| a face may be rotated to either side

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prnet.data.face_model import FaceModel, LandmarkModel
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.pack import PHOTO_SIZE, PackedPhotos
 from prnet.evaluate.metrics import eye_opening, mouth_opening
+from prnet.morphable.linear import FaceModel, LandmarkModel
 from prnet.synthesis.relief import Relief, build_relief
 from prnet.synthesis.warp import Pose
 from prnet.train.openings import follow_teacher

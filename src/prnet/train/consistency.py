@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from prnet.network.lite import Prediction
+from prnet.networks.lite import Prediction
 from prnet.train.loss import CM
 from prnet.train.targets import Target
 from prnet.uv.build_atlas import MIRROR68

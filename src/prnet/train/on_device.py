@@ -36,7 +36,7 @@ from prnet.data.pack import (
     read_packed_model,
 )
 from prnet.errors import RecipeError
-from prnet.network.lite import Lite, Prediction, warm_start
+from prnet.networks.lite import Lite, Prediction, warm_start
 from prnet.synthesis import degrade
 from prnet.synthesis.batches import SynthesisConfig, SynthesizedBatch, Synthesizer
 from prnet.synthesis.photos import Basis, PhotoSet, load_photos
