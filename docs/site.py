@@ -28,13 +28,14 @@ OUTSIDE = (
 )
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 FETCH = re.compile(r'<(?!a\b)[^>]+\b(?:src|href)="((?:https?:)?//[^"]+)"')
-ROOM = "# prnet.{name}\n\n::: prnet.{name}\n    options: {{show_root_heading: false}}\n"
+ROOM = "# prnet.{name}\n\n::: prnet.{name}\n    options: {{show_root_heading: false, show_root_toc_entry: false}}\n"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the API's pages into the navigation."""
     assert config.nav is not None
-    config.nav.append({"API": [page for page in generate_pages() if page.startswith("api/")]})
+    titles = {"api/index.md": "prnet"} | {f"api/{room}.md": room for room in rooms()}
+    config.nav.append({"API": [{title: page} for page, title in titles.items()]})
     return config
 
 
@@ -71,12 +72,16 @@ def on_post_page(output: str, page: Page, **_: Any) -> str:
 
 def generate_pages() -> dict[str, str]:
     """The pages made from the code, by name."""
-    rooms = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
     return {
         "commands.md": "\n".join(["# Commands\n", *describe_commands()]),
         "api/index.md": "\n".join(["# prnet\n", *(f"::: prnet.{name}" for name in public_names())]),
-        **{f"api/{name}.md": ROOM.format(name=name) for name in rooms},
+        **{f"api/{name}.md": ROOM.format(name=name) for name in rooms()},
     }
+
+
+def rooms() -> list[str]:
+    """The folders of the package that hold code."""
+    return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
 def public_names() -> list[str]:
@@ -105,7 +110,7 @@ def describe_commands() -> Iterator[str]:
 
     for names in walk(typer.main.get_command(app)):
         result = CliRunner().invoke(
-            app, [*names, "--help"], prog_name="prnet", env={"COLUMNS": "96"}
+            app, [*names, "--help"], prog_name="prnet", env={"COLUMNS": "80"}
         )
         lines = [line.rstrip() for line in result.output.strip().splitlines()]
         yield "\n".join([f"## {' '.join(names)}\n", "```text", *lines, "```\n"])

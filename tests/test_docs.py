@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib.util
 import re
 import shlex
 import shutil
@@ -66,7 +67,8 @@ def readme_commands() -> list[str]:
 
 def shell_lines(block: Block) -> list[str]:
     """The commands of a shell block, one each."""
-    lines = [shlex.join(shlex.split(line, comments=True)) for line in block.code.splitlines()]
+    lines = block.code.replace("\\\n", " ").splitlines()
+    lines = [shlex.join(shlex.split(line, comments=True)) for line in lines]
     return [line.replace("'>'", ">") for line in lines if line]
 
 
@@ -174,6 +176,24 @@ def test_ci_runs_the_readmes_commands() -> None:
         ["bash", script, "--print"], capture_output=True, text=True, check=True, cwd="/"
     )
     assert printed.stdout.splitlines() == readme_commands()
+
+
+@pytest.mark.weights
+def test_the_picture_is_what_its_script_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: Path
+) -> None:
+    """Drawn anew without anti-aliasing: only edges may differ."""
+    script = REPOSITORY / "docs/images/draw.py"
+    spec = importlib.util.spec_from_file_location("draw", script)
+    assert spec is not None and spec.loader is not None
+    draw = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw)
+    monkeypatch.setattr(draw, "ZOOM", 1)
+    monkeypatch.setattr(sys, "argv", ["draw.py", str(tmp_path / "anew.png")])
+    draw.main()
+    anew = cv2.imread(str(tmp_path / "anew.png")).astype(float)
+    committed = cv2.imread(str(script.with_name("front.jpg"))).astype(float)
+    assert abs(anew - committed).mean() < 2
 
 
 def test_the_figures_are_the_measured_ones() -> None:
