@@ -28,7 +28,11 @@ OUTSIDE = (
 )
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 FETCH = re.compile(r'<(?!a\b)[^>]+\b(?:src|href)="((?:https?:)?//[^"]+)"')
-ROOM = "# prnet.{name}\n\n::: prnet.{name}\n    options: {{show_root_heading: false, show_root_toc_entry: false}}\n"
+ROOM = """# prnet.{name}
+
+::: prnet.{name}
+    options: {{show_root_heading: false, show_root_toc_entry: false}}
+"""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
