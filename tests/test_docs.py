@@ -204,8 +204,18 @@ def test_the_figures_are_the_measured_ones() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def anchors(path: Path) -> set[str]:
+    """What links to a document's headings may say after the #."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(REPOSITORY).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        if not target.startswith(("https://", "http://")) and target not in GENERATED:
-            assert (path.parent / target).exists(), target
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", path.read_text(encoding="utf-8"))
+    for target, anchor in links:
+        if target.startswith(("https://", "http://")) or target in GENERATED:
+            continue
+        place = path.parent / target if target else path
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), f"{target}#{anchor}"

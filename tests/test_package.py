@@ -78,7 +78,10 @@ def test_the_wheel_alone_runs_the_demo(packages: Path, tmp_path: Path) -> None:
     (path,) = packages.glob("*.whl")
     with zipfile.ZipFile(path) as wheel:
         wheel.extractall(tmp_path / "site")
-    script = "import prnet; print(prnet.__file__); from prnet.apps.cli import main; main()"
+    script = (
+        "import importlib.metadata as m, prnet; print(prnet.__file__);"
+        "(run,) = m.entry_points(group='console_scripts', name='prnet'); run.load()()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, "demo", "--out", tmp_path / "demo"],
         env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
