@@ -48,10 +48,12 @@ class Block(NamedTuple):
 def read_blocks(path: Path) -> Iterator[Block]:
     """A document's code from top to bottom, without drawings, and doctests, which run apart."""
     text = path.read_text(encoding="utf-8")
+    all_need = re.search(r"^<!-- every example needs: (.+) -->$", text, re.MULTILINE)
     for found in FENCE.finditer(text):
         place = f"{path.name}:{text.count(chr(10), 0, found.start()) + 1}"
         if found["language"] not in DRAWINGS and not found["code"].startswith(">>>"):
-            yield Block(place, found["language"], found["code"], found["needs"])
+            needs = found["needs"] or (all_need and all_need[1])
+            yield Block(place, found["language"], found["code"], needs)
 
 
 BLOCKS = {path: list(read_blocks(path)) for path in DOCUMENTS}
