@@ -116,6 +116,45 @@ def robustness(
 
 
 @app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate ibug ../shared/facekit\n\n"
+    "prnet evaluate ibug facekit/ --model runs/lite/model"
+)
+def ibug(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The facekit's folder.")],
+    out: OutOption = None,
+    model: ModelOption = None,
+    split: Annotated[Split, typer.Option(help="Which photos.")] = Split.VAL,
+    limit: LimitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Landmarks and openings against points that humans set, on AFW and Helen."""
+    folder = _start("ibug", out)
+    from prnet.evaluate.ibug import evaluate_ibug
+
+    _measure(partial(evaluate_ibug, path, split=split.value, limit=limit), model, threads, folder)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate profiles ../shared/facekit\n\n"
+    "prnet evaluate profiles facekit/ --model runs/lite/model --limit 20"
+)
+def profiles(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The facekit's folder.")],
+    out: OutOption = None,
+    model: ModelOption = None,
+    split: Annotated[Split, typer.Option(help="Which people.")] = Split.VAL,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only N people.")] = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Real profiles against points that humans set, and the shape that a front shows, on CFP."""
+    folder = _start("profiles", out)
+    from prnet.evaluate.profiles import evaluate_profiles
+
+    protocol = partial(evaluate_profiles, path, split=split.value, limit=limit)
+    _measure(protocol, model, threads, folder)
+
+
+@app.command(
     epilog="[bold]Examples[/bold]\n\nprnet evaluate aflw2000 AFLW2000\n\n"
     "prnet evaluate aflw2000 AFLW2000 --boxes detector --model FOLDER --bfm BFM\n\n"
     "prnet evaluate aflw2000 AFLW2000 --annotations AFLW2000-3D-Reannotated.pts68.npy "
