@@ -155,6 +155,26 @@ def profiles(
 
 
 @app.command(
+    epilog="[bold]Examples[/bold]\n\nprnet evaluate identities ../shared/facekit\n\n"
+    "prnet evaluate identities facekit/ --model runs/lite/model --limit 30"
+)
+def identities(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The facekit's folder.")],
+    out: OutOption = None,
+    model: ModelOption = None,
+    split: Annotated[Split, typer.Option(help="Whose photos.")] = Split.VAL,
+    limit: LimitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Shape on warped photos and rendered heads of people whose shape is known exactly."""
+    folder = _start("identities", out)
+    from prnet.evaluate.identities import evaluate_identities
+
+    protocol = partial(evaluate_identities, path, split=split.value, limit=limit)
+    _measure(protocol, model, threads, folder)
+
+
+@app.command(
     epilog="[bold]Examples[/bold]\n\nprnet evaluate aflw2000 AFLW2000\n\n"
     "prnet evaluate aflw2000 AFLW2000 --boxes detector --model FOLDER --bfm BFM\n\n"
     "prnet evaluate aflw2000 AFLW2000 --annotations AFLW2000-3D-Reannotated.pts68.npy "

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import variants
+from prnet.data.cutouts import Cutout, variants
 from prnet.data.face_model import FaceModel, load_ict_face_model
 from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG, SOURCES, Facekit, FacekitRecord
 from prnet.evaluate.boxes import find_box
@@ -179,8 +179,8 @@ class ShapeComparison:
         self.truth = atlas.canonical_vertices
         self._mean_face_mm = 0.0
 
-    def aim_at(self, record: FacekitRecord) -> None:
-        """Take a record's shape as the truth from now on."""
+    def aim_at(self, record: FacekitRecord | Cutout) -> None:
+        """Take a record's or a picture's shape as the truth from now on."""
         shape = self._sampler.sample(self._model.shape(record.identity, record.expression))
         self.truth = decode_vertices(shape, self._atlas)
         self._mean_face_mm = self._distance_mm(self._atlas.canonical_vertices)
