@@ -220,7 +220,7 @@ class HeadRenderer:
             skin.texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
         picture += values[..., 5:6] * (values[..., 2:5] - picture)
-        picture = picture * _light(values[..., 6:9], raster.is_covered, rng)
+        picture = np.asarray(picture * _light(values[..., 6:9], raster.is_covered, rng), np.float32)
         behind = cv2.resize(background, (size, size), interpolation=cv2.INTER_LINEAR)
         np.copyto(picture, behind, where=~raster.is_covered[..., None])
         picture = cv2.resize(picture, (CUTOUT_SIZE, CUTOUT_SIZE), interpolation=cv2.INTER_AREA)
