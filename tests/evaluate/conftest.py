@@ -76,7 +76,7 @@ def posed(atlas: Atlas) -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def human_facekit(tiny_facekit: Path, tmp_path: Path) -> Callable[..., Path]:
-    """`human_facekit(source, filenames, offsets, person=None)`: a kit with one more source.
+    """`human_facekit(source, filenames, offsets, person=None)`: a kit with another source.
 
     All in `val`. Its photos are all the same one of the tiny kit, with the same label. `offsets`
     (N, 68, 2), or what broadcasts to it, says how far the human points lie beside the label's.
@@ -87,7 +87,12 @@ def human_facekit(tiny_facekit: Path, tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         folder = shutil.copytree(tiny_facekit, tmp_path / f"facekit-{source}")
         with np.load(folder / "labels/lfw.npz") as arrays:
-            rows = {name: np.repeat(arrays[name][1:], len(filenames), 0) for name in arrays}
+            names = arrays["blendshape_names"]
+            rows = {
+                name: np.repeat(arrays[name][1:], len(filenames), 0)
+                for name in set(arrays) - {"blendshape_names"}
+            }
+        rows |= {"blendshape_names": names}
         rows |= {"filename": np.array(filenames), "split": np.array(["val"] * len(filenames))}
         rows["person"] = np.array(person or range(len(filenames)))
         rows["human68"] = rows["landmarks68"][..., :2] + np.asarray(offsets)

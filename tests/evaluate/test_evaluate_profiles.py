@@ -201,7 +201,6 @@ def test_labels_that_saw_the_profiles_know_something_of_the_people(
     fronts: dict[int, list[np.ndarray]] = {}
     points, persons = [], []
     for record in Facekit(facekit, "val", ("cfp",)).records:
-        assert record.human68 is not None
         if np.isnan(record.human68).all():
             shape = record.pose.inverse().apply(flip_y(record.landmarks68))
             fronts.setdefault(record.person, []).append(shape)

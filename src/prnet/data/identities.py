@@ -211,21 +211,19 @@ class HeadRenderer:
         size = SUPERSAMPLING * CUTOUT_SIZE
         raster = rasterize(flip_y(posed), self._triangles, (size, size))
         uv = np.concatenate([self._grid_uv, self._back.uv])
-        colours = np.zeros((len(vertices), 4), np.float32)  # and how far they count
+        colours = np.zeros((len(vertices), 4), np.float32)  # nothing in front, where the skin shows
         colours[len(face) :] = self._back.colours(skin.texture)
         values = np.column_stack([uv, colours, vertex_normals(posed, self._triangles)])
         values = raster.interpolate(values, self._triangles)
         x, y = cv2.split(values[..., :2] * TEXTURE_SIZE - np.float32(0.5))
-        picture = cv2.remap(
-            skin.texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
-        picture += values[..., 5:6] * (values[..., 2:5] - picture)
-        picture = np.asarray(picture * _light(values[..., 6:9], raster.is_covered, rng), np.float32)
+        skin_seen = cv2.remap(skin.texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = (1 - values[..., 5:6]) * skin_seen + values[..., 2:5]
+        lit = seen * _light(values[..., 6:9], raster.is_covered, rng)
         behind = cv2.resize(background, (size, size), interpolation=cv2.INTER_LINEAR)
-        np.copyto(picture, behind, where=~raster.is_covered[..., None])
+        picture = np.where(raster.is_covered[..., None], lit, behind)
         picture = cv2.resize(picture, (CUTOUT_SIZE, CUTOUT_SIZE), interpolation=cv2.INTER_AREA)
-        picture += rng.normal(0, GRAIN, picture.shape)
-        pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        grainy = picture + rng.normal(0, GRAIN, picture.shape)
+        pixels = np.clip(np.rint(grainy), 0, 255).astype(np.uint8)
         return Cutout(pixels, pose, identity, skin.expression, skin.openings, True)
 
     def _sample(self, vertices: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -109,11 +109,10 @@ def measure(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> Row
 
 def _human_points(kit: Facekit, record: FacekitRecord) -> NDArray[np.float32]:
     """A record's (68, 2) human points; LabelError if one is missing."""
-    points = record.human68
-    if points is None or not np.isfinite(points).all():
+    if not np.isfinite(record.human68).all():
         path = kit.folder / "labels" / f"{record.source}.npz"
         raise LabelError(f"{path}: {record.filename} has not all of the 68 points of human68")
-    return points
+    return record.human68
 
 
 def _collection(record: FacekitRecord) -> Row:

@@ -258,8 +258,6 @@ def _average(shapes: Mapping[int, Sequence[Array]]) -> dict[int, Array]:
 def _human_points(kit: Facekit, record: FacekitRecord) -> Array:
     """A record's (68, 2) human points, all NaN on a frontal photo; LabelError if some lack."""
     path = kit.folder / "labels" / f"{record.source}.npz"
-    if record.human68 is None:
-        raise LabelError(f"{path}: no human68 in it")
     points, _ = show_right(record.human68[None])
     if np.isfinite(record.human68).any() and not np.isfinite(points[:, RIGID]).all():
         raise LabelError(f"{path}: {record.filename} lacks some of the points of human68")
