@@ -66,10 +66,13 @@ def evaluate_ibug(
         Report, see `summarise`.
 
     Raises:
-        LabelError: The facekit is incomplete, or a photo lacks some of its human points.
+        LabelError: The facekit is incomplete, or a photo lacks some of its human points, or the
+            split has none.
         ValueError: limit isn't positive.
     """
     kit = Facekit(folder, split, (SOURCE,))
+    if not kit.records:
+        raise LabelError(f"{kit.folder}: no photo of {SOURCE} belongs to {split}")
     chosen = spread_evenly(len(kit.records), limit)
     rows: list[Row] = []
     worst = Worst()
