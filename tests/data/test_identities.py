@@ -72,9 +72,9 @@ def test_a_warped_photo_shows_the_new_shape(
     old = tiny_face_model.shape(cutout.identity, cutout.expression)
     offsets = painted_offsets(warped.pixels, warped.pose, new)
     assert len(offsets) > 2000
-    assert np.percentile(np.linalg.norm(offsets, axis=1), 75) < 0.8
+    assert np.percentile(np.linalg.norm(offsets, axis=1), 75) < 0.7
     unmoved = painted_offsets(warped.pixels, warped.pose, old)
-    assert np.percentile(np.linalg.norm(unmoved, axis=1), 75) > 1.6  # it does move something
+    assert np.percentile(np.linalg.norm(unmoved, axis=1), 75) > 1.2  # it does move something
     np.testing.assert_array_equal(warped.identity, identity)
     np.testing.assert_array_equal(warped.expression, cutout.expression)
     before, after = (angles_from_rotation(each.pose.rotation).yaw for each in (cutout, warped))

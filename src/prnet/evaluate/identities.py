@@ -6,6 +6,7 @@ both nearly from the front and rotated wide, with identities as different as the
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from prnet.uv.position_map import flip_y
 
 Array = NDArray[np.floating]
 
-SOURCES = ("lfw", "ibug")  # photos that show some surroundings of the face
+SOURCES = ("lfw", "utk", "ibug")
 BACKGROUNDS_FILE = "backgrounds/bsds.tar"
 SEED = 5  # of all that is random; each photo's own
 PHOTOS = 150  # each gives two warped and two rendered pictures
@@ -46,7 +47,10 @@ GROUPS = {
     (RENDERED, "wide"): "rendered heads, rotated wide",
 }
 TITLE = "Shape of known identities: mean distance after alignment, mm; depth; 68-point NME, %"
-COLUMNS = "", "pictures", "predicted", "mean face", "ratio", "depth slope", "correlation", "NME"
+COLUMNS = (
+    *("", "pictures", "predicted", "mean face", "ratio", "mean identity", "ratio"),
+    *("depth slope", "correlation", "NME"),
+)
 
 
 def evaluate_identities(
@@ -86,10 +90,13 @@ def evaluate_identities(
         for kind, picture in pictures.make(index):
             truth = true_landmarks(model, picture)
             (face,) = reconstructor(picture.pixels, boxes=[tight_box(truth)])
+            shapes.aim_at(replace(picture, identity=np.zeros_like(picture.identity)))
+            nobody = shapes.truth
             shapes.aim_at(picture)
             row = begin_row(kind, record, picture) | point_errors(face.landmarks68, truth)
             row |= shapes.measure(face)
             if shapes.is_possible:
+                row["mean_identity_mm"] = shapes.distance_mm(nobody)
                 row |= depth.measure(flip_y(face.vertices), shapes.truth)
                 title = f"{record.filename}  yaw {row['yaw_deg']:.0f}°  {row['shape_mm']:.1f} mm"
                 example = Example(title, picture.pixels, face.landmarks68, truth)
@@ -220,7 +227,8 @@ def summarise(
 
     The metrics are `count`, and for each of GROUPS, after `warped_front_`, `warped_wide_`,
     `rendered_front_` or `rendered_wide_`: `count`, `shape_mm`, `mean_face_mm` and their
-    `shape_ratio`, `depth_slope` and `depth_correlation`, `nme68_2d`.
+    `shape_ratio`, `mean_identity_mm` (the mean person with the true expression) and with it
+    `identity_ratio`, `depth_slope` and `depth_correlation`, `nme68_2d`.
     """
     metrics: dict[str, float] = {"count": len(rows)}
     cells = []
@@ -230,9 +238,7 @@ def summarise(
         if group:
             numbers = _average(group)
             metrics |= {f"{kind}_{view}_{name}": value for name, value in numbers.items()}
-            names = "shape_mm", "mean_face_mm", "shape_ratio", "depth_slope", "depth_correlation"
-            averages = [number(numbers[name]) for name in (*names, "nme68_2d")]
-            cells.append([title, str(len(group)), *averages])
+            cells.append([title, str(len(group)), *map(number, list(numbers.values())[1:])])
             curves[title] = 100 * column(group, "shape_mm") / column(group, "mean_face_mm")
     label = "shape error, % of the mean face's"
     some = {name: examples for name, examples in worst.items() if examples}
@@ -242,8 +248,11 @@ def summarise(
 
 
 def _average(rows: Sequence[Row]) -> dict[str, float]:
-    """The metrics of a group without their prefix."""
-    shape, mean_face = (float(column(rows, name).mean()) for name in ("shape_mm", "mean_face_mm"))
+    """The metrics of a group without their prefix, in the order of COLUMNS."""
+    shape, mean_face, mean_identity = (
+        float(column(rows, name).mean())
+        for name in ("shape_mm", "mean_face_mm", "mean_identity_mm")
+    )
     covariance, variance, predicted = (
         float(column(rows, f"depth_{name}").mean())
         for name in ("covariance", "variance", "predicted_variance")
@@ -253,6 +262,8 @@ def _average(rows: Sequence[Row]) -> dict[str, float]:
         "shape_mm": shape,
         "mean_face_mm": mean_face,
         "shape_ratio": shape / mean_face,
+        "mean_identity_mm": mean_identity,
+        "identity_ratio": shape / mean_identity,
         "depth_slope": covariance / variance,
         "depth_correlation": covariance / np.sqrt(variance * predicted) if predicted else np.nan,
         "nme68_2d": float(column(rows, "nme68_2d").mean()),
