@@ -281,9 +281,19 @@ def test_human_points_are_measured_against(
     assert names == {"metrics.json", "rows.csv", "error_curve.png", "worst.png"}
 
 
-@pytest.mark.parametrize("protocol", ["ibug", "profiles"])
-def test_a_kit_without_human_points_is_refused_with_its_path(
+@pytest.mark.parametrize("protocol", ["ibug", "profiles", "identities"])
+def test_a_kit_that_lacks_what_is_needed_is_refused_with_its_path(
     evaluate: Run, tiny_facekit: Path, protocol: str
 ) -> None:
     code, _, err = evaluate(protocol, tiny_facekit)
     assert code == 1 and str(tiny_facekit) in err
+
+
+def test_known_identities_are_measured(
+    evaluate: Run, facekit: Path, tmp_path: Path, metrics: Callable[[], dict[str, float]]
+) -> None:
+    code, out, err = evaluate("identities", facekit, "--limit", 1)
+    assert (code, err) == (0, "")
+    assert "rendered heads, rotated wide" in out and metrics()["warped_front_shape_ratio"] > 0.9
+    pictures = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert pictures == {"error_curve.png", "worst_warped.png", "worst_rendered.png"}

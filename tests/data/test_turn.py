@@ -161,6 +161,18 @@ def test_what_a_turn_uncovers_shows_the_background() -> None:
     np.testing.assert_array_equal(cut[45:], turn(photo, VERTICES, TRIANGLES, pose, 0)[0][45:])
 
 
+def test_nothing_from_past_the_photos_edge_is_mixed_in() -> None:
+    """Black there would leave a dark seam."""
+    pose = make_pose()
+    photo = paint(pose)
+    is_photo = np.ones((SIZE, SIZE), bool)
+    is_photo[:40] = is_photo[:, :30] = False
+    photo[~is_photo] = 0
+    for yaw in (0, 7, -40):
+        turned, _ = turn(photo, VERTICES, TRIANGLES, pose, yaw, is_photo=is_photo)
+        assert turned.min() >= GREY - 1
+
+
 def test_a_face_outside_the_photo_leaves_it_flat() -> None:
     pose = Similarity(6.0, np.eye(3), np.array([5000.0, 5000.0, 0.0]))
     turned, _ = turn(paint(make_pose()), VERTICES, TRIANGLES, pose, 0)

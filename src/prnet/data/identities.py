@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prnet.data.cutouts import CUTOUT_SIZE, Cutout, yaw_of
 from prnet.data.face_model import CHART_QUADS, CHART_VERTICES, FaceModel
-from prnet.data.turn import push_pull, turn
+from prnet.data.turn import inner_part, push_pull, turn
 from prnet.errors import LabelError
 from prnet.geometry.mesh import vertex_normals
 from prnet.geometry.rasterize import rasterize
@@ -173,7 +173,7 @@ class HeadRenderer:
         position_map = self._sample(flip_y(source.pose.apply(shape)))
         vertices, shape_hw = position_map.reshape(-1, 3), position_map.shape[:2]
         x, y = cv2.split(position_map[..., :2])
-        inside = cv2.remap(is_photo.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
+        inside = cv2.remap(inner_part(is_photo).astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
         seen = self._is_hole | find_visible(vertices, self._grid).reshape(shape_hw)
         facing = vertices_facing(vertices, self._grid).reshape(shape_hw)
         facing = np.where(self._is_hole, np.float32(1), facing)

@@ -87,7 +87,7 @@ def turn(
     is_known = raster.is_covered
     if is_photo is not None:
         column, row = np.rint(x_map).astype(int), np.rint(y_map).astype(int)
-        is_known = is_known & is_photo[row, column]
+        is_known = is_known & inner_part(is_photo)[row, column]
     return fill(np.asarray(turned, np.uint8), is_known, background), turned_pose
 
 
@@ -113,6 +113,12 @@ def fill(
         share = np.where(is_known, 0, np.clip(2 * seam - 0.5, 0, 1))[..., None]
         filled = filled * (1 - share) + background * share
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+
+
+def inner_part(is_photo: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels (H, W) whose neighbours are photo too, so that nothing else is mixed in."""
+    eroded = cv2.erode(is_photo.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(eroded > 0)
 
 
 def rotation_y(degrees: float) -> NDArray[np.float64]:
