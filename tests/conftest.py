@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from prnet.data.cutouts import build_cutouts
-from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.face_crops import build_cutouts
 from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
 from prnet.geometry.similarity import Similarity
-from prnet.network.spec import METADATA_KEY, NetworkSpec
+from prnet.model.spec import METADATA_KEY, NetworkSpec
+from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import (

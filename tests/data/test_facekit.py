@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel
 from prnet.data.facekit import FIELDS, SOURCES, Facekit, FacekitRecord
 from prnet.errors import LabelError
+from prnet.morphable.linear import FaceModel
 from prnet.uv.position_map import flip_y
 
 

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from prnet.data.cutouts import CUTOUT_SIZE, Cutout, cut_out
-from prnet.data.face_model import FaceModel
+from prnet.data.face_crops import CUTOUT_SIZE, Cutout, cut_out
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit
 from prnet.data.identities import LARGEST, Backgrounds, HeadRenderer, Population, warp
 from prnet.errors import LabelError
 from prnet.geometry.pose import angles_from_rotation, rotation_from_angles
 from prnet.geometry.similarity import Similarity, fit_similarity
+from prnet.morphable.linear import FaceModel
 from prnet.uv.position_map import flip_y
 
 BLUE = np.full((CUTOUT_SIZE, CUTOUT_SIZE, 3), (0, 0, 120), np.uint8)

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.cutouts import Cutout
-from prnet.data.face_model import FaceModel
+from prnet.data.face_crops import Cutout
 from prnet.data.facekit import Facekit
 from prnet.errors import LabelError
 from prnet.evaluate import identities as protocol
@@ -21,6 +20,7 @@ from prnet.evaluate.identities import (
 )
 from prnet.evaluate.metrics import tight_box
 from prnet.geometry.pose import angles_from_rotation, rotation_from_angles
+from prnet.morphable.linear import FaceModel
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import ChartSampler

@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, Atlas
 from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
@@ -13,9 +13,9 @@ from prnet.uv.position_map import encode, sample_map
 
 torch = pytest.importorskip("torch")
 
-from prnet.network.lite import Lite, pixel_centres  # noqa: E402
+from prnet.networks.lite import Lite, pixel_centres  # noqa: E402
 from prnet.train.augment import mirror_pose  # noqa: E402
-from prnet.train.dataset import CoefficientBatch, MapBatch  # noqa: E402
+from prnet.train.sources import CoefficientBatch, MapBatch  # noqa: E402
 from prnet.train.targets import CoefficientTargets, MapTargets, Target  # noqa: E402
 
 pytestmark = pytest.mark.torch

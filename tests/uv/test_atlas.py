@@ -6,8 +6,8 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
-from prnet.data.face_model import FaceModel
 from prnet.errors import ModelFileError
+from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import (
     EARS,
     EYE_NOSE_MOUTH,

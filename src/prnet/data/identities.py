@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import CUTOUT_SIZE, Cutout, yaw_of
-from prnet.data.face_model import CHART_QUADS, CHART_VERTICES, FaceModel
-from prnet.data.turn import inner_part, push_pull, turn
+from prnet.data.face_crops import CUTOUT_SIZE, Cutout, yaw_of
+from prnet.data.rotate import inner_part, push_pull, turn
 from prnet.errors import LabelError
-from prnet.geometry.mesh import vertex_normals
 from prnet.geometry.rasterize import rasterize
 from prnet.geometry.similarity import Similarity
+from prnet.geometry.surface import vertex_normals
+from prnet.morphable.linear import CHART_QUADS, CHART_VERTICES, FaceModel
 from prnet.uv.chart import ChartSampler, rasterize_chart, split_quads
 from prnet.uv.position_map import flip_y, sample_map
 from prnet.uv.texture import complete_texture, sample_texture
@@ -97,7 +97,7 @@ def warp(
         identity: (100,) float32, the new one; the expression stays.
         yaw_deg: Added |yaw|, to the side where the face looks already.
         pitch_deg: Added pitch.
-        background: (192, 192, 3) uint8 RGB, see `prnet.data.turn.turn`.
+        background: (192, 192, 3) uint8 RGB, see `prnet.data.rotate.turn`.
 
     Returns:
         The warped cut-out, whose shape is `model.shape(identity, cutout.expression)`.

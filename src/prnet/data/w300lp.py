@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.bfm import EXPRESSION_COUNT, SHAPE_COUNT, Bfm, load_bfm, read_mat
-from prnet.data.cutouts import CUTOUT_SCALE
+from prnet.data.face_crops import CUTOUT_SCALE
 from prnet.data.workers import map_in_processes
 from prnet.errors import ImageReadError, LabelError, OutputError
 from prnet.image.crop import crop_face

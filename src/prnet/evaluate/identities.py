@@ -12,8 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import CUTOUT_SCALE, CUTOUT_SIZE, Cutout, cut_out
-from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.face_crops import CUTOUT_SCALE, CUTOUT_SIZE, Cutout, cut_out
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
 from prnet.data.identities import Backgrounds, HeadRenderer, Population, warp
 from prnet.errors import LabelError
@@ -22,6 +21,7 @@ from prnet.evaluate.metrics import point_errors, tight_box
 from prnet.evaluate.report import Example, Report, Row, Table, Worst, column, known, number
 from prnet.geometry.pose import angles_from_rotation, rotation_from_angles
 from prnet.geometry.similarity import Similarity, fit_similarity
+from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, Atlas
 from prnet.uv.position_map import flip_y

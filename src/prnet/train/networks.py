@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from prnet.network.lite import Lite
-from prnet.network.resfcn256 import ResFCN256
-from prnet.network.runtime import ATLAS_FILE, EMBEDDED_FOLDER
-from prnet.network.spec import NetworkSpec
+from prnet.model.model import ATLAS_FILE, EMBEDDED_FOLDER
+from prnet.model.spec import NetworkSpec
+from prnet.networks.large import Large
+from prnet.networks.lite import Lite
+from prnet.networks.resfcn256 import ResFCN256
 from prnet.train.config import NetworkConfig
 from prnet.uv.atlas import Atlas
 
@@ -22,7 +23,9 @@ def load_atlas(config: NetworkConfig) -> Atlas:
 
 def build_network(config: NetworkConfig, atlas: Atlas) -> TrainableNetwork:
     """Make the network of a recipe, with random weights."""
-    return Lite(atlas, config.input_size) if config.name == "lite" else ResFCN256(atlas)
+    if config.name == "resfcn256":
+        return ResFCN256(atlas)
+    return {"lite": Lite, "large": Large}[config.name](atlas, config.input_size)
 
 
 def average_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
@@ -51,7 +54,7 @@ def network_spec(
     size = network.input_size
     middle = (size - 1) / 2
     return NetworkSpec(
-        name="lite" if isinstance(network, Lite) else "resfcn256",
+        name=type(network).__name__.lower(),
         input_size=size,
         pixel_mean=network.pixel_mean,
         pixel_std=network.pixel_std,

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prnet.data.face_model import FaceModel, LandmarkModel
-from prnet.network.lite import bilinear_rows
-from prnet.train.dataset import CoefficientBatch, MapBatch
+from prnet.morphable.linear import FaceModel, LandmarkModel
+from prnet.networks.lite import bilinear_rows
+from prnet.train.sources import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
@@ -17,7 +17,7 @@ from prnet.uv.position_map import sample_map
 
 
 class Target(NamedTuple):
-    """What a network should say of N crops; units and frames as in `prnet.network.lite.Prediction`.
+    """What a network should say of N crops; units and frames as in networks.lite.Prediction.
 
     Attributes:
         position_map: (N, M, M, 3) crop frame; z is 0 on the face's mean, or counts from its back.
