@@ -259,3 +259,41 @@ def test_a_missing_extra_says_what_to_install(
     assert code == 2
     message = "prnet: matplotlib not installed; for this command: pip install 'prnet[evaluate]'\n"
     assert err == message
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "title"),
+    [("ibug", "nme51_2d", "51 inner points"), ("profiles", "nme_inner_2d", "Front to profile")],
+)
+def test_human_points_are_measured_against(
+    evaluate: Run,
+    facekit: Path,
+    tmp_path: Path,
+    metrics: Callable[[], dict[str, float]],
+    protocol: str,
+    name: str,
+    title: str,
+) -> None:
+    code, out, err = evaluate(protocol, facekit, "--limit", 2)
+    assert (code, err) == (0, "")
+    assert title in out and metrics()[name] > 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"metrics.json", "rows.csv", "error_curve.png", "worst.png"}
+
+
+@pytest.mark.parametrize("protocol", ["ibug", "profiles", "identities"])
+def test_a_kit_that_lacks_what_is_needed_is_refused_with_its_path(
+    evaluate: Run, tiny_facekit: Path, protocol: str
+) -> None:
+    code, _, err = evaluate(protocol, tiny_facekit)
+    assert code == 1 and str(tiny_facekit) in err
+
+
+def test_known_identities_are_measured(
+    evaluate: Run, facekit: Path, tmp_path: Path, metrics: Callable[[], dict[str, float]]
+) -> None:
+    code, out, err = evaluate("identities", facekit, "--limit", 1)
+    assert (code, err) == (0, "")
+    assert "rendered heads, rotated wide" in out and metrics()["warped_front_shape_ratio"] > 0.9
+    pictures = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert pictures == {"error_curve.png", "worst_warped.png", "worst_rendered.png"}
