@@ -9,7 +9,7 @@ import pytest
 
 from prnet.errors import OutputError
 from prnet.face import Face
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose
 from prnet.morphable.linear import FaceModel
 from prnet.uv.chart import ChartSampler
 from prnet.uv.position_map import centre_depth, encode
@@ -122,7 +122,7 @@ def test_a_fitted_label_s_pose(
     with np.load(facekit / "labels/lfw.npz") as labels:
         rows = {name: labels[name][:20] for name in labels.files}
     for i in range(20):
-        pose = Similarity(float(rows["scale"][i]), rows["rotation"][i], rows["translation"][i])
+        pose = Pose(float(rows["scale"][i]), rows["rotation"][i], rows["translation"][i])
         shape = face_model.shape(rows["identity"][i], rows["expression"][i])
         position_map = centre_depth(
             encode(face_sampler, shape, pose).astype(np.float32), template.atlas

@@ -17,9 +17,9 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from prnet.errors import OutputError
 from prnet.face import Face
 from prnet.files import write_files
+from prnet.geometry.pose import flip_y
 from prnet.geometry.surface import vertex_normals
 from prnet.uv.atlas import MAP_SIZE
-from prnet.uv.position_map import flip_y
 
 TEXTURE_SIZES = (256, 2048)  # texels a side, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
