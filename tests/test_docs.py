@@ -17,7 +17,6 @@ import cv2
 import pytest
 import skimage
 import typer
-
 from prnet.apps.cli import app, main
 
 REPOSITORY = Path(__file__).parents[1]

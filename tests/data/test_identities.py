@@ -11,10 +11,9 @@ from prnet.data.face_crops import CUTOUT_SIZE, Cutout, cut_out
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit
 from prnet.data.identities import LARGEST, Backgrounds, HeadRenderer, Population, warp
 from prnet.errors import LabelError
-from prnet.geometry.pose import angles_from_rotation, rotation_from_angles
-from prnet.geometry.similarity import Similarity, fit_similarity
+from prnet.geometry.pose import Pose, rotation_from_angles
+from prnet.geometry.similarity import fit_similarity
 from prnet.morphable.linear import FaceModel
-from prnet.uv.position_map import flip_y
 
 BLUE = np.full((CUTOUT_SIZE, CUTOUT_SIZE, 3), (0, 0, 120), np.uint8)
 
@@ -77,18 +76,18 @@ def test_a_warped_photo_shows_the_new_shape(
     assert np.percentile(np.linalg.norm(unmoved, axis=1), 75) > 1.2  # it does move something
     np.testing.assert_array_equal(warped.identity, identity)
     np.testing.assert_array_equal(warped.expression, cutout.expression)
-    before, after = (angles_from_rotation(each.pose.rotation).yaw for each in (cutout, warped))
+    before, after = (each.pose.yaw for each in (cutout, warped))
     assert abs(after) - abs(before) == pytest.approx(yaw, abs=4)
 
 
 # rendered heads
 
 
-def middle(model: FaceModel, yaw: float) -> Similarity:
+def middle(model: FaceModel, yaw: float) -> Pose:
     """The mean face in the middle of a picture."""
     rotation = rotation_from_angles(yaw, 0, 0)
     centre = np.array([(CUTOUT_SIZE - 1) / 2, -(CUTOUT_SIZE - 1) / 2, 0])
-    return Similarity(6.0, rotation, centre - 6 * rotation @ model.mesh.vertices.mean(0))
+    return Pose(6.0, rotation, centre - 6 * rotation @ model.mesh.vertices.mean(0))
 
 
 def test_a_rendered_face_shows_its_shape(
@@ -147,7 +146,7 @@ def test_a_head_has_a_back_and_no_holes(facekit: Path, face_model: FaceModel) ->
         is_wall = (picture[..., 1] > 200) & (picture[..., 0] < 60) & (picture[..., 2] < 60)
         _, parts = cv2.connectedComponents(is_wall.astype(np.uint8), connectivity=4)
         assert len(np.unique(parts[is_wall])) <= 3  # what is left of the neck may be cut in two
-        nose = flip_y(pose.apply(face_model.mesh.vertices.astype(np.float64)))[:, :2].mean(0)
+        nose = pose.apply(face_model.mesh.vertices.astype(np.float64))[:, :2].mean(0)
         assert not is_wall[round(nose[1]), round(nose[0])]
         assert 0.2 < is_wall.mean() < 0.8
 

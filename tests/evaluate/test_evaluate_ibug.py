@@ -8,7 +8,8 @@ import pytest
 from prnet.data.facekit import Facekit
 from prnet.errors import LabelError
 from prnet.evaluate.ibug import ERRORS, evaluate_ibug, measure, summarise
-from prnet.evaluate.metrics import eye_opening, face_size
+from prnet.geometry.boxes import face_size
+from prnet.landmarks import eye_opening
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import Atlas
 

@@ -14,11 +14,11 @@ from prnet.evaluate.profiles import (
     inner_errors,
     take_median_away,
 )
-from prnet.geometry.pose import rotation_from_angles
+from prnet.geometry.pose import flip_y, rotation_from_angles
+from prnet.landmarks import MIRROR68
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import Atlas
-from prnet.uv.build_atlas import MIRROR68
-from prnet.uv.position_map import decode_landmarks68, flip_y
+from prnet.uv.position_map import decode_landmarks68
 
 RIGHT_SIDE = (*range(9), 17, 19, 21, *range(27, 34), *range(36, 40), 48, 51, 57, 62, 66)
 PEOPLE = 8
@@ -202,7 +202,7 @@ def test_labels_that_saw_the_profiles_know_something_of_the_people(
     points, persons = [], []
     for record in Facekit(facekit, "val", ("cfp",)).records:
         if np.isnan(record.human68).all():
-            shape = record.pose.inverse().apply(flip_y(record.landmarks68))
+            shape = record.pose.remove(record.landmarks68)
             fronts.setdefault(record.person, []).append(shape)
         else:
             points.append(record.human68)

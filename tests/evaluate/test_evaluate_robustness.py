@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prnet.data.facekit import Facekit, FacekitRecord
-from prnet.evaluate.metrics import aligned_distance, box_overlap, face_size, tight_box
+from prnet.evaluate.metrics import aligned_distance
 from prnet.evaluate.perturb import mirror, shrink
 from prnet.evaluate.report import where
 from prnet.evaluate.robustness import (
@@ -28,11 +28,12 @@ from prnet.evaluate.robustness import (
     pair_people,
     summarise,
 )
+from prnet.geometry.boxes import box_overlap, face_size, tight_box
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EARS, FACE, MAP_SIZE, NECK, Atlas
 from prnet.uv.build_atlas import build_atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import decode_landmarks68, decode_vertices, flip_y
+from prnet.uv.position_map import decode_landmarks68, decode_vertices
 
 Array = np.ndarray
 KINDS = AS_IS, COVERED, SMALL, MIRRORED, NOTHING = (
@@ -78,7 +79,7 @@ class Oracle:
         error: Callable[[str, Array, Array], Any] = lambda kind, box, truth: 0,
         score: Callable[[str, bool], float] = lambda kind, is_face: 0.9 if is_face else 0.2,
     ) -> None:
-        self.network = SimpleNamespace(atlas=atlas)
+        self.model = SimpleNamespace(atlas=atlas)
         self._kit, self._error, self._score = kit, error, score
         mesh = model.mesh
         sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
@@ -109,7 +110,7 @@ class Oracle:
         shape = self.shapes[record.filename]
         return SimpleNamespace(
             landmarks68=(truth + self._error(kind, box, truth)).astype(truth.dtype),
-            vertices=flip_y(record.pose.apply(shape)),
+            vertices=record.pose.apply(shape),
             frontal_vertices=shape,
             score=self._score(kind, is_face),
         )
@@ -134,7 +135,7 @@ def test_the_labels_themselves_are_perfect(kit: Facekit, oracle: Callable[..., O
     assert metrics["smoothness"] == pytest.approx(1, abs=1e-3)
     assert metrics["bend_deg"] > 0.1
     assert metrics["same_person_mm"] == pytest.approx(0, abs=1e-4)
-    kept = identity_vertices(perfect.network.atlas)
+    kept = identity_vertices(perfect.model.atlas)
     one, two = (perfect.shapes[f"lfw_{k}.png"][kept] for k in range(2))
     there, back = aligned_distance(one, two), aligned_distance(two, one)
     assert metrics["different_people_mm"] == pytest.approx(5 * (there + back), rel=1e-4)

@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from prnet.errors import ModelFileError
+from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import (
     EARS,
@@ -17,8 +19,9 @@ from prnet.uv.atlas import (
     NECK,
     OUTSIDE,
     Atlas,
+    embedded_atlas,
 )
-from prnet.uv.build_atlas import MIRROR68, build_atlas
+from prnet.uv.build_atlas import build_atlas
 from prnet.uv.chart import ChartSampler, boundary_edges
 from prnet.uv.position_map import decode_landmarks68, sample_map
 
@@ -191,9 +194,7 @@ def test_the_68_points_are_subpixel(atlas: Atlas, face_model: FaceModel) -> None
     assert error.mean() / size < 0.002
 
 
-def test_mirroring_the_points_pairs_left_with_right(atlas: Atlas) -> None:
-    assert sorted(MIRROR68) == list(range(68))
-    np.testing.assert_array_equal(MIRROR68[MIRROR68], np.arange(68))
+def test_the_points_are_mirror_symmetric(atlas: Atlas) -> None:
     points = decode_landmarks68(atlas.canonical_map, atlas)
     assert np.linalg.norm(points - points[MIRROR68] * [-1, 1, 1], axis=1).max() < 0.05  # cm
 
@@ -275,6 +276,27 @@ def test_the_shipped_file_is_what_the_builder_writes(
     built.save(tmp_path / "atlas.npz")
     assert built.sha256 == atlas.sha256
     assert (tmp_path / "atlas.npz").read_bytes() == atlas_path.read_bytes()
+
+
+# ---- arrays and pickles
+
+
+def test_arrays_are_closed_to_writing(atlas: Atlas) -> None:
+    """Also what is worked out of them; the arrays that an atlas is made of stay the caller's."""
+    for name in (
+        *("region", "vertex_index", "triangles", "landmarks68_uv", "canonical_map", "mask"),
+        *("weight_mask", "vertices_uv", "canonical_vertices", "rigid_vertices"),
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(atlas, name)[0] = 0
+    mine = np.array(atlas.region)
+    replace(atlas, region=mine)
+    mine[0, 0] = 1
+
+
+def test_the_packages_atlas_pickles_by_name(atlas: Atlas) -> None:
+    assert len(pickle.dumps(atlas)) < 100
+    assert pickle.loads(pickle.dumps(atlas)) is embedded_atlas()
 
 
 # ---- the file

@@ -21,7 +21,9 @@ from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
 from prnet.data.rotate import turn
 from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
-from prnet.geometry.similarity import Similarity
+from prnet.files import write_aside
+from prnet.geometry.pose import Pose
+from prnet.image.crop import crop_face, shows_photo
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
 CUTOUT_SIZE = 192  # pixels; at crop scale 1.5 a 128-pixel crop is 1:1
@@ -39,7 +41,7 @@ class Cutout:
 
     Attributes:
         pixels: (192, 192, 3) uint8 RGB.
-        pose: Canonical frame → cut-out pixels with y up.
+        pose: Canonical frame → cut-out pixels.
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         openings: (2,) float32, of eyes and mouth as in the facekit.
@@ -47,7 +49,7 @@ class Cutout:
     """
 
     pixels: NDArray[np.uint8]
-    pose: Similarity
+    pose: Pose
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
     openings: NDArray[np.float32]
@@ -69,35 +71,12 @@ def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, ND
     Returns:
         The cut-out, black past the photo's edge, and (192, 192) bool, true where there is photo.
     """
-    x0, y0, x1, y1 = record.box
-    scale = CUTOUT_SIZE / (CUTOUT_SCALE * (x1 - x0 + y1 - y0) / 2)
-    shift = (CUTOUT_SIZE - 1) / 2 - scale * np.array([x0 + x1, y0 + y1], np.float64) / 2
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    if scale < 0.75:  # average before shrinking
-        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 / scale), np.uint8)
-    size = (CUTOUT_SIZE, CUTOUT_SIZE)
-    pixels = np.asarray(cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
-    inside = cv2.warpAffine(np.full(photo.shape[:2], 255, np.uint8), matrix, size)
-    pose = Similarity(
-        record.pose.scale * scale,
-        record.pose.rotation,
-        record.pose.translation * scale + [shift[0], -shift[1], 0],
-    )
+    pixels, image_to_crop = crop_face(photo, record.box, CUTOUT_SIZE, CUTOUT_SCALE)
     openings = np.array([record.eye_opening, record.mouth_opening], np.float32)
     identity, expression = record.identity, record.expression
-    return Cutout(pixels, pose, identity, expression, openings, False), inside > 254
-
-
-def yaw_of(rotation: NDArray[np.floating]) -> float:
-    """Read the yaw off a pose, with the opposite sign of `prnet.geometry.pose`.
-
-    Args:
-        rotation: (3, 3) float, canonical frame → photo with y up.
-
-    Returns:
-        Degrees in [−180, 180] by which the face looks to the photo's right.
-    """
-    return float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
+    is_photo = shows_photo(photo.shape, image_to_crop, CUTOUT_SIZE)
+    pose = image_to_crop @ record.pose
+    return Cutout(pixels, pose, identity, expression, openings, False), is_photo
 
 
 def turned_copy(
@@ -124,8 +103,8 @@ def turned_copy(
     Returns:
         The turned cut-out; its label is the given one but for the pose.
     """
-    yaw = yaw_of(cutout.pose.rotation)
-    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([-1.0, 1.0])
+    yaw = cutout.pose.yaw
+    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([1.0, -1.0])
     added = side * max(target_yaw_deg - side * yaw, 0.0)
     shape = model.shape(cutout.identity, cutout.expression)
     pixels, pose = turn(
@@ -289,9 +268,8 @@ def build_cutouts(
     arrays = {name: np.array(column) for name, column in labels.items()}
     with (out / "labels.npz").open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
-    written = stamp.with_suffix(".partial")
-    written.write_text(json.dumps(made_with))
-    written.replace(stamp)
+    with write_aside(stamp) as aside:
+        aside.write_text(json.dumps(made_with))
     return out
 
 

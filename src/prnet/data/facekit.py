@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import LabelError
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.boxes import tight_box
+from prnet.geometry.pose import Pose
 
 OPENINGS_YAW_DEG = 25.0  # the openings are valid under this |yaw|
 SOURCES = ("lfw", "utk", "web", "mix", "cfp", "ibug")
@@ -34,8 +35,7 @@ class FacekitRecord:
     Attributes:
         source: One of SOURCES.
         filename: The photo's name in the source's tar.
-        pose: Canonical frame (cm) → photo pixels with y up; `flip_y` of its points is the photo
-            frame.
+        pose: Canonical frame (cm) → photo frame.
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         landmarks68: (68, 3) float32, photo frame: the fitted iBUG points.
@@ -57,7 +57,7 @@ class FacekitRecord:
 
     source: str
     filename: str
-    pose: Similarity
+    pose: Pose
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
     landmarks68: NDArray[np.float32]
@@ -77,8 +77,7 @@ class FacekitRecord:
     @property
     def box(self) -> NDArray[np.float32]:
         """(4,) float32 x0 y0 x1 y1, photo pixels, tight around the 68 points."""
-        points = self.landmarks68[:, :2]
-        return np.concatenate([points.min(0), points.max(0)])
+        return tight_box(self.landmarks68)
 
 
 class Facekit:
@@ -172,7 +171,7 @@ def _read_labels(
             FacekitRecord(
                 source=source,
                 filename=str(columns["filename"][row]),
-                pose=Similarity(float(scale), rotation, translation),
+                pose=Pose(float(scale), rotation, translation),
                 identity=columns["identity"][row].astype(np.float32),
                 expression=columns["expression"][row].astype(np.float32),
                 landmarks68=columns["landmarks68"][row].astype(np.float32),

@@ -14,15 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import CUTOUT_SIZE, Cutout, yaw_of
-from prnet.data.rotate import inner_part, push_pull, turn
+from prnet.data.face_crops import CUTOUT_SIZE, Cutout
+from prnet.data.rotate import inner_part, turn
 from prnet.errors import LabelError
+from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.rasterize import rasterize
+from prnet.geometry.sampling import push_pull
 from prnet.geometry.similarity import Similarity
 from prnet.geometry.surface import vertex_normals
 from prnet.morphable.linear import CHART_QUADS, CHART_VERTICES, FaceModel
 from prnet.uv.chart import ChartSampler, rasterize_chart, split_quads
-from prnet.uv.position_map import flip_y, sample_map
+from prnet.uv.position_map import sample_map
 from prnet.uv.texture import complete_texture, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
 
@@ -102,7 +104,7 @@ def warp(
     Returns:
         The warped cut-out, whose shape is `model.shape(identity, cutout.expression)`.
     """
-    side = -1.0 if yaw_of(cutout.pose.rotation) < 0 else 1.0
+    side = -1.0 if cutout.pose.yaw < 0 else 1.0
     pixels, pose = turn(
         cutout.pixels,
         model.shape(cutout.identity, cutout.expression),
@@ -170,7 +172,7 @@ class HeadRenderer:
             is_photo: (192, 192) bool, as `cut_out` gives it.
         """
         shape = self._model.shape(source.identity, source.expression)
-        position_map = self._sample(flip_y(source.pose.apply(shape)))
+        position_map = self._sample(source.pose.apply(shape))
         vertices, shape_hw = position_map.reshape(-1, 3), position_map.shape[:2]
         x, y = cv2.split(position_map[..., :2])
         inside = cv2.remap(inner_part(is_photo).astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
@@ -184,7 +186,7 @@ class HeadRenderer:
         self,
         skin: Skin,
         identity: NDArray[np.float32],
-        pose: Similarity,
+        pose: Pose,
         background: Photo,
         rng: np.random.Generator,
     ) -> Cutout:
@@ -193,7 +195,7 @@ class HeadRenderer:
         Args:
             skin: And expression.
             identity: (100,) float32.
-            pose: Canonical frame → pixels of the picture, y up.
+            pose: In the picture.
             background: (192, 192, 3) uint8 RGB.
             rng: Chooses the light and the grain.
 
@@ -202,18 +204,14 @@ class HeadRenderer:
         """
         face = self._sample(self._model.shape(identity, skin.expression)).reshape(-1, 3)
         vertices = np.concatenate([face, self._back.shape(identity, skin.expression)])
-        finer = Similarity(  # pixel centres are at integers in both
-            SUPERSAMPLING * pose.scale,
-            pose.rotation,
-            SUPERSAMPLING * pose.translation + (SUPERSAMPLING - 1) / 2 * np.array([1, -1, 0]),
-        )
-        posed = finer.apply(vertices)
+        shift = np.full(2, (SUPERSAMPLING - 1) / 2)  # pixel centres are at integers in both
+        posed = (Similarity(SUPERSAMPLING, np.eye(2), shift) @ pose).apply(vertices)
         size = SUPERSAMPLING * CUTOUT_SIZE
-        raster = rasterize(flip_y(posed), self._triangles, (size, size))
+        raster = rasterize(posed, self._triangles, (size, size))
         uv = np.concatenate([self._grid_uv, self._back.uv])
         colours = np.zeros((len(vertices), 4), np.float32)  # nothing in front, where the skin shows
         colours[len(face) :] = self._back.colours(skin.texture)
-        values = np.column_stack([uv, colours, vertex_normals(posed, self._triangles)])
+        values = np.column_stack([uv, colours, vertex_normals(flip_y(posed), self._triangles)])
         values = raster.interpolate(values, self._triangles)
         x, y = cv2.split(values[..., :2] * TEXTURE_SIZE - np.float32(0.5))
         skin_seen = cv2.remap(skin.texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -228,8 +226,11 @@ class HeadRenderer:
 
     def _sample(self, vertices: NDArray[np.floating]) -> NDArray[np.float32]:
         """The chart's vertices as a map (MESH_SIZE, MESH_SIZE, 3), closed over its holes."""
-        values = self._chart.sample(vertices)
-        return np.where(self._is_hole[..., None], push_pull(values, ~self._is_hole), values)
+        values = self._chart.sample(vertices).astype(np.float32)
+        is_known = (~self._is_hole).astype(np.float32)
+        return np.where(
+            self._is_hole[..., None], push_pull(values * is_known[..., None], is_known), values
+        )
 
 
 class _BackOfHead:

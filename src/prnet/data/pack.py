@@ -177,8 +177,8 @@ def read_packed_model(folder: str | os.PathLike[str]) -> FaceModel:
         with np.load(path) as arrays:
             mesh = ChartMesh(**{n: arrays[n] for n in ChartMesh.__dataclass_fields__})
             names = tuple(str(name) for name in arrays["expression_names"])
-            modes = (arrays[name].astype(np.float32) for name in ("identity", "expression"))
-            return FaceModel(mesh, *modes, names)
+            identity, expression = (arrays[name].astype(np.float32) for name in HALF[:2])
+            return FaceModel(mesh, identity, expression, names)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise LabelError(f"{path}: not the face model of a pack ({error})") from error
 
@@ -216,19 +216,24 @@ def _background_arrays(path: Path) -> dict[str, NDArray[Any]]:
                     continue
                 stream = tar.extractfile(member)
                 assert stream is not None  # it is a file
-                picture = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR)
+                data = np.frombuffer(stream.read(), np.uint8)
+                picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+                if picture is None:
+                    raise LabelError(f"{path}: {member.name} is not a picture")
                 side = min(picture.shape[:2])
                 for square in (picture[:side, :side], picture[-side:, -side:]):
                     size = (BACKGROUND_SIZE, BACKGROUND_SIZE)
-                    squares.append(_encode(cv2.resize(square, size, interpolation=cv2.INTER_AREA)))
-    except (OSError, tarfile.TarError, cv2.error, AttributeError) as error:
+                    shrunk = cv2.resize(square, size, interpolation=cv2.INTER_AREA)
+                    squares.append(_encode(np.asarray(shrunk, np.uint8)))
+    except (OSError, tarfile.TarError) as error:
         raise LabelError(f"{path}: can't read the facekit's backgrounds ({error})") from error
     return {"encoded": np.concatenate(squares), "length": np.array([len(s) for s in squares])}
 
 
 def _encode(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """BGR → WebP."""
-    return cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1]
+    """RGB → WebP."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1]
 
 
 def _decode(
@@ -238,7 +243,10 @@ def _decode(
     pixels = np.empty((len(encoded), size, size, 3), np.uint8)
 
     def decode(k: int) -> None:
-        pixels[k] = cv2.imdecode(encoded[k], cv2.IMREAD_COLOR_RGB)
+        picture = cv2.imdecode(encoded[k], cv2.IMREAD_COLOR_RGB)
+        if picture is None:
+            raise ValueError("one of its pictures can't be decoded")
+        pixels[k] = picture
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         list(pool.map(decode, range(len(encoded))))
@@ -255,7 +263,7 @@ def _row(photo: NDArray[np.uint8], record: FacekitRecord) -> dict[str, Any]:
     if scale < 0.75:  # average before shrinking
         photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 / scale), np.uint8)
     square = cv2.warpAffine(photo, matrix, (PHOTO_SIZE, PHOTO_SIZE), flags=cv2.INTER_LINEAR)
-    encoded = _encode(cv2.cvtColor(square, cv2.COLOR_RGB2BGR))
+    encoded = _encode(np.asarray(square, np.uint8))
     corners = scale * np.array([[0, 0], [width - 1, height - 1]]) + shift
     return {
         "encoded": encoded,

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
-from prnet.geometry.similarity import Similarity
-from prnet.uv.position_map import flip_y
+from prnet.geometry.sampling import push_pull
 
 GRID_STEP_PX = 3  # of the relief's mesh
 REACH_CM = 5.0  # from the face, beyond which a new shape of it moves nothing
@@ -23,14 +23,14 @@ def turn(
     photo: NDArray[np.uint8],
     vertices: NDArray[np.floating],
     triangles: NDArray[np.integer],
-    pose: Similarity,
+    pose: Pose,
     yaw_deg: float,
     pitch_deg: float = 0.0,
     *,
     new_vertices: NDArray[np.floating] | None = None,
     is_photo: NDArray[np.bool_] | None = None,
     background: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.uint8], Similarity]:
+) -> tuple[NDArray[np.uint8], Pose]:
     """Turn the head in a photo about its own up axis (yaw), then about its own left-right axis.
 
     Args:
@@ -38,9 +38,8 @@ def turn(
             wide.
         vertices: (V, 3) float, canonical frame, cm: the face's shape without pose.
         triangles: (T, 3) int, its triangles.
-        pose: Canonical frame → photo pixels with y up.
-        yaw_deg: Added yaw; positive turns the face toward the subject's left, the right of the
-            photo: the opposite sign of `prnet.geometry.pose`.
+        pose: Canonical frame → photo frame.
+        yaw_deg: Added yaw, with the sign of `Pose`: positive turns the face to the photo's left.
         pitch_deg: Added pitch; positive turns the face up.
         new_vertices: (V, 3) float, canonical frame, cm: another shape for the face to take on; None
             to leave it as it is.
@@ -50,8 +49,8 @@ def turn(
             seam; None: uncovered parts continue their surroundings smoothly.
 
     Returns:
-        The turned photo (H, W, 3) uint8 RGB, and the turned pose, canonical frame → photo pixels
-        with y up: the label stays the same but for it and the new shape.
+        The turned photo (H, W, 3) uint8 RGB, and the turned pose: the label stays the same but
+        for it and the new shape.
 
     Source: Zhu et al. 2016, "Face Alignment Across Large Poses", section 4 (face profiling).
     """
@@ -61,10 +60,10 @@ def turn(
     depth, displaced = relief[..., 0], relief[..., 1:]
     # the head turns about a point inside it, so that it stays where it is in the photo
     pivot = np.array([0.0, vertices[:, 1].mean(), vertices[:, 2].mean()])
-    turning = rotation_y(yaw_deg) @ rotation_x(-pitch_deg)
+    turning = rotation_from_angles(yaw_deg, 0, 0) @ rotation_from_angles(0, pitch_deg, 0)
     rotation = pose.rotation @ turning
     translation = pose.translation + pose.scale * (pose.rotation - rotation) @ pivot
-    turned_pose = Similarity(pose.scale, rotation, translation)
+    turned_pose = Pose(pose.scale, rotation, translation)
 
     x, y = np.meshgrid(
         np.append(np.arange(0, width - 1, GRID_STEP_PX), width - 1),
@@ -72,7 +71,7 @@ def turn(
     )
     source = np.stack([x.ravel(), y.ravel()], 1).astype(np.float32)
     points = np.column_stack([source, depth[y, x].ravel()]).astype(np.float64)
-    centre = flip_y(pose.apply(pivot[None]))[0]
+    centre = pose.apply(pivot[None])[0]
     # the same turn, seen in the photo: R·T·Rᵀ with y down
     in_photo = flip_y(flip_y((rotation @ pose.rotation.T).T).T)
     moved = (points - centre) @ in_photo.T + centre
@@ -107,7 +106,8 @@ def fill(
     Returns:
         (H, W, 3) uint8, a new array.
     """
-    filled = push_pull(photo.astype(np.float32), is_known)
+    weight = is_known.astype(np.float32)
+    filled = push_pull(photo * weight[..., None], weight)
     if background is not None:
         seam = cv2.GaussianBlur((~is_known).astype(np.float32), (0, 0), SEAM_PX)
         share = np.where(is_known, 0, np.clip(2 * seam - 0.5, 0, 1))[..., None]
@@ -121,23 +121,11 @@ def inner_part(is_photo: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(eroded > 0)
 
 
-def rotation_y(degrees: float) -> NDArray[np.float64]:
-    """Rotation about the y axis that takes z toward x: (3, 3) float64."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-
-
-def rotation_x(degrees: float) -> NDArray[np.float64]:
-    """Rotation about the x axis that takes y toward z: (3, 3) float64."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-
-
 def _relief(
     vertices: NDArray[np.floating],
     displacement: NDArray[np.floating],
     triangles: NDArray[np.integer],
-    pose: Similarity,
+    pose: Pose,
     shape_hw: tuple[int, int],
 ) -> NDArray[np.float32]:
     """Depth in pixels and displacement in cm of every pixel, (H, W, 4) float32.
@@ -145,14 +133,14 @@ def _relief(
     On the face they are the mesh's. Around it the depth continues, while the displacement, so that
     its surroundings give way without a crease, gets smoother and ends at REACH_CM.
     """
-    raster = rasterize(flip_y(pose.apply(vertices)), triangles, shape_hw)
+    raster = rasterize(pose.apply(vertices), triangles, shape_hw)
     is_face = raster.is_covered
     if not is_face.any():
         return np.zeros((*shape_hw, 4), np.float32)
     relief = np.empty((*shape_hw, 4), np.float32)
     relief[..., 0] = np.where(is_face, raster.depth, 0)
     relief[..., 1:] = raster.interpolate(displacement, triangles)
-    relief = push_pull(relief, is_face)
+    relief = push_pull(relief * is_face[..., None], is_face.astype(np.float32))
     if displacement.any():
         smooth = cv2.GaussianBlur(relief[..., 1:], (0, 0), SPREAD_CM * pose.scale)
         away = cv2.distanceTransform((~is_face).astype(np.uint8), cv2.DIST_L2, 5) / pose.scale
@@ -160,30 +148,3 @@ def _relief(
         fading = np.clip(1 - away / REACH_CM, 0, 1)[..., None]
         relief[..., 1:] = fading * (near * smooth + (1 - near) * relief[..., 1:])
     return relief
-
-
-def push_pull(values: NDArray[np.float32], is_known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Continue a picture smoothly into its unknown pixels.
-
-    Args:
-        values: (H, W, D) float32, finite; what stands at unknown pixels doesn't matter.
-        is_known: (H, W) bool.
-
-    Returns:
-        (H, W, D) float32: known pixels as they are, unknown ones from ever coarser averages of
-        known ones, or 0 where nothing is known at all.
-
-    Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
-    """
-    if is_known.all() or is_known.size == 1:
-        return values.copy()
-    weight = is_known.astype(np.float32)
-    half = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
-    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
-    sums = sums.reshape(*coarse_weight.shape, -1)
-    means = np.asarray(sums / np.maximum(coarse_weight, 1e-6)[..., None], np.float32)
-    coarse = push_pull(means, coarse_weight > 0)
-    size_wh = (values.shape[1], values.shape[0])
-    fine = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_LINEAR).reshape(values.shape)
-    return np.where(is_known[..., None], values, fine)

@@ -8,13 +8,7 @@ from prnet.data.aflw2000 import AFLW2000Record
 from prnet.data.bfm import Bfm
 from prnet.errors import ModelFileError
 from prnet.evaluate.boxes import reconstruct_labelled
-from prnet.evaluate.metrics import (
-    aligned_distance,
-    angle_errors,
-    interocular,
-    point_errors,
-    tight_box,
-)
+from prnet.evaluate.metrics import aligned_distance, angle_errors, point_errors
 from prnet.evaluate.report import (
     Example,
     Report,
@@ -28,8 +22,10 @@ from prnet.evaluate.report import (
     summarise_errors,
 )
 from prnet.face import Face
+from prnet.geometry.boxes import tight_box
 from prnet.geometry.pose import Angles
 from prnet.image.read import read_image
+from prnet.landmarks import interocular
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import ChartSampler, rasterize_chart
@@ -78,7 +74,7 @@ def evaluate_aflw2000(
         ImageReadError: A photo can't be read.
         ModelFileError: BFM is given, and the model's UV space isn't the official one.
     """
-    dense = None if bfm is None else DenseTruth(bfm, reconstructor.network.atlas)
+    dense = None if bfm is None else DenseTruth(bfm, reconstructor.model.atlas)
     rows: list[Row] = []
     worst = Worst()
     for done, record in enumerate(records, 1):
@@ -89,7 +85,7 @@ def evaluate_aflw2000(
             row |= point_errors(face.landmarks68, record.landmarks68)
             row |= _pose_errors(face, record)
             if dense is not None:
-                row |= dense.errors(face, record)
+                row |= dense.errors(face, record, photo.shape[0])
             title = f"{record.photo.name}  yaw {record.yaw_deg:.0f}°  {row['nme68_2d']:.1f}%"
             worst.add(row["nme68_2d"], Example(title, photo, face.landmarks68, record.landmarks68))
         rows.append(row)
@@ -120,14 +116,13 @@ class DenseTruth:
             bfm.uv, bfm.triangles, bfm.triangles, MAP_SIZE
         )
 
-    def errors(self, face: Face, record: AFLW2000Record) -> Row:
+    def errors(self, face: Face, record: AFLW2000Record, height: int) -> Row:
         """Dense errors in % of the face's size, reconstruction error in % of the eyes' distance.
 
         For the dense errors the mean z of all vertices is taken off and the size is that of all
         true vertices' box. For the reconstruction error the face is first aligned by a similarity;
-        the outer eye corners' distance is that in space.
+        the outer eye corners' distance is that in space. `height` is the photo's, in pixels.
         """
-        height = face.image.shape[0]
         posed = self._bfm.vertices(record.shape_para, record.exp_para, record.pose_para, height)
         truth = decode_vertices(self._sampler.sample(posed), self._atlas)
         distance = aligned_distance(face.vertices, truth)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prnet.data.facekit import Facekit, FacekitRecord
 from prnet.errors import LabelError
 from prnet.evaluate.facekit import begin_row, spread_evenly
-from prnet.evaluate.metrics import eye_opening, face_size, mouth_opening, nme, trend
+from prnet.evaluate.metrics import nme, trend
 from prnet.evaluate.report import (
     Example,
     Report,
@@ -22,6 +22,8 @@ from prnet.evaluate.report import (
     number,
     summarise_errors,
 )
+from prnet.geometry.boxes import face_size
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.reconstructor import Reconstructor
 
 SOURCE = "ibug"

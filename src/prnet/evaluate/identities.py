@@ -17,14 +17,14 @@ from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
 from prnet.data.identities import Backgrounds, HeadRenderer, Population, warp
 from prnet.errors import LabelError
 from prnet.evaluate.facekit import MM_PER_CM, SHAPE_NOTE, ShapeComparison, spread_evenly
-from prnet.evaluate.metrics import point_errors, tight_box
+from prnet.evaluate.metrics import point_errors
 from prnet.evaluate.report import Example, Report, Row, Table, Worst, column, known, number
-from prnet.geometry.pose import angles_from_rotation, rotation_from_angles
-from prnet.geometry.similarity import Similarity, fit_similarity
+from prnet.geometry.boxes import tight_box
+from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
+from prnet.geometry.similarity import fit_similarity
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, Atlas
-from prnet.uv.position_map import flip_y
 
 Array = NDArray[np.floating]
 
@@ -80,7 +80,7 @@ def evaluate_identities(
     kit = Facekit(folder, split, SOURCES)
     model = load_ict_face_model(kit.folder / FACE_MODEL_FILE)
     pictures = KnownPeople(kit, model)
-    atlas = reconstructor.network.atlas
+    atlas = reconstructor.model.atlas
     shapes, depth = ShapeComparison(model, atlas), DepthComparison(atlas)
     rows: list[Row] = []
     worst = {WARPED: Worst(), RENDERED: Worst()}
@@ -122,11 +122,7 @@ class KnownPeople:
         self._population = Population(model)
         self._renderer = HeadRenderer(kit.folder / FACE_MODEL_FILE, model)
         self._backgrounds = Backgrounds(kit.folder / BACKGROUNDS_FILE)
-        self.records = [
-            record
-            for record in kit.records
-            if abs(angles_from_rotation(record.pose.rotation).yaw) < FRONTAL_DEG
-        ]
+        self.records = [record for record in kit.records if abs(record.pose.yaw) < FRONTAL_DEG]
         if not self.records:
             raise LabelError(f"{kit.folder}: no photo within {FRONTAL_DEG:.0f}° of the front")
 
@@ -134,7 +130,7 @@ class KnownPeople:
         """The pictures of a record by its index: kinds and pictures, each kind front and wide."""
         record, rng = self.records[index], np.random.default_rng([SEED, index])
         photo, is_photo = cut_out(self._kit.photo(record), record)
-        yaw = abs(angles_from_rotation(record.pose.rotation).yaw)
+        yaw = abs(record.pose.yaw)
         spread = float(np.sqrt(1 - LABEL_SPREAD**2))
         for added in (rng.uniform(*LITTLE_DEG), rng.uniform(*WIDE_YAW_DEG) - yaw):
             identity = self._population.draw(photo.identity, spread, rng)
@@ -153,15 +149,13 @@ class KnownPeople:
             behind = self._backgrounds.draw(rng)
             yield RENDERED, self._renderer.render(skin, identity, pose, behind, rng)
 
-    def _centre(
-        self, identity: Array, expression: Array, rotation: NDArray[np.float64]
-    ) -> Similarity:
+    def _centre(self, identity: Array, expression: Array, rotation: NDArray[np.float64]) -> Pose:
         """The pose that shows a face in the middle of a cut-out, as large as photos show it."""
         turned = model_landmarks(self._model, identity, expression) @ rotation.T
         x0, y0, x1, y1 = tight_box(turned).astype(float)
         scale = CUTOUT_SIZE / (CUTOUT_SCALE * (x1 - x0 + y1 - y0) / 2)
         middle = (CUTOUT_SIZE - 1) / 2 * np.array([1, -1, 0])
-        return Similarity(scale, rotation, middle - scale * np.array([x0 + x1, y0 + y1, 0]) / 2)
+        return Pose(scale, rotation, middle - scale * np.array([x0 + x1, y0 + y1, 0]) / 2)
 
 
 def model_landmarks(model: FaceModel, identity: Array, expression: Array) -> Array:
@@ -174,12 +168,12 @@ def model_landmarks(model: FaceModel, identity: Array, expression: Array) -> Arr
 def true_landmarks(model: FaceModel, picture: Cutout) -> Array:
     """The 68 points of a picture: (68, 3) float, its pixels, y down."""
     points = model_landmarks(model, picture.identity, picture.expression)
-    return flip_y(picture.pose.apply(points))
+    return picture.pose.apply(points)
 
 
 def begin_row(kind: str, record: FacekitRecord, picture: Cutout) -> Row:
     """What identifies a picture; yaw with 300W-LP's sign."""
-    yaw = angles_from_rotation(picture.pose.rotation).yaw
+    yaw = picture.pose.yaw
     view = "front" if abs(yaw) < FRONT_DEG else "wide"
     row: Row = {"kind": kind, "view": view, "source": record.source, "filename": record.filename}
     return row | {"yaw_deg": yaw}

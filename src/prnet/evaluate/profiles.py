@@ -30,9 +30,9 @@ from prnet.evaluate.report import (
 )
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.weak_perspective import fit_weak_perspective
+from prnet.landmarks import MIRROR68
 from prnet.reconstructor import Reconstructor
-from prnet.uv.build_atlas import MIRROR68
-from prnet.uv.position_map import decode_landmarks68, flip_y
+from prnet.uv.position_map import decode_landmarks68
 
 Array = NDArray[np.floating]
 
@@ -93,7 +93,7 @@ def evaluate_profiles(
         (face,) = reconstructor(photo, boxes=[record.box])
         if not is_set.any():
             fronts.setdefault(record.person, []).append(face.pose.remove(face.landmarks68))
-            shape = record.pose.inverse().apply(flip_y(record.landmarks68))
+            shape = record.pose.remove(record.landmarks68)
             label_fronts.setdefault(record.person, []).append(shape)
         else:
             human.append(truth)
@@ -111,7 +111,7 @@ def evaluate_profiles(
     for row, *errors in zip(rows, raw, less_median, strict=True):
         row |= dict(zip(ERRORS, map(float, errors), strict=True))
 
-    atlas = reconstructor.network.atlas
+    atlas = reconstructor.model.atlas
     mean = decode_landmarks68(atlas.canonical_map, atlas)
     comparisons = {
         name: front_to_profile(points, persons, _average(shapes), mean)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
 from prnet.model.spec import METADATA_KEY, NetworkSpec
-from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
 
-EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "lite"
-NETWORK_FILE, ATLAS_FILE = "network.onnx", "atlas.npz"
+NETWORK_FILE = "network.onnx"
 INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
 # Crops in one call of ONNX Runtime: its memory grows with the batch, its speed hardly beyond this.
 MAX_BATCH = 16
@@ -34,7 +33,7 @@ class Regression(NamedTuple):
     confidences: NDArray[np.float32] | None
 
 
-class Network:
+class Model:
     """A model folder, opened and checked.
 
     Attributes:
@@ -178,7 +177,7 @@ class Network:
 def _open_session(
     path: Path, threads: int, providers: Sequence[str]
 ) -> onnxruntime.InferenceSession:
-    """Open an ONNX file; raises as `Network` does."""
+    """Open an ONNX file; raises as `Model` does."""
     available = onnxruntime.get_available_providers()
     if not providers or not set(providers) <= set(available):
         raise ValueError(f"providers must be among {available}, got {list(providers)}")

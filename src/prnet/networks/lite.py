@@ -7,6 +7,7 @@ mean face is small and smooth. It is a cubic spline surface of 64 × 64 control 
 in UV space: with even rows, eyes would never close.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prnet.landmarks import LIDS
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.position_map import sample_map
 
@@ -24,7 +26,6 @@ TRAIN_SIZE = 96  # side of the maps that the loss sees
 LID_ROWS, LID_REACH = 0.12, 0.016
 FIXED_POINT = 1024  # steps per unit, so that 16 bits hold the mean face within 5 µm
 SEED_SIZE, SEED_CHANNELS = 4, 96  # the decoder's first map
-LIDS = slice(36, 48)  # the iBUG points of both eyes
 # v of the lids in our chart. Weights know their rows, so these stay where an atlas has its points
 # a little elsewhere; only another chart's lids, farther off than LID_V_NEAR, move them.
 LID_V, LID_V_NEAR = 0.28221512, 0.01
@@ -53,14 +54,18 @@ class Prediction(NamedTuple):
     shape: Tensor | None
     confidence: Tensor | None
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Prediction":
+        """The same with every part changed."""
+        return Prediction(
+            change(self.position_map),
+            change(self.landmarks68),
+            None if self.shape is None else change(self.shape),
+            None if self.confidence is None else change(self.confidence),
+        )
+
     def first(self, count: int) -> "Prediction":
         """What it says of the first crops."""
-        return Prediction(
-            self.position_map[:count],
-            self.landmarks68[:count],
-            None if self.shape is None else self.shape[:count],
-            None if self.confidence is None else self.confidence[:count],
-        )
+        return self.map(lambda part: part[:count])
 
 
 class Lite(nn.Module):

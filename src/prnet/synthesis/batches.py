@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from prnet.landmarks import MIRROR68
 from prnet.synthesis.degrade import degrade, draw_damage
 from prnet.synthesis.negatives import draw_negatives
 from prnet.synthesis.photos import Basis, PhotoSet
@@ -15,7 +16,6 @@ from prnet.synthesis.warp import Drawing, Pose, complete, draw
 from prnet.train.augment import NUDGE
 from prnet.train.config import AugmentConfig
 from prnet.train.sources import CoefficientBatch
-from prnet.uv.build_atlas import MIRROR68
 
 FACING_DEG = 5.0  # under this |yaw| a face may be rotated to either side
 IDENTITY_LIMIT = 3.0  # standard deviations

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.pack import PHOTO_SIZE, PackedPhotos
-from prnet.evaluate.metrics import eye_opening, mouth_opening
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, LandmarkModel
 from prnet.synthesis.relief import Relief, build_relief
 from prnet.synthesis.warp import Pose
@@ -132,7 +132,7 @@ def load_photos(
     coefficients = np.concatenate([packed.identity, packed.expression], 1)
     yaw = np.degrees(np.abs(np.arctan2(packed.rotation[:, 0, 2], packed.rotation[:, 2, 2])))
     points = landmarks.points(coefficients)
-    is_human = np.isfinite(packed.human_offset).all((1, 2))  # all 68 points
+    is_human = np.asarray(np.isfinite(packed.human_offset).all((1, 2)))  # all 68 points
     if match_openings:
         is_valid = (yaw < OPENINGS_YAW_DEG) & np.isfinite(packed.openings).all(1)
         followed = follow_teacher(

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from prnet.landmarks import MIRROR68
 from prnet.networks.lite import Prediction
 from prnet.train.loss import CM
 from prnet.train.targets import Target
-from prnet.uv.build_atlas import MIRROR68
 
 
 def pair_consistency(

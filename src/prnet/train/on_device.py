@@ -164,7 +164,7 @@ class Learner:
     def predict(self, crops: Tensor) -> Prediction:
         """Of crops as `input` takes them, for training."""
         with self.autocast():
-            return Prediction(*(_float(part) for part in self.forward(self.input(crops))))
+            return self.forward(self.input(crops)).map(torch.Tensor.float)
 
     def step(self, loss: Tensor, learning_rate: float) -> None:
         """One step of the optimiser."""
@@ -179,8 +179,8 @@ class Learner:
     def follow(self, step: int) -> None:
         """Move the average toward the weights; quickly at first."""
         share = max(1 - self.config.average_decay, 1 / (10 + step))
-        mean, now = list(self.average.parameters()), list(self.network.parameters())
-        torch._foreach_lerp_(mean, now, share)
+        for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(now, share)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterator[Tensor]) -> None:
@@ -204,11 +204,6 @@ def build_like(network: Lite, config: DeviceConfig) -> Lite:
     for weight in twin.parameters():
         weight.requires_grad_(False)
     return twin
-
-
-def _float(part: Tensor | None) -> Tensor | None:
-    """32 bits."""
-    return None if part is None else part.float()
 
 
 def train_on_device(config: DeviceConfig, out: str | os.PathLike[str]) -> Path:
@@ -334,7 +329,7 @@ class DeviceRun:
                 row.append(100 * distance)
             learner.step(total, rate)
             learner.follow(self.step)
-            taught = Prediction(*(p if p is None else p.detach() for p in faces))
+            taught = faces.map(torch.Tensor.detach)
             terms += row
         self.step += 1
         self.samples += len(batch.crops)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose
+from prnet.geometry.sampling import sample_bilinear
 from prnet.geometry.similarity import Similarity
 
 if TYPE_CHECKING:
@@ -13,25 +15,20 @@ if TYPE_CHECKING:
 
 
 def encode(
-    sampler: "ChartSampler", vertices: NDArray[np.floating], pose: Similarity
+    sampler: "ChartSampler", vertices: NDArray[np.floating], pose: Pose
 ) -> NDArray[np.float32]:
     """Make the position map of a posed face mesh.
 
     Args:
         sampler: The chart at the map's size M.
         vertices: (V, 3) float, canonical frame, cm, the mesh that the sampler was made for.
-        pose: Canonical frame with y up → photo pixels with y up (see `flip_y`).
+        pose: Canonical frame → photo frame.
 
     Returns:
         (M, M, 3) float32, photo frame; complete over holes and border. z is the pose's own, not
         centred.
     """
-    return flip_y(sampler.sample(pose.apply(vertices)))
-
-
-def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Turn y-up points into y-down points or back: (..., 3) float → a new array of the same."""
-    return points * np.array([1, -1, 1], points.dtype)
+    return sampler.sample(pose.apply(vertices))
 
 
 def centre_depth(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
@@ -85,13 +82,8 @@ def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArra
     Returns:
         (P, D) float32.
     """
-    size = values.shape[0]
-    x, y = np.clip(np.asarray(uv, np.float64).T * size - 0.5, 0, size - 1)
-    x0, y0 = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
-    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
-    top = values[y0, x0] * (1 - fx) + values[y0, x0 + 1] * fx
-    bottom = values[y0 + 1, x0] * (1 - fx) + values[y0 + 1, x0 + 1] * fx
-    return (top * (1 - fy) + bottom * fy).astype(np.float32)
+    xy = np.asarray(uv, np.float64) * len(values) - 0.5
+    return sample_bilinear(values, xy).astype(np.float32)
 
 
 def crop_to_image(
