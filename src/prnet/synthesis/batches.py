@@ -281,11 +281,13 @@ class Synthesizer:
         share = (1 - added_yaw.abs() / HUMAN_FADE_DEG).clamp_min(0) * pose.scale
         shift = self.photos.human_shift[source] * share[:, None, None]
         shift = (shift @ pose.rotation.mT) * shift.new_tensor([1, -1, 0])
-        flipped = shift[:, MIRROR68] * shift.new_tensor([-1, 1, 1])
+        flipped = shift[:, list(MIRROR68)] * shift.new_tensor([-1, 1, 1])
         return torch.where(mirrored[:, None, None], flipped, shift)
 
     def _negatives(self, crops: Tensor, count: int, settings: AugmentConfig) -> Tensor:
         """Crops without a face, as damaged as the others."""
+        if not count:
+            return crops[:0]
         clean = draw_negatives(self.backgrounds, self.photos.pixels, crops, count, self.dice)
         nowhere = clean.new_zeros(count, 68, 2)
         return degrade(clean, draw_damage(nowhere, settings, self.dice), self.dice)

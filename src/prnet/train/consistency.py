@@ -26,7 +26,7 @@ def pair_consistency(
     """
     assert target.to_canonical is not None  # labels are a face model's
     errors = CM * (prediction.landmarks68 - target.landmarks68) @ target.to_canonical.mT
-    flipped = errors[:, MIRROR68] * errors.new_tensor([-1, 1, 1])
+    flipped = errors[:, list(MIRROR68)] * errors.new_tensor([-1, 1, 1])
     errors = torch.where(mirrored[:, None, None], flipped, errors)
     difference = errors[first] - errors[len(errors) - len(first) :]
     return (difference.square().sum(-1) + 1e-10).sqrt().mean()
