@@ -13,6 +13,7 @@ from prnet.cli import (
     bench,
     convert,
     data_atlas,
+    data_pack,
     data_sheet,
     data_w300lp,
     demo,
@@ -47,7 +48,7 @@ COMMANDS = {
     "convert": convert,
 }
 DATA_HELP = "Make training data out of labelled data sets."
-DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "sheet": data_sheet}
+DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "pack": data_pack, "sheet": data_sheet}
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
 )
