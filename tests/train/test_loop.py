@@ -14,7 +14,8 @@ from prnet.uv.atlas import Atlas
 torch = pytest.importorskip("torch")
 lightning_fabric = pytest.importorskip("lightning_fabric")
 
-from prnet.networks.lite import Lite, Prediction  # noqa: E402
+from prnet.networks.lite import Lite  # noqa: E402
+from prnet.networks.prediction import Prediction  # noqa: E402
 from prnet.train.config import (  # noqa: E402
     AugmentConfig,
     DataConfig,

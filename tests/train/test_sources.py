@@ -16,7 +16,7 @@ from prnet.uv.position_map import encode, sample_map
 
 torch = pytest.importorskip("torch")
 
-from prnet.networks.lite import pixel_centres  # noqa: E402
+from prnet.networks.spline import pixel_centres  # noqa: E402
 from prnet.train.batches import TrainingBatches, load_batches  # noqa: E402
 from prnet.train.config import (  # noqa: E402
     AugmentConfig,

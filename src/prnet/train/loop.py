@@ -25,7 +25,8 @@ from prnet.errors import ModelFileError, RecipeError
 from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
 from prnet.morphable.linear import load_ict_face_model
-from prnet.networks.lite import Lite, warm_start
+from prnet.networks.lite import Lite
+from prnet.networks.mobilenet import warm_start
 from prnet.progress import progress_bar
 from prnet.train.batches import TrainingBatches, load_batches
 from prnet.train.config import TrainConfig, load_recipe
@@ -84,7 +85,7 @@ def train(
     network = build_network(config.network, atlas)
     if isinstance(network, Lite) and config.network.warm_start:
         path = Path(config.data.facekit) / config.network.warm_start
-        warm_start(network, load_checkpoint(path)["state_dict"])
+        warm_start(network.encoder, load_checkpoint(path)["state_dict"])
     if config.network.weights:
         _load_weights(network, Path(config.network.weights))
     training, validation, targets = open_data(config, network, atlas, fabric.rank_zero_first)
