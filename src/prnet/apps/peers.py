@@ -13,7 +13,7 @@ from prnet.model.model import ATLAS_FILE, EMBEDDED_FOLDER, NETWORK_FILE
 from prnet.networks.lite import Lite
 from prnet.networks.mobilenet import warm_start
 from prnet.networks.resfcn256 import ResFCN256
-from prnet.train.loop import load_checkpoint
+from prnet.train.checkpoint import load_checkpoint
 from prnet.train.networks import network_spec
 from prnet.uv.atlas import Atlas
 
