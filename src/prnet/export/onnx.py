@@ -21,10 +21,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from prnet.errors import ModelFileError, OutputError
 from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
-from prnet.networks.lite import FIXED_POINT
-from prnet.train.config import build_config
-from prnet.train.loop import CHECKPOINT, DESCRIPTION, load_checkpoint
+from prnet.networks.spline import FIXED_POINT
+from prnet.train.checkpoint import load_checkpoint
 from prnet.train.networks import average_weights, build_network, load_atlas, network_spec
+from prnet.train.recipe import build_config
+from prnet.train.record import DESCRIPTION
+from prnet.train.run import CHECKPOINT, WEIGHTS
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)
@@ -119,7 +121,8 @@ def export_run(
         OutputError: The folder can't be written.
     """
     run = Path(run)
-    state = load_checkpoint(run / CHECKPOINT)
+    is_whole = (run / CHECKPOINT).exists()  # training on one device leaves the weights alone
+    state = load_checkpoint(run / (CHECKPOINT if is_whole else WEIGHTS))
     try:
         description = json.loads((run / DESCRIPTION).read_text())
         config = build_config(description["recipe"])
@@ -129,7 +132,10 @@ def export_run(
         ) from error
     atlas = load_atlas(config.network)
     network = build_network(config.network, atlas)
-    network.load_state_dict(average_weights(state))
+    try:
+        network.load_state_dict(average_weights(state) if is_whole else state["network"])
+    except (KeyError, RuntimeError) as error:
+        raise ModelFileError(f"{run}: its weights aren't {network.name}'s ({error})") from error
     hours, commit = state["seconds"] / 3600, description["commit"]
     recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
         description["recipe"]

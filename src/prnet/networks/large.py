@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prnet.networks.lite import Lite, _convolution
+from prnet.networks.lite import Lite
+from prnet.networks.mobilenet import convolution
 from prnet.uv.atlas import Atlas
 
 STEM = 48
@@ -22,14 +23,16 @@ class Large(Lite):
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition", its blocks.
     """
 
+    name = "large"
+
     def __init__(self, atlas: Atlas, input_size: int = 128, latent: int = 512) -> None:
         super().__init__(atlas, input_size, latent)
-        layers: list[nn.Module] = [_convolution(3, STEM, 3, stride=2)]
+        layers: list[nn.Module] = [convolution(3, STEM, 3, stride=2)]
         inputs = STEM
         for outputs in STAGES:
             layers += [_Residual(inputs, outputs, 2), _Residual(outputs, outputs, 1)]
             inputs = outputs
-        self.encoder = nn.Sequential(*layers, _convolution(inputs, FEATURES, 1))
+        self.encoder = nn.Sequential(*layers, convolution(inputs, FEATURES, 1))
 
 
 class _Residual(nn.Module):
@@ -37,7 +40,7 @@ class _Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.first = _convolution(inputs, outputs, 3, stride)
+        self.first = convolution(inputs, outputs, 3, stride)
         self.second = nn.Sequential(
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
         )

@@ -1,6 +1,5 @@
 """Photos in memory → batches without end, each sample in another pose and as another person."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,57 +14,29 @@ from prnet.synthesis.relief import Relief
 from prnet.synthesis.warp import Drawing, Pose, complete, draw
 from prnet.train.augment import NUDGE
 from prnet.train.config import AugmentConfig
-from prnet.train.sources import CoefficientBatch
+from prnet.train.device_config import SynthesisConfig
+from prnet.train.samples import CoefficientBatch
 
 FACING_DEG = 5.0  # under this |yaw| a face may be rotated to either side
+FRONT_YAW_DEG = 6.0  # standard deviation of the yaw added to fronts
+PITCH_MAX_DEG = 25.0
 IDENTITY_LIMIT = 3.0  # standard deviations
 HUMAN_FADE_DEG = 40.0  # rotation at which points set in the photo's plane say nothing any more
 
 
-@dataclass(frozen=True)
-class SynthesisConfig:
-    """How photos are drawn anew.
-
-    Attributes:
-        original_share: Share of the samples drawn as the photo shows them.
-        front_share: Share nearly unrotated, but with another identity.
-        yaw_deg: Range of the total |yaw| of the others; never toward the camera, which would
-            uncover what the photo doesn't show.
-        pitch_std_deg: Standard deviation of the others' added pitch, at most 25° of it.
-        identity_share: Share of the rotated samples that get another identity, too.
-        identity_stds: Noise on the identity's coefficients, one of these a sample.
-        background_share: Share of the redrawn samples with another photo behind the head.
-        pair_share: Samples that come twice, the second time with the crop moved by up to 4%, and
-            half of them mirrored, as a share of the batch.
-        negative_share: Crops without a face, as a share of the batch.
-    """
-
-    original_share: float = 0.3
-    front_share: float = 0.15
-    yaw_deg: tuple[float, float] = (15.0, 90.0)
-    pitch_std_deg: float = 12.0
-    identity_share: float = 0.7
-    identity_stds: tuple[float, float, float, float] = (0.4, 0.8, 0.8, 1.0)
-    background_share: float = 0.6
-    pair_share: float = 0.2
-    negative_share: float = 0.08
-
-
 class SynthesizedBatch(NamedTuple):
-    """N samples, P of them drawn twice, and K crops without a face.
+    """N samples, the first P of them again, and K crops without a face.
 
     Attributes:
         crops: (N + P + K, 3, S, S) float32, RGB in [0, 255].
         labels: Of the N + P faces; its crops are theirs, its negatives empty.
         human_shift: (N + P, 68, 3) float32, crop units, crop frame: what humans add to the labels'
             iBUG points.
-        first: (P,) int64, the samples that come again as the last P.
     """
 
     crops: Tensor
     labels: CoefficientBatch
     human_shift: Tensor
-    first: Tensor
 
 
 class Synthesizer:
@@ -98,32 +69,32 @@ class Synthesizer:
     def batch(self, count: int, settings: AugmentConfig) -> SynthesizedBatch:
         """Draw a batch of N = count samples and what belongs to it."""
         config, basis = self.config, self.basis
-        originals = round(config.original_share * count)
-        fronts = originals + round(config.front_share * count)
+        kind = self._uniform(count)
+        is_original = kind < config.original_share
+        is_front = ~is_original & (kind < config.original_share + config.front_share)
         index = torch.multinomial(self.photos.weight, count, replacement=True, generator=self.dice)
         old = self.photos.coefficients[index]
-        new = self._identities(old, originals, fronts)
+        new = self._identities(old, is_original, is_front)
         points = basis.points(new)
-        pose, added_yaw = self._rotate(index, originals, fronts)
+        pose, added_yaw = self._rotate(index, is_original, is_front)
 
         pairs = round(config.pair_share * count)
-        first = torch.arange(pairs, device=self.device) * (count // max(pairs, 1))
-        every = torch.cat([torch.arange(count, device=self.device), first])
+        every = torch.cat([torch.arange(k, device=self.device) for k in (count, pairs)])
         final = _in_crop(_rows_of(pose, every), self._choose_crops(pose, points, settings, every))
         drawing = self._draw(index[every], final, (new - old)[every])
-        crops = self._complete(drawing, every, originals)
+        crops = self._complete(drawing, is_original[every])
         faces = final.apply(points[every])[..., :2] * final.scale.new_tensor([1, -1])
         damage = draw_damage(faces[:count], settings, self.dice)
         crops = degrade(crops, damage.take(every), self.dice)
 
         mirrored = self._uniform(len(every)) < settings.p_mirror
         is_flipped = torch.arange(pairs, device=self.device) % 2 == 0
-        mirrored[count:] = mirrored[first] ^ is_flipped
+        mirrored[count:] = mirrored[:pairs] ^ is_flipped
         crops = torch.where(mirrored[:, None, None, None], crops.flip(3), crops)
         shift = self._human_shift(index[every], added_yaw[every], final, mirrored)
         negatives = self._negatives(crops, round(config.negative_share * count), settings)
         labels = _labels(crops, new[every], _mirror(final, mirrored), mirrored)
-        return SynthesizedBatch(torch.cat([crops, negatives]), labels, shift, first)
+        return SynthesizedBatch(torch.cat([crops, negatives]), labels, shift)
 
     @torch.no_grad()
     def plain(self, index: Tensor, yaw_deg: Tensor | None = None) -> SynthesizedBatch:
@@ -147,9 +118,7 @@ class Synthesizer:
             crops = complete(drawing, crops, torch.zeros_like(index, dtype=torch.bool))
         unmirrored = torch.zeros_like(index, dtype=torch.bool)
         shift = self._human_shift(index, torch.zeros_like(final.scale), final, unmirrored)
-        return SynthesizedBatch(
-            crops.round(), _labels(crops, old, final, unmirrored), shift, index[:0]
-        )
+        return SynthesizedBatch(crops.round(), _labels(crops, old, final, unmirrored), shift)
 
     def _draw(self, index: Tensor, pose: Pose, change: Tensor) -> Drawing:
         """Draw photos in new poses, with coefficients changed."""
@@ -170,17 +139,14 @@ class Synthesizer:
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, device=self.device, generator=self.dice)
 
-    def _identities(self, old: Tensor, originals: int, fronts: int) -> Tensor:
-        """Coefficients (N, K) with other identities from row `originals` on."""
+    def _identities(self, old: Tensor, is_original: Tensor, is_front: Tensor) -> Tensor:
+        """Coefficients (N, K) with other identities, but for originals and some of the rotated."""
         config, basis = self.config, self.basis
         count = len(old)
         stds = old.new_tensor(config.identity_stds)
         level = stds[(self._uniform(count) * len(stds)).long()]
-        is_rotated = torch.arange(count, device=self.device) >= fronts
-        level = torch.where(
-            is_rotated & (self._uniform(count) >= config.identity_share), 0.0, level
-        )
-        level[:originals] = 0
+        is_changed = is_front | (self._uniform(count) < config.identity_share)
+        level = torch.where(is_changed & ~is_original, level, 0.0)
         noise = level[:, None] * self._normal(count, basis.identities)
         # no larger, turned or shifted face: that is the pose's to say
         noise = noise - (noise @ basis.resizing.T) @ basis.resizing
@@ -188,18 +154,17 @@ class Synthesizer:
         moved = torch.clamp(old[:, : basis.identities] + noise, -limit, limit)
         return torch.cat([moved, old[:, basis.identities :]], 1)
 
-    def _rotate(self, index: Tensor, originals: int, fronts: int) -> tuple[Pose, Tensor]:
-        """Rotate the heads from row `originals` on in depth; also the yaw added, degrees (N,)."""
+    def _rotate(self, index: Tensor, is_original: Tensor, is_front: Tensor) -> tuple[Pose, Tensor]:
+        """Rotate heads in depth, but for originals; also the yaw added, degrees (N,)."""
         config, count = self.config, len(index)
-        row = torch.arange(count, device=self.device)
-        is_front, is_rotated = (row >= originals) & (row < fronts), row >= fronts
+        is_rotated = ~is_original & ~is_front
         low, high = config.yaw_deg
         wanted = low + (high - low) * self._uniform(count)
-        pitch = (config.pitch_std_deg * self._normal(count)).clamp(-25, 25)
+        pitch = (config.pitch_std_deg * self._normal(count)).clamp(-PITCH_MAX_DEG, PITCH_MAX_DEG)
         pitch = torch.where(is_rotated, pitch, torch.where(is_front, pitch / 2, 0.0))
         pose = _rows_of(self.photos.pose, index)
         wanted = torch.where(is_rotated, wanted, 0.0)
-        nearly = torch.where(is_front, 6 * self._normal(count), 0.0)
+        nearly = torch.where(is_front, FRONT_YAW_DEG * self._normal(count), 0.0)
         return self._turn(pose, wanted, pitch, nearly)
 
     def _turn(
@@ -260,7 +225,7 @@ class Synthesizer:
         angle = torch.where(is_wide, 2 * self._uniform(count) - 1, self._normal(count) / 6)
         return shift, grown, angle * settings.rotation_deg
 
-    def _complete(self, drawing: Drawing, every: Tensor, originals: int) -> Tensor:
+    def _complete(self, drawing: Drawing, is_original: Tensor) -> Tensor:
         """Fill what the photos don't show; originals stay black there, as crops at run time do."""
         pictures = drawing.pictures
         count = len(pictures)
@@ -272,7 +237,7 @@ class Synthesizer:
         other = torch.where(is_soft, soft, other)
         is_foreign = self._uniform(count) < self.config.background_share
         filled = complete(drawing, other, is_foreign)
-        return torch.where((every < originals)[:, None, None, None], pictures, filled)
+        return torch.where(is_original[:, None, None, None], pictures, filled)
 
     def _human_shift(
         self, source: Tensor, added_yaw: Tensor, pose: Pose, mirrored: Tensor

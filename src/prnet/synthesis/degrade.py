@@ -52,7 +52,7 @@ class Damage(NamedTuple):
         gamma: (N,) float.
         ramp: (N, 2) float, change of brightness to the right and down.
         tint: (N, 3) float, factor of each channel.
-        is_grey: (N,) bool.
+        is_gray: (N,) bool.
         sigma: (N, 2) float, pixels at 128, blur along x and y.
         block: (N,) float, side of the pixels of a coarse picture in pixels; 1 for none.
         noise: (N,) float, standard deviation.
@@ -73,7 +73,7 @@ class Damage(NamedTuple):
     gamma: Tensor
     ramp: Tensor
     tint: Tensor
-    is_grey: Tensor
+    is_gray: Tensor
     sigma: Tensor
     block: Tensor
     noise: Tensor
@@ -128,7 +128,7 @@ def draw_damage(landmarks: Tensor, settings: AugmentConfig, dice: torch.Generato
         happens(0.10 * settings.p_occluder / 0.35),
         uniform(0.45, 1.3),
     )
-    low, high = settings.colour
+    low, high = settings.color
     is_lit = happens(settings.p_light)
     ramp = uniform(-0.5, 0.5, 1) * functional.one_hot((uniform(0, 1) < 0.3).long(), 2)
     is_soft, is_coarse = happens(settings.p_blur), happens(settings.p_low_resolution)
@@ -152,7 +152,7 @@ def draw_damage(landmarks: Tensor, settings: AugmentConfig, dice: torch.Generato
         gamma=torch.where(is_lit, torch.exp(0.35 * normal()), 1.0),
         ramp=torch.where(is_lit[:, None], ramp, 0.0),
         tint=uniform(low, high, 1) ** 0.7 * uniform(low, high, 3) ** 0.5,
-        is_grey=happens(settings.p_grey),
+        is_gray=happens(settings.p_gray),
         sigma=sigma,
         block=torch.where(is_coarse & happens(0.1), 1 / shrink, 1.0),
         noise=torch.where(happens(settings.p_noise), uniform(2, 18), 0.0),
@@ -214,8 +214,8 @@ def damaged(crops: Tensor, damage: Damage, noise: Tensor) -> Tensor:
     light = (light * (1 + slope)).clamp(0.5, 255) / 255
     light = 255 * light ** damage.gamma[:, None, None, None]
     light = light * damage.tint[:, :, None, None]
-    grey = light.mean(1, keepdim=True)
-    light = torch.where(damage.is_grey[:, None, None, None], grey, light)
+    gray = light.mean(1, keepdim=True)
+    light = torch.where(damage.is_gray[:, None, None, None], gray, light)
     sigma = damage.sigma * (size / 128)
     light = blur(light, sigma[:, 0], sigma[:, 1], round(BLUR_REACH * size / 128))
     step = damage.block[:, None, None, None] * (size / 128)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel, LandmarkModel
-from prnet.networks.lite import bilinear_rows
-from prnet.train.sources import CoefficientBatch, MapBatch
+from prnet.networks.spline import bilinear_rows
+from prnet.train.samples import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import sample_map
@@ -25,12 +25,14 @@ class Target(NamedTuple):
         shape: (N, M, M, 3) canonical frame, cm; None where the labels are maps without pose.
         to_canonical: (N, 3, 3), takes a difference in the crop frame to the canonical frame, cm;
             None where the labels are maps without pose.
+        mirrored: (N,) bool, whether the crop shows a mirrored face; None where the labels are maps.
     """
 
     position_map: Tensor
     landmarks68: Tensor
     shape: Tensor | None
     to_canonical: Tensor | None
+    mirrored: Tensor | None
 
 
 class CoefficientTargets(nn.Module):
@@ -110,7 +112,7 @@ class CoefficientTargets(nn.Module):
         flip = batch.rotation.new_tensor([1, -1, 1])
         to_canonical = batch.rotation.mT * flip / batch.scale[:, None, None]
         maps = (position - shift).view(side)
-        return Target(maps, landmarks - shift, shape.view(side), to_canonical)
+        return Target(maps, landmarks - shift, shape.view(side), to_canonical, batch.mirrored)
 
     def _pose(self, points: Tensor, batch: CoefficientBatch) -> Tensor:
         """Canonical (N, P, 3), y up → crop frame, y down."""
@@ -154,7 +156,7 @@ class MapTargets(nn.Module):
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         position = position - shift
         landmarks = self.landmark_rows @ position
-        return Target(position.view(batch.position_map.shape), landmarks, None, None)
+        return Target(position.view(batch.position_map.shape), landmarks, None, None, None)
 
 
 def _depth_shift(depth: Tensor, depth_of_back: float | None) -> Tensor:
