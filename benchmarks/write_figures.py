@@ -2,7 +2,7 @@
 
     prnet evaluate facekit FACEKIT --out recipes/lite/figures/facekit
     prnet evaluate robustness FACEKIT --out recipes/lite/figures/robustness
-    prnet bench --peers FACEKIT --json > recipes/lite/figures/bench.json
+    python benchmarks/compare_networks.py FACEKIT > recipes/lite/figures/bench.json
     python benchmarks/write_figures.py [--check]
 
 Only the two metrics.json and bench.json are kept with the recipe. With --check nothing is written,

@@ -200,21 +200,6 @@ def test_robustness_measures_the_rest(
 
 
 @pytest.mark.slow
-def test_speed_records_the_stages(
-    evaluate: Run,
-    portrait: Path,
-    metrics: Callable[[], dict[str, float]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that it is put back after the command set it
-    code, out, _ = evaluate("speed", portrait, "--runs", 1)
-    assert code == 0
-    numbers = metrics()
-    stages = [numbers[f"{name}_ms"] for name in ("read", "detect", "crop", "network", "decode")]
-    assert numbers["all_ms"] == pytest.approx(sum(stages) + numbers["save_ms"])
-    assert "network" in out
-
-
 # what goes wrong
 
 

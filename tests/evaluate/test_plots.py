@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from prnet.evaluate.plots import draw_bars, draw_error_curve, draw_examples, plot_training
+from prnet.evaluate.plots import draw_error_curve, draw_examples, plot_training
 from prnet.evaluate.report import Example
 
 
@@ -53,7 +53,3 @@ def test_examples_show_truth_and_prediction(points: int) -> None:
     red, green, blue = np.moveaxis(picture, 2, 0)
     assert ((red > 200) & (green < 80) & (blue < 80)).any()
     assert ((green > 200) & (red < 80) & (blue < 80)).any()
-
-
-def test_bars() -> None:
-    assert draw_bars({"read": 1.0, "network": 4.0}, "ms").startswith(b"\x89PNG")

@@ -18,6 +18,7 @@ from prnet.uv.atlas import (
     MAP_SIZE,
     NECK,
     OUTSIDE,
+    REGION_WEIGHTS,
     Atlas,
     embedded_atlas,
 )
@@ -157,10 +158,11 @@ def test_the_mean_face_is_mirror_symmetric(atlas: Atlas) -> None:
 
 def test_loss_weights_follow_the_regions(atlas: Atlas) -> None:
     weight_of = {OUTSIDE: 0, NECK: 0, EARS: 3, FACE: 3, EYE_NOSE_MOUTH: 4, KEYPOINT: 16}
-    assert atlas.weight_mask.dtype == np.float32
+    weights = REGION_WEIGHTS[atlas.region]
+    assert weights.dtype == np.float32
     for region, weight in weight_of.items():
         assert (atlas.region == region).any()
-        np.testing.assert_array_equal(atlas.weight_mask[atlas.region == region], weight)
+        np.testing.assert_array_equal(weights[atlas.region == region], weight)
     np.testing.assert_array_equal(atlas.region == OUTSIDE, ~atlas.mask)
 
 
@@ -285,7 +287,7 @@ def test_arrays_are_closed_to_writing(atlas: Atlas) -> None:
     """Also what is worked out of them; the arrays that an atlas is made of stay the caller's."""
     for name in (
         *("region", "vertex_index", "triangles", "landmarks68_uv", "canonical_map", "mask"),
-        *("weight_mask", "vertices_uv", "canonical_vertices", "rigid_vertices"),
+        *("vertices_uv", "canonical_vertices", "rigid_vertices"),
     ):
         with pytest.raises(ValueError, match="read-only"):
             getattr(atlas, name)[0] = 0

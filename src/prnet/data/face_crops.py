@@ -23,6 +23,7 @@ from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
 from prnet.files import write_aside
 from prnet.geometry.pose import Pose
+from prnet.geometry.sampling import spread_evenly
 from prnet.image.crop import crop_face, shows_photo
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
@@ -194,7 +195,7 @@ def iterate_variants(
     """
     folder = Path(folder)
     count = len(Facekit(folder, split).records)
-    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
+    chosen = spread_evenly(count, limit)
     return map_in_processes(
         partial(_open_kit, folder, split),
         partial(_make_variants, seed=seed),

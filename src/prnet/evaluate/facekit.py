@@ -26,6 +26,7 @@ from prnet.evaluate.report import (
 from prnet.face import Face
 from prnet.geometry.boxes import tight_box
 from prnet.geometry.pose import Pose, flip_y
+from prnet.geometry.sampling import spread_evenly
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
@@ -138,13 +139,6 @@ def evaluate_facekit(
         progress(done, len(chosen))
     examples = {"worst": worst[PHOTO].examples(), "worst_turned": worst[TURNED].examples()}
     return summarise(rows, examples, [] if shapes.is_possible else [SHAPE_NOTE])
-
-
-def spread_evenly(count: int, limit: int | None) -> list[int]:
-    """Indices of at most `limit` of `count` things; None for all, ValueError if it's under 1."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be 1 or more, got {limit}")
-    return np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
 
 
 def pose_landmarks(record: FacekitRecord, pose: Pose) -> NDArray[np.float32]:

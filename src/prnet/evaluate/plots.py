@@ -109,14 +109,6 @@ def draw_examples(examples: Sequence[Example]) -> bytes:
     return _png(figure)
 
 
-def draw_bars(values: Mapping[str, float], label: str) -> bytes:
-    """Draw numbers as bars side by side, named below. Returns a PNG file."""
-    figure, axis = plt.subplots(figsize=(7, 3.5))
-    axis.bar_label(axis.bar(list(values), list(values.values())), fmt="%.1f")
-    axis.set_ylabel(label)
-    return _png(figure)
-
-
 def _png(figure: Figure) -> bytes:
     """The figure as a PNG file; closes it."""
     figure.tight_layout()

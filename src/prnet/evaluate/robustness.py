@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
-from prnet.evaluate.facekit import MM_PER_CM, ShapeComparison, begin_row, spread_evenly
+from prnet.evaluate.facekit import MM_PER_CM, ShapeComparison, begin_row
 from prnet.evaluate.metrics import aligned_distance, nme, point_deviation
 from prnet.evaluate.perturb import (
     boxes_beside,
@@ -36,6 +36,7 @@ from prnet.evaluate.report import (
 )
 from prnet.face import Face
 from prnet.geometry.boxes import face_size, tight_box
+from prnet.geometry.sampling import spread_evenly
 from prnet.geometry.surface import mean_bend_deg, neighbouring_triangles
 from prnet.landmarks import EYES_AND_MOUTH, mirror_landmarks
 from prnet.morphable.linear import FaceModel, load_ict_face_model

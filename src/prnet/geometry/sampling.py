@@ -1,4 +1,4 @@
-"""Pictures read between their pixels, and their gaps filled."""
+"""Pictures read between their pixels, and their gaps filled; things picked evenly."""
 
 import cv2
 import numpy as np
@@ -59,3 +59,14 @@ def push_pull(
     coarse = shrunk.reshape(*total.shape, -1) * (4 / np.maximum(total, 1))[..., None]
     fill = cv2.resize(push_pull(coarse, np.minimum(total, 1)), even, interpolation=cv2.INTER_LINEAR)
     return weighted_values + fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
+
+
+def spread_evenly(count: int, limit: int | None) -> list[int]:
+    """Indices of at most `limit` of `count` things, first and last among them; None for all.
+
+    Raises:
+        ValueError: limit is under 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit}")
+    return np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()

@@ -79,11 +79,6 @@ class Atlas:
         return read_only(mask.reshape(MAP_SIZE, MAP_SIZE))
 
     @cached_property
-    def weight_mask(self) -> NDArray[np.float32]:
-        """(M, M) float32, the paper's loss weights."""
-        return read_only(REGION_WEIGHTS[self.region])
-
-    @cached_property
     def vertices_uv(self) -> NDArray[np.float32]:
         """(V, 2) float32 in [0, 1], u right, v down: the pixel centres of the vertices."""
         rows, columns = np.divmod(self.vertex_index, MAP_SIZE)
