@@ -103,7 +103,7 @@ def test_no_edge_is_long(atlas: Atlas) -> None:
     ("upper", "lower", "is_mirrored"),
     [
         *[(upper, lower, False) for upper, lower in [(37, 41), (38, 40), (43, 47), (44, 46)]],
-        # the kit puts point 65 on the upper lip, so the left side is asked through the mirror
+        # the facekit puts point 65 on the upper lip, so the left side is asked through the mirror
         *[(62, 66, False), (61, 67, False), (61, 67, True), (51, 57, False)],
     ],
 )
