@@ -15,12 +15,13 @@ from prnet.data.face_crops import build_face_crops
 from prnet.face import Face
 from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
-from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, sample_map
+from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from prnet.data.face_crops import FACE_CROP_SIZE
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import encode, sample_map
+from prnet.uv.position_map import encode
 
 torch = pytest.importorskip("torch")
 
