@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prnet.data.face_crops import CUTOUT_SIZE, Cutout, cut_out
+from prnet.data.face_crops import FACE_CROP_SIZE, FaceCrop, crop_record
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit
 from prnet.data.identities import LARGEST, Backgrounds, HeadRenderer, Population, warp
 from prnet.errors import LabelError
@@ -15,14 +15,14 @@ from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.similarity import fit_similarity
 from prnet.morphable.linear import FaceModel
 
-BLUE = np.full((CUTOUT_SIZE, CUTOUT_SIZE, 3), (0, 0, 120), np.uint8)
+BLUE = np.full((FACE_CROP_SIZE, FACE_CROP_SIZE, 3), (0, 0, 120), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def source(tiny_facekit: Path) -> tuple[Cutout, np.ndarray]:
+def source(tiny_facekit: Path) -> tuple[FaceCrop, np.ndarray]:
     """A painted face, and where there is photo."""
     kit = Facekit(tiny_facekit, "val", ("lfw",))
-    return cut_out(kit.photo(kit.records[0]), kit.records[0])
+    return crop_record(kit.photo(kit.records[0]), kit.records[0])
 
 
 # people
@@ -60,23 +60,26 @@ def test_people_are_as_different_as_asked(tiny_face_model: FaceModel) -> None:
 
 @pytest.mark.parametrize("yaw", [0.0, 35.0])
 def test_a_warped_photo_shows_the_new_shape(
-    source: tuple[Cutout, np.ndarray], tiny_face_model: FaceModel, painted_offsets: Any, yaw: float
+    source: tuple[FaceCrop, np.ndarray],
+    tiny_face_model: FaceModel,
+    painted_offsets: Any,
+    yaw: float,
 ) -> None:
     """Every pixel that says which point of the face it shows is where the new mesh has it."""
-    cutout, is_photo = source
+    face_crop, is_photo = source
     rng = np.random.default_rng(1)
-    identity = Population(tiny_face_model).draw(cutout.identity, 1.0, rng)
-    warped = warp(cutout, is_photo, tiny_face_model, identity, yaw)
-    new = tiny_face_model.shape(identity, cutout.expression)
-    old = tiny_face_model.shape(cutout.identity, cutout.expression)
+    identity = Population(tiny_face_model).draw(face_crop.identity, 1.0, rng)
+    warped = warp(face_crop, is_photo, tiny_face_model, identity, yaw)
+    new = tiny_face_model.shape(identity, face_crop.expression)
+    old = tiny_face_model.shape(face_crop.identity, face_crop.expression)
     offsets = painted_offsets(warped.pixels, warped.pose, new)
     assert len(offsets) > 2000
     assert np.percentile(np.linalg.norm(offsets, axis=1), 75) < 0.7
     unmoved = painted_offsets(warped.pixels, warped.pose, old)
     assert np.percentile(np.linalg.norm(unmoved, axis=1), 75) > 1.2  # it does move something
     np.testing.assert_array_equal(warped.identity, identity)
-    np.testing.assert_array_equal(warped.expression, cutout.expression)
-    before, after = (each.pose.yaw for each in (cutout, warped))
+    np.testing.assert_array_equal(warped.expression, face_crop.expression)
+    before, after = (each.pose.yaw for each in (face_crop, warped))
     assert abs(after) - abs(before) == pytest.approx(yaw, abs=4)
 
 
@@ -86,12 +89,12 @@ def test_a_warped_photo_shows_the_new_shape(
 def middle(model: FaceModel, yaw: float) -> Pose:
     """The mean face in the middle of a picture."""
     rotation = rotation_from_angles(yaw, 0, 0)
-    centre = np.array([(CUTOUT_SIZE - 1) / 2, -(CUTOUT_SIZE - 1) / 2, 0])
+    centre = np.array([(FACE_CROP_SIZE - 1) / 2, -(FACE_CROP_SIZE - 1) / 2, 0])
     return Pose(6.0, rotation, centre - 6 * rotation @ model.mesh.vertices.mean(0))
 
 
 def test_a_rendered_face_shows_its_shape(
-    source: tuple[Cutout, np.ndarray],
+    source: tuple[FaceCrop, np.ndarray],
     tiny_facekit: Path,
     tiny_face_model: FaceModel,
     painted_offsets: Any,
@@ -107,7 +110,7 @@ def test_a_rendered_face_shows_its_shape(
     identity = Population(tiny_face_model).draw(np.zeros(100), 1.0, rng)
     pose = middle(tiny_face_model, 20)
     picture = renderer.render(skin, identity, pose, BLUE, rng)
-    assert picture.pixels.shape == (CUTOUT_SIZE, CUTOUT_SIZE, 3)
+    assert picture.pixels.shape == (FACE_CROP_SIZE, FACE_CROP_SIZE, 3)
     assert (picture.pixels[:8] == BLUE[:8]).all()
     shape = tiny_face_model.shape(identity, source[0].expression)
     offsets = painted_offsets(picture.pixels, pose, shape)
@@ -119,7 +122,7 @@ def test_a_rendered_face_shows_its_shape(
 
 
 def test_light_and_grain_are_the_generators(
-    source: tuple[Cutout, np.ndarray], tiny_facekit: Path, tiny_face_model: FaceModel
+    source: tuple[FaceCrop, np.ndarray], tiny_facekit: Path, tiny_face_model: FaceModel
 ) -> None:
     renderer = HeadRenderer(tiny_facekit / FACE_MODEL_FILE, tiny_face_model)
     skin, pose = renderer.skin(*source), middle(tiny_face_model, 0)
@@ -136,7 +139,7 @@ def test_a_head_has_a_back_and_no_holes(facekit: Path, face_model: FaceModel) ->
     kit = Facekit(facekit, "val", ("lfw",))
     record = kit.records[3]
     renderer = HeadRenderer(facekit / FACE_MODEL_FILE, face_model)
-    skin = renderer.skin(*cut_out(kit.photo(record), record))
+    skin = renderer.skin(*crop_record(kit.photo(record), record))
     wall = np.zeros_like(BLUE)
     wall[..., 1] = 255
     for yaw in (0.0, 45.0, -80.0):
@@ -157,7 +160,7 @@ def test_a_head_has_a_back_and_no_holes(facekit: Path, face_model: FaceModel) ->
 def test_backgrounds_are_drawn_from_the_kits(facekit: Path) -> None:
     backgrounds = Backgrounds(facekit / "backgrounds/bsds.tar")
     one, two = (backgrounds.draw(np.random.default_rng(seed)) for seed in (0, 1))
-    assert one.shape == two.shape == (CUTOUT_SIZE, CUTOUT_SIZE, 3) and one.dtype == np.uint8
+    assert one.shape == two.shape == (FACE_CROP_SIZE, FACE_CROP_SIZE, 3) and one.dtype == np.uint8
     assert (one != two).any() and one.std() > 5
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.face_crops import Cutout
+from prnet.data.face_crops import FaceCrop
 from prnet.data.facekit import Facekit
 from prnet.errors import LabelError
 from prnet.evaluate import identities as protocol
@@ -57,9 +57,9 @@ def test_faces_stand_in_the_middle(people: KnownPeople, face_model: FaceModel) -
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Cutout]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[FaceCrop]:
     """The pictures in the order in which the protocol asks for them."""
-    pictures: list[Cutout] = []
+    pictures: list[FaceCrop] = []
     make = KnownPeople.make
 
     def recorded(self: KnownPeople, index: int) -> Any:
@@ -77,7 +77,7 @@ def test_the_truth_has_no_error(
     facekit: Path,
     face_model: FaceModel,
     face_sampler: ChartSampler,
-    made: list[Cutout],
+    made: list[FaceCrop],
 ) -> None:
     def answer(box: np.ndarray) -> np.ndarray:
         shape = face_model.shape(made[-1].identity, made[-1].expression)

@@ -11,9 +11,9 @@ from prnet.train.config import AugmentConfig  # noqa: E402
 
 SIZE, COUNT = 64, 400
 NEVER = AugmentConfig(
-    colour=(1, 1),
+    color=(1.0, 1.0),
     **{f"p_{name}": 0.0 for name in ("occluder", "blur", "low_resolution", "noise", "jpeg")},
-    p_grey=0.0,
+    p_gray=0.0,
     p_light=0.0,
 )
 
@@ -39,7 +39,7 @@ def test_damage_happens_as_often_as_the_settings_say() -> None:
     damage = draw(AugmentConfig())
     for share, expected in (
         ((damage.opacity.amax(1) > 0).float().mean(), 0.35 + 0.65 * (1 - 0.92 * 0.90)),
-        (damage.is_grey.float().mean(), 0.1),
+        (damage.is_gray.float().mean(), 0.1),
         ((damage.quality > 0).float().mean(), 0.2),
         ((damage.noise > 0).float().mean(), 0.2),
         ((damage.gamma != 1).float().mean(), 0.3),

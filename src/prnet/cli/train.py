@@ -13,8 +13,8 @@ Train a network by a recipe, or go on where a stopped run's last checkpoint ends
 Writes checkpoint.pt, log.csv, curves.png and run.json; `prnet export` makes a model folder of
 it. A longer run: raise `steps` in the recipe and give the command again.
 
-A recipe that names a pack (`prnet data pack`) trains wholly on one device and ends by the clock; its
-weights.pt takes the checkpoint's place.
+A recipe that names a pack (`prnet data pack`) trains wholly on one device and ends by the
+clock; its weights.pt takes the checkpoint's place.
 """
 EXAMPLES = (
     "prnet train recipes/lite.toml",

@@ -14,17 +14,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import CUTOUT_SIZE, Cutout
-from prnet.data.rotate import inner_part, turn
+from prnet.data.face_crops import FACE_CROP_SIZE, FaceCrop
+from prnet.data.rotate import inner_part, rotate
 from prnet.errors import LabelError
 from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.rasterize import rasterize
-from prnet.geometry.sampling import push_pull
+from prnet.geometry.sampling import push_pull, sample_map
 from prnet.geometry.similarity import Similarity
 from prnet.geometry.surface import vertex_normals
 from prnet.morphable.linear import CHART_QUADS, CHART_VERTICES, FaceModel
 from prnet.uv.chart import ChartSampler, rasterize_chart, split_quads
-from prnet.uv.position_map import sample_map
 from prnet.uv.texture import complete_texture, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
 
@@ -35,10 +34,10 @@ HEAD_VERTICES, HEAD_QUADS = 11248, 11144  # ICT: the chart, then the back of hea
 MESH_SIZE = 128  # vertices along a side of a rendered face
 TEXTURE_SIZE = 384
 SUPERSAMPLING = 2
-RIM_NEIGHBOURS = 32  # points of the face's rim whose colours the back of the head continues
+RIM_NEIGHBOURS = 32  # points of the face's rim whose colors the back of the head continues
 AMBIENT = 0.5, 0.9  # share of light that comes from everywhere
 AZIMUTH_DEG, ELEVATION_DEG = (-70.0, 70.0), (-15.0, 60.0)  # of the light
-TINT = 0.06  # standard deviation of the light's colour
+TINT = 0.06  # standard deviation of the light's color
 GRAIN = 2.0  # standard deviation of noise, grey levels
 
 
@@ -82,41 +81,41 @@ class Population:
 
 
 def warp(
-    cutout: Cutout,
+    face_crop: FaceCrop,
     is_photo: NDArray[np.bool_],
     model: FaceModel,
     identity: NDArray[np.float32],
     yaw_deg: float,
     pitch_deg: float = 0.0,
     background: Photo | None = None,
-) -> Cutout:
+) -> FaceCrop:
     """Give the person in a photo another identity, and turn the head away from the camera.
 
     Args:
-        cutout: As `cut_out` gives it.
-        is_photo: (192, 192) bool, as `cut_out` gives it.
+        face_crop: As `crop_record` gives it.
+        is_photo: (192, 192) bool, as `crop_record` gives it.
         model: The face model of the labels.
         identity: (100,) float32, the new one; the expression stays.
         yaw_deg: Added |yaw|, to the side where the face looks already.
         pitch_deg: Added pitch.
-        background: (192, 192, 3) uint8 RGB, see `prnet.data.rotate.turn`.
+        background: (192, 192, 3) uint8 RGB, see `prnet.data.rotate.rotate`.
 
     Returns:
-        The warped cut-out, whose shape is `model.shape(identity, cutout.expression)`.
+        The warped face crop, whose shape is `model.shape(identity, face_crop.expression)`.
     """
-    side = -1.0 if cutout.pose.yaw < 0 else 1.0
-    pixels, pose = turn(
-        cutout.pixels,
-        model.shape(cutout.identity, cutout.expression),
+    side = -1.0 if face_crop.pose.yaw < 0 else 1.0
+    pixels, pose = rotate(
+        face_crop.pixels,
+        model.shape(face_crop.identity, face_crop.expression),
         model.mesh.triangles,
-        cutout.pose,
+        face_crop.pose,
         side * yaw_deg,
         pitch_deg,
-        new_vertices=model.shape(identity, cutout.expression),
+        new_vertices=model.shape(identity, face_crop.expression),
         is_photo=is_photo,
         background=background,
     )
-    return Cutout(pixels, pose, identity, cutout.expression, cutout.openings, True)
+    return FaceCrop(pixels, pose, identity, face_crop.expression, face_crop.openings, True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +138,7 @@ class HeadRenderer:
 
     The face is a grid over its UV chart whose holes (eyes, mouth, nostrils) are closed smoothly, so
     that they show what the photo shows there. The back of the head, which no photo shows, continues
-    the colours of the face's rim.
+    the colors of the face's rim.
 
     Args:
         path: `ict_face_model.npz`.
@@ -164,12 +163,12 @@ class HeadRenderer:
         self._back = _BackOfHead(path, model)
         self._triangles = np.concatenate([self._grid, self._back.triangles + len(self._grid_uv)])
 
-    def skin(self, source: Cutout, is_photo: NDArray[np.bool_]) -> Skin:
+    def skin(self, source: FaceCrop, is_photo: NDArray[np.bool_]) -> Skin:
         """Take the skin off a photo.
 
         Args:
-            source: As `cut_out` gives it, the face nearly from the front.
-            is_photo: (192, 192) bool, as `cut_out` gives it.
+            source: As `crop_record` gives it, the face nearly from the front.
+            is_photo: (192, 192) bool, as `crop_record` gives it.
         """
         shape = self._model.shape(source.identity, source.expression)
         position_map = self._sample(source.pose.apply(shape))
@@ -189,7 +188,7 @@ class HeadRenderer:
         pose: Pose,
         background: Photo,
         rng: np.random.Generator,
-    ) -> Cutout:
+    ) -> FaceCrop:
         """Draw a person.
 
         Args:
@@ -200,18 +199,18 @@ class HeadRenderer:
             rng: Chooses the light and the grain.
 
         Returns:
-            A cut-out whose shape is `model.shape(identity, skin.expression)`.
+            A face crop whose shape is `model.shape(identity, skin.expression)`.
         """
         face = self._sample(self._model.shape(identity, skin.expression)).reshape(-1, 3)
         vertices = np.concatenate([face, self._back.shape(identity, skin.expression)])
         shift = np.full(2, (SUPERSAMPLING - 1) / 2)  # pixel centres are at integers in both
         posed = (Similarity(SUPERSAMPLING, np.eye(2), shift) @ pose).apply(vertices)
-        size = SUPERSAMPLING * CUTOUT_SIZE
+        size = SUPERSAMPLING * FACE_CROP_SIZE
         raster = rasterize(posed, self._triangles, (size, size))
         uv = np.concatenate([self._grid_uv, self._back.uv])
-        colours = np.zeros((len(vertices), 4), np.float32)  # nothing in front, where the skin shows
-        colours[len(face) :] = self._back.colours(skin.texture)
-        values = np.column_stack([uv, colours, vertex_normals(flip_y(posed), self._triangles)])
+        colors = np.zeros((len(vertices), 4), np.float32)  # nothing in front, where the skin shows
+        colors[len(face) :] = self._back.colors(skin.texture)
+        values = np.column_stack([uv, colors, vertex_normals(flip_y(posed), self._triangles)])
         values = raster.interpolate(values, self._triangles)
         x, y = cv2.split(values[..., :2] * TEXTURE_SIZE - np.float32(0.5))
         skin_seen = cv2.remap(skin.texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -219,10 +218,12 @@ class HeadRenderer:
         lit = seen * _light(values[..., 6:9], raster.is_covered, rng)
         behind = cv2.resize(background, (size, size), interpolation=cv2.INTER_LINEAR)
         picture = np.where(raster.is_covered[..., None], lit, behind)
-        picture = cv2.resize(picture, (CUTOUT_SIZE, CUTOUT_SIZE), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(
+            picture, (FACE_CROP_SIZE, FACE_CROP_SIZE), interpolation=cv2.INTER_AREA
+        )
         grainy = picture + rng.normal(0, GRAIN, picture.shape)
         pixels = np.clip(np.rint(grainy), 0, 255).astype(np.uint8)
-        return Cutout(pixels, pose, identity, skin.expression, skin.openings, True)
+        return FaceCrop(pixels, pose, identity, skin.expression, skin.openings, True)
 
     def _sample(self, vertices: NDArray[np.floating]) -> NDArray[np.float32]:
         """The chart's vertices as a map (MESH_SIZE, MESH_SIZE, 3), closed over its holes."""
@@ -234,7 +235,7 @@ class HeadRenderer:
 
 
 class _BackOfHead:
-    """What lies behind the chart, with the chart's outermost ring: its mesh and its colours.
+    """What lies behind the chart, with the chart's outermost ring: its mesh and its colors.
 
     Attributes:
         triangles: (T, 3) int32.
@@ -279,15 +280,15 @@ class _BackOfHead:
         moved += np.tensordot(expression, self._expression, 1)
         return np.asarray(self._mean + moved, np.float32)
 
-    def colours(self, texture: Photo) -> NDArray[np.float32]:
+    def colors(self, texture: Photo) -> NDArray[np.float32]:
         """Colours that continue the face's, and how far they hide the texture: (B, 4) float32."""
-        colours = np.zeros((len(self.uv), 4), np.float32)
+        colors = np.zeros((len(self.uv), 4), np.float32)
         if self._is_back.any():
             soft = cv2.GaussianBlur(texture, (0, 0), TEXTURE_SIZE / 64)
             rim = sample_map(soft.astype(np.float32), self._rim_uv)
-            colours[self._is_back, :3] = (self._weights[..., None] * rim[self._nearest]).sum(1)
-            colours[self._is_back, 3] = 1
-        return colours
+            colors[self._is_back, :3] = (self._weights[..., None] * rim[self._nearest]).sum(1)
+            colors[self._is_back, 3] = 1
+        return colors
 
 
 def _find_holes(chart: ChartSampler) -> NDArray[np.bool_]:
@@ -343,6 +344,6 @@ class Backgrounds:
         square = photo[top : top + side, left : left + side]
         if rng.random() < 0.5:
             square = square[:, ::-1]
-        size = (CUTOUT_SIZE, CUTOUT_SIZE)
+        size = (FACE_CROP_SIZE, FACE_CROP_SIZE)
         shrunk = cv2.resize(np.ascontiguousarray(square), size, interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.GaussianBlur(shrunk, (0, 0), rng.uniform(0.5, 3)), np.uint8)

@@ -12,13 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import CUTOUT_SCALE, CUTOUT_SIZE, Cutout, cut_out
+from prnet.data.face_crops import FACE_CROP_SCALE, FACE_CROP_SIZE, FaceCrop, crop_record
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
 from prnet.data.identities import Backgrounds, HeadRenderer, Population, warp
 from prnet.errors import LabelError
-from prnet.evaluate.facekit import MM_PER_CM, SHAPE_NOTE, ShapeComparison, spread_evenly
+from prnet.evaluate.facekit import SHAPE_NOTE, spread_evenly
 from prnet.evaluate.metrics import point_errors
 from prnet.evaluate.report import Example, Report, Row, Table, Worst, column, known, number
+from prnet.evaluate.shape import MM_PER_CM, ShapeComparison
 from prnet.geometry.boxes import tight_box
 from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.similarity import fit_similarity
@@ -126,10 +127,10 @@ class KnownPeople:
         if not self.records:
             raise LabelError(f"{kit.folder}: no photo within {FRONTAL_DEG:.0f}° of the front")
 
-    def make(self, index: int) -> Iterator[tuple[str, Cutout]]:
+    def make(self, index: int) -> Iterator[tuple[str, FaceCrop]]:
         """The pictures of a record by its index: kinds and pictures, each kind front and wide."""
         record, rng = self.records[index], np.random.default_rng([SEED, index])
-        photo, is_photo = cut_out(self._kit.photo(record), record)
+        photo, is_photo = crop_record(self._kit.photo(record), record)
         yaw = abs(record.pose.yaw)
         spread = float(np.sqrt(1 - LABEL_SPREAD**2))
         for added in (rng.uniform(*LITTLE_DEG), rng.uniform(*WIDE_YAW_DEG) - yaw):
@@ -150,11 +151,11 @@ class KnownPeople:
             yield RENDERED, self._renderer.render(skin, identity, pose, behind, rng)
 
     def _centre(self, identity: Array, expression: Array, rotation: NDArray[np.float64]) -> Pose:
-        """The pose that shows a face in the middle of a cut-out, as large as photos show it."""
+        """The pose that shows a face in the middle of a face crop, as large as photos show it."""
         turned = model_landmarks(self._model, identity, expression) @ rotation.T
         x0, y0, x1, y1 = tight_box(turned).astype(float)
-        scale = CUTOUT_SIZE / (CUTOUT_SCALE * (x1 - x0 + y1 - y0) / 2)
-        middle = (CUTOUT_SIZE - 1) / 2 * np.array([1, -1, 0])
+        scale = FACE_CROP_SIZE / (FACE_CROP_SCALE * (x1 - x0 + y1 - y0) / 2)
+        middle = (FACE_CROP_SIZE - 1) / 2 * np.array([1, -1, 0])
         return Pose(scale, rotation, middle - scale * np.array([x0 + x1, y0 + y1, 0]) / 2)
 
 
@@ -165,13 +166,13 @@ def model_landmarks(model: FaceModel, identity: Array, expression: Array) -> Arr
     return points
 
 
-def true_landmarks(model: FaceModel, picture: Cutout) -> Array:
+def true_landmarks(model: FaceModel, picture: FaceCrop) -> Array:
     """The 68 points of a picture: (68, 3) float, its pixels, y down."""
     points = model_landmarks(model, picture.identity, picture.expression)
     return picture.pose.apply(points)
 
 
-def begin_row(kind: str, record: FacekitRecord, picture: Cutout) -> Row:
+def begin_row(kind: str, record: FacekitRecord, picture: FaceCrop) -> Row:
     """What identifies a picture; yaw with 300W-LP's sign."""
     yaw = picture.pose.yaw
     view = "front" if abs(yaw) < FRONT_DEG else "wide"

@@ -12,7 +12,7 @@ from prnet.synthesis.negatives import draw_negatives
 from prnet.synthesis.photos import Basis, PhotoSet
 from prnet.synthesis.relief import Relief
 from prnet.synthesis.warp import Drawing, Pose, complete, draw
-from prnet.train.augment import NUDGE
+from prnet.train.augment import PAIR_JITTER
 from prnet.train.config import AugmentConfig
 from prnet.train.device_config import SynthesisConfig
 from prnet.train.samples import CoefficientBatch
@@ -204,7 +204,7 @@ class Synthesizer:
         if settings is not None:
             shift, grown, angle = self._vary_crops(n, settings)
             centre, side = centre + shift * face[:, None], side * grown
-        nudge = NUDGE * (2 * self._uniform(len(every) - n, 3) - 1)
+        nudge = PAIR_JITTER * (2 * self._uniform(len(every) - n, 3) - 1)
         again = every[n:]
         centre = torch.cat([centre, centre[again] + nudge[:, :2] * extent[again]])
         side = torch.cat([side, side[again] * (1 + nudge[:, 2])])
