@@ -1,8 +1,8 @@
 """Measured figures → the tables in README.md and MODEL_CARD.md.
 
-    prnet evaluate facekit FACEKIT --out recipes/lite/figures/facekit
-    prnet evaluate robustness FACEKIT --out recipes/lite/figures/robustness
-    python benchmarks/compare_networks.py FACEKIT > recipes/lite/figures/bench.json
+    prnet evaluate facekit FACEKIT --out recipes/lite-gpu/figures/facekit
+    prnet evaluate robustness FACEKIT --out recipes/lite-gpu/figures/robustness
+    python benchmarks/compare_networks.py FACEKIT > recipes/lite-gpu/figures/bench.json
     python benchmarks/write_figures.py [--check]
 
 Only the two metrics.json and bench.json are kept with the recipe. With --check nothing is written,
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-FIGURES = REPOSITORY / "recipes/lite/figures"
+FIGURES = REPOSITORY / "recipes/lite-gpu/figures"
 NETWORK = REPOSITORY / "src/prnet/assets/lite/network.onnx"
 PAPER_PARAMETERS = 13_353_618  # of resfcn256; tests/network/test_resfcn256.py counts them
 PAPER_NME = 3.62  # of the authors' weights, by their paper, on AFLW2000-3D
@@ -88,7 +88,7 @@ def list_weights(facekit: Metrics, bench: dict[str, Metrics]) -> str:
         f"{NETWORK.stat().st_size / 1e6:.1f}",
         f"{networks['model']['median_ms']:.1f}",
         f"{percent(facekit, 'nme68_2d')} %; at 60–90° of yaw "
-        f"{percent(facekit, 'turned_nme68_2d_yaw_60_90')} %",
+        f"{percent(facekit, 'rotated_nme68_2d_yaw_60_90')} %",
         "research, non-commercial",
     )
     paper = (
@@ -143,7 +143,7 @@ def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) 
             for part, name in (("eyes", "eye"), ("mouths", "mouth"))
         ),
         ("landmark jitter under box perturbation of 4 %", f"{percent(robustness, 'jitter')} %"),
-        ("flip error", f"{percent(robustness, 'mirror')} %"),
+        ("flip error", f"{percent(robustness, 'flip_error')} %"),
         (
             "intra-identity shape ratio",
             percent(robustness, "intra_identity_shape_ratio"),
