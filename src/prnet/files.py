@@ -1,9 +1,10 @@
-"""Files that are whole or absent: written aside, then given their names."""
+"""Files that are whole or absent, written aside, then named; text and JSON in any encoding."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -69,6 +75,50 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except (OSError, ValueError):
         return
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder; let go when the process ends.
+
+    Where folders can't be locked (Windows, some network disks) nobody is kept out.
+    """
+    handle = None
+    if fcntl is not None:
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file in UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+
+    Without one the first two characters must be ASCII, as those of JSON and TOML are.
+
+    Raises:
+        OSError: It can't be read.
+        UnicodeDecodeError: Another encoding.
+    """
+    content = Path(path).read_bytes()
+    return content.decode(json.detect_encoding(content))
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file, in any encoding that `read_text` knows.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: Not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def encode_png(picture: NDArray[Any]) -> bytes:

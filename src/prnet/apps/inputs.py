@@ -1,13 +1,13 @@
 """What a command line names → photos, the names of their results, their boxes."""
 
 import itertools
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from prnet.errors import ImageReadError
+from prnet.files import read_json
 from prnet.image.read import PHOTO_SUFFIXES, list_photos
 
 # what the names of results add to the photo's (see results.py)
@@ -68,7 +68,7 @@ def read_boxes(path: Path, photos: Sequence[Path]) -> dict[Path, Any]:
         ValueError: The file can't be read, isn't such JSON, or is a list for several photos.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: can't read boxes from this file as JSON ({cause})") from error

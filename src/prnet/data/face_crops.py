@@ -21,7 +21,7 @@ from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
 from prnet.data.rotate import turn
 from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
-from prnet.files import write_aside
+from prnet.files import read_json, write_aside
 from prnet.geometry.pose import Pose
 from prnet.image.crop import crop_face, shows_photo
 from prnet.morphable.linear import FaceModel, load_ict_face_model
@@ -241,7 +241,7 @@ def build_cutouts(
     }
     stamp = out / "complete.json"
     if stamp.exists():
-        if json.loads(stamp.read_text()) != made_with:
+        if read_json(stamp) != made_with:
             raise LabelError(
                 f"{out}: made with other settings or from another facekit; delete it or name "
                 "another folder"

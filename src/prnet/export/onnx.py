@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from prnet.errors import ModelFileError, OutputError
+from prnet.files import read_json
 from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.networks.lite import FIXED_POINT
@@ -121,7 +122,7 @@ def export_run(
     run = Path(run)
     state = load_checkpoint(run / CHECKPOINT)
     try:
-        description = json.loads((run / DESCRIPTION).read_text())
+        description = read_json(run / DESCRIPTION)
         config = build_config(description["recipe"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
@@ -135,7 +134,7 @@ class Atlas:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except FileNotFoundError:
             raise ModelFileError(f"{path}: no such atlas; a model folder needs one") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy may fail in any way on a damaged file
             raise ModelFileError(
                 f"{path}: not a prnet atlas ({error}); rebuild it with `prnet data atlas`"
             ) from error
