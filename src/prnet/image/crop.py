@@ -130,6 +130,37 @@ def shows_photo(
     return np.asarray(((xy >= 0) & (xy <= np.array(shape_hw[1::-1]) - 1)).all(axis=-1), np.bool_)
 
 
+def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float32]:
+    """Check boxes that a caller gave.
+
+    Args:
+        boxes: What should be (N, 4) x0 y0 x1 y1, photo pixels.
+        width: Of the photo.
+        height: Of the photo.
+
+    Returns:
+        (N, 4) float32.
+
+    Raises:
+        ValueError: Not (N, 4) numbers, or one is no box as `check_box` wants it; it is named.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            array = np.asarray(boxes, np.float64).astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"boxes must be (N, 4) numbers ({error})") from error
+    if array.shape == (0,):
+        return np.empty((0, 4), np.float32)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise ValueError(f"boxes must be (N, 4) numbers, got {array.shape}")
+    for i, box in enumerate(array):
+        try:
+            check_box(box, width, height)
+        except ValueError as error:
+            raise ValueError(f"boxes[{i}]: {error}") from error
+    return array
+
+
 def check_box(box: ArrayLike, width: int, height: int) -> tuple[float, float, float, float]:
     """Check a box that a caller gave.
 
