@@ -1,7 +1,9 @@
 """Files that are whole or absent, written aside, then named; text and JSON in any encoding."""
 
+import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -75,6 +77,20 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except (OSError, ValueError):
         return
+
+
+def ascii_name(stem: str) -> str:
+    """A name with underscores for all but ASCII letters, digits, dots, hyphens, underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)
+
+
+def side_name(stem: str) -> str:
+    """What the files beside an OBJ are called: a name that every reader of OBJ files takes.
+
+    That is the OBJ's own stem if it is an `ascii_name`; else that with the stem's hash behind it.
+    """
+    name = ascii_name(stem)
+    return name if name == stem else f"{name}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
 
 
 @contextmanager
