@@ -20,20 +20,20 @@ from prnet.cli import (
     evaluate_facekit,
     evaluate_florence,
     evaluate_robustness,
-    evaluate_speed,
     export,
     reconstruct,
     train,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
-from prnet.errors import ImageReadError, LabelError, PRNetError
+from prnet.errors import ImageReadError, LabelError, PRNetError, TrainingError
 
 HELP = """\
 3D faces from single photos.
 
 Exit codes: 0 all done; 1 some inputs failed (named on stderr, the rest written); 2 wrong usage.
 """
+FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usage
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
@@ -53,7 +53,6 @@ PROTOCOLS = {
     "aflw2000": evaluate_aflw2000,
     "aflw-lfpa": evaluate_aflw_lfpa,
     "florence": evaluate_florence,
-    "speed": evaluate_speed,
 }
 
 app = typer.Typer(
@@ -81,7 +80,7 @@ def _print_version(is_wanted: bool) -> None:
 @app.callback(help=HELP, epilog=examples("prnet demo", "prnet reconstruct photo.jpg --out out"))
 def _prepare(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
@@ -107,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = INTERRUPTED
     except (PRNetError, ValueError) as error:
         report(error)
-        code = FAILED if isinstance(error, (ImageReadError, LabelError)) else USAGE
+        code = FAILED if isinstance(error, FAILURES) else USAGE
     except BrokenPipeError:  # whoever read it has seen enough
         drop(sys.stdout)
         code = FAILED

@@ -122,7 +122,7 @@ def export_run(
         OutputError: The folder can't be written.
     """
     run = Path(run)
-    state = load_checkpoint(run / CHECKPOINT)
+    state = load_checkpoint(run / CHECKPOINT, "average", "step", "seconds")
     try:
         description = read_json(run / DESCRIPTION)
         config = build_config(description["recipe"])
@@ -132,7 +132,12 @@ def export_run(
         ) from error
     atlas = load_atlas(config.network)
     network = build_network(config.network, atlas)
-    network.load_state_dict(average_weights(state))
+    try:
+        network.load_state_dict(average_weights(state))
+    except Exception as error:  # PyTorch raises many kinds
+        raise ModelFileError(
+            f"{run / CHECKPOINT}: not weights of its recipe's network ({error})"
+        ) from error
     hours, commit = state["seconds"] / 3600, description["commit"]
     recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
         description["recipe"]

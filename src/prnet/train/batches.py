@@ -1,17 +1,21 @@
 """Samples → batches, in an order that a resumed run repeats exactly."""
 
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prnet.data.workers import START_METHOD
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.negatives import Negatives
-from prnet.train.samples import Batch, CutoutSample, MapSample, stack_crops
+from prnet.train.samples import Batch, FaceCropSample, MapSample, stack_crops
 from prnet.train.sources import Source
+
+S = TypeVar("S")
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -42,7 +46,7 @@ class TrainingBatches(Dataset[Batch]):
         is_reduced = step >= self.config.steps - self.config.reduced_augmentation_steps
         settings = self.config.augment.reduced() if is_reduced else self.config.augment
         samples = [self._sample(first + k, settings) for k in range(local)]
-        samples += [self._sample(first + k, settings, nudged=True) for k in range(pairs)]
+        samples += [self._sample(first + k, settings, is_second=True) for k in range(pairs)]
         batch = self.source.stack(samples)
         if count := self.config.data.negatives // self.processes:
             rng = np.random.default_rng([self.config.seed, 2, step, self.rank])
@@ -51,8 +55,8 @@ class TrainingBatches(Dataset[Batch]):
         return batch
 
     def _sample(
-        self, count: int, settings: AugmentConfig, nudged: bool = False
-    ) -> CutoutSample | MapSample:
+        self, count: int, settings: AugmentConfig, is_second: bool = False
+    ) -> FaceCropSample | MapSample:
         """Sample number `count` of the run, or the same with its crop moved a little.
 
         Every photo comes once an epoch, in an order of its own, but for the expressive ones put in
@@ -67,8 +71,8 @@ class TrainingBatches(Dataset[Batch]):
         if what.random() < self.config.data.expressive_share:
             photo = int(what.choice(self.source.expressive))
         how = np.random.default_rng([self.config.seed, 1, count])
-        nudge = np.random.default_rng([self.config.seed, 3, count]) if nudged else None
-        return self.source.sample(photo, settings, what, how, nudge)
+        jitter = np.random.default_rng([self.config.seed, 3, count]) if is_second else None
+        return self.source.sample(photo, settings, what, how, jitter)
 
 
 class _Steps(Sampler[int]):
@@ -84,15 +88,45 @@ class _Steps(Sampler[int]):
         return self.stop - self.start
 
 
-def load_batches(batches: TrainingBatches, start: int, stop: int) -> DataLoader[Batch]:
+class _Portable(Dataset[Any]):
+    """Batches as they travel between processes: arrays, through pipes.
+
+    PyTorch would send tensors through shared memory, of which a container has little. And of an
+    error it would make one whose message holds a traceback.
+    """
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> tuple[type[Batch], list[NDArray[Any]]] | Exception:
+        """The kind and the arrays of a step's batch, or what went wrong."""
+        try:
+            batch = self._batches[step]
+            return type(batch), [part.numpy() for part in batch]
+        except Exception as error:
+            return error
+
+
+def _as_it_is(item: S) -> S:
+    """Let PyTorch make nothing of what a worker gives."""
+    return item
+
+
+def load_batches(batches: TrainingBatches, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps start … stop − 1, prepared ahead by worker processes."""
     workers = batches.config.workers
-    return DataLoader(
-        batches,
+    loader = DataLoader(
+        _Portable(batches),
         batch_size=None,
+        collate_fn=_as_it_is,
         sampler=_Steps(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         # a forked process inherits OpenCV's and OpenMP's locks as they happen to be, and may hang
         multiprocessing_context=START_METHOD if workers else None,
     )
+    for made in loader:
+        if isinstance(made, Exception):
+            raise made
+        kind, arrays = made
+        yield kind(*map(torch.from_numpy, arrays))
