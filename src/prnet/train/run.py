@@ -77,6 +77,8 @@ def train(
     fabric = Fabric(devices=devices, precision=_precision(config))
     fabric.launch()
     out.mkdir(parents=True, exist_ok=True)
+    if (out / CHECKPOINT).exists():  # what stops the run is told before the data is made
+        _read_state(out / CHECKPOINT, config)
     atlas = load_atlas(config.network)
     network = build_network(config.network, atlas)
     if isinstance(network, Lite) and config.network.warm_start:
@@ -275,11 +277,7 @@ class Run:
             if self.fabric.is_global_zero:
                 self.record.cut_back(0)
             return
-        state = load_checkpoint(path, *CONTENTS)
-        if changes := differences(state["recipe"], dataclasses.asdict(self.config)):
-            raise RecipeError(
-                f"{path}: begun by another recipe: {'; '.join(changes)}; name another output folder"
-            )
+        state = _read_state(path, self.config)
         try:
             self._bare.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -290,6 +288,16 @@ class Run:
             raise ModelFileError(f"{path}: not a checkpoint of this network ({error})") from error
         if self.fabric.is_global_zero:
             self.record.cut_back(self.step)
+
+
+def _read_state(path: Path, config: TrainConfig) -> dict[str, Any]:
+    """The checkpoint of a run that this recipe began; raises as `train` does."""
+    state = load_checkpoint(path, *CONTENTS)
+    if changes := differences(state["recipe"], dataclasses.asdict(config)):
+        raise RecipeError(
+            f"{path}: begun by another recipe: {'; '.join(changes)}; name another output folder"
+        )
+    return state
 
 
 def differences(begun: Mapping[str, Any], now: Mapping[str, Any], table: str = "") -> list[str]:
