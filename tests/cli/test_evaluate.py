@@ -195,7 +195,7 @@ def test_robustness_measures_the_rest(
     assert code == 0
     for text in ("a third of the face covered", "faces of 32 pixels", "flip error"):
         assert text in out
-    assert "no smoothness" in err and "no consistency" in err
+    assert "no roughness ratio" in err and "no intra-identity shape ratio" in err
     numbers = metrics()
     assert numbers["count"] == 1
     assert numbers["covered_nme68_2d"] == pytest.approx(numbers["nme68_2d"])
