@@ -1,14 +1,17 @@
 import codecs
 import multiprocessing
+import os
+import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from prnet.errors import OutputError
-from prnet.files import encode_png, locked, read_json, read_text, write_files
+from prnet.files import encode_png, locked, read_json, read_text, reserve, write_files
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -78,6 +81,19 @@ def test_json_that_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(ValueError, match=r"."):
         read_json(tmp_path / "a")
+
+
+def test_room_is_kept_or_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(os, "posix_fallocate"):
+        pytest.skip("this system can't keep room")
+    path = tmp_path / "a"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 20)
+    reserve(path)
+    assert path.stat().st_blocks * 512 >= 1 << 20
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 19))
+    with pytest.raises(OutputError, match="a: no room for this file"):
+        reserve(path)
 
 
 def test_a_locked_folder_waits_for_its_holder(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Files that are whole or absent, written aside, then named; text and JSON in any encoding."""
 
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +79,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except (OSError, ValueError):
         return
+
+
+def reserve(path: Path) -> None:
+    """Have the disk keep room for all of a file, where the system can.
+
+    Raises:
+        OutputError: There is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            size = path.stat().st_size
+            if size > shutil.disk_usage(path).free:  # else some would fill the disk
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with path.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            raise OutputError(f"{path}: no room for this file ({error.strerror})") from error
 
 
 def ascii_name(stem: str) -> str:
