@@ -106,9 +106,11 @@ def rotated_copy(
     Returns:
         The rotated face crop; its label is the given one but for the pose.
     """
-    yaw = face_crop.pose.yaw
-    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([1.0, -1.0])
-    added = side * max(target_yaw_deg - side * yaw, 0.0)
+    # about the head's own up axis this grows one to one, as yaw does for small pitches alone
+    x, _, z = face_crop.pose.rotation[:, 2]
+    facing = -float(np.degrees(np.arctan2(x, z)))
+    side = np.sign(facing) if abs(facing) > FACING_DEG else rng.choice([1.0, -1.0])
+    added = side * max(target_yaw_deg - side * facing, 0.0)
     shape = model.shape(face_crop.identity, face_crop.expression)
     pixels, pose = rotate(
         face_crop.pixels,
