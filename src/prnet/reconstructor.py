@@ -102,17 +102,18 @@ class Reconstructor:
             image: A photo's path, or its pixels (H, W, 3) uint8 RGB.
             boxes: (N, 4) numbers x0 y0 x1 y1, photo pixels, tight around the 68 landmarks of each
                 face; they may reach beyond the photo. With them the detector isn't asked.
-            max_faces: At most so many: the detector's largest, or the first boxes; None for all.
+            max_faces: At most so many: the first in the order below; None for all.
 
         Returns:
-            Faces, largest first, or in the order of `boxes`; none if the photo shows none.
+            Faces, those of the highest score times visible size first, or in the order of
+            `boxes`; none if the photo shows none.
 
         Raises:
             ImageReadError: The file is missing or not a photo.
             ValueError: Pixels of another shape or type, max_faces isn't positive, or a box isn't
                 finite, has no size or lies outside the photo.
         """
-        return self.reconstruct([self.find(image, boxes, max_faces)])[0]
+        return self.reconstruct([self.find(image, boxes, max_faces)], max_faces)[0]
 
     def many(
         self, images: Iterable[Image], max_faces: int | None = None, batch_size: int = MAX_BATCH
@@ -137,9 +138,9 @@ class Reconstructor:
         for image in images:
             waiting.append(self.find(image, None, max_faces))
             if sum(len(each.boxes) for each in waiting) >= batch_size:
-                yield from self.reconstruct(waiting)
+                yield from self.reconstruct(waiting, max_faces)
                 waiting = []
-        yield from self.reconstruct(waiting)
+        yield from self.reconstruct(waiting, max_faces)
 
     def find(
         self, image: Image, boxes: ArrayLike | None = None, max_faces: int | None = None
@@ -151,7 +152,7 @@ class Reconstructor:
         if boxes is not None:
             return Found(photo, check_boxes(boxes, *photo.shape[1::-1])[:max_faces], None)
         found = self.detect(photo)
-        return Found(photo, found.boxes[:max_faces], found.scores[:max_faces])
+        return Found(photo, found.boxes, found.scores)
 
     def detect(self, photo: NDArray[np.uint8]) -> Detections:
         """The step detect: the faces of a photo, largest first."""
@@ -177,14 +178,17 @@ class Reconstructor:
             for crop_map, move in zip(crop_maps, image_to_crop, strict=True)
         ]
 
-    def reconstruct(self, photos: Sequence[Found]) -> list[list[Face]]:
+    def reconstruct(
+        self, photos: Sequence[Found], max_faces: int | None = None
+    ) -> list[list[Face]]:
         """The rest of the way for several photos at a time: crop, network, place.
 
         Args:
             photos: What `find` gave.
+            max_faces: At most so many faces a photo.
 
         Returns:
-            The faces of each, in the order of its boxes.
+            The faces of each in the order of a call.
         """
         if not photos:
             return []
@@ -196,7 +200,8 @@ class Reconstructor:
                 for own, boxes, each in zip(maps, seen, photos, strict=True)
             ]
             maps, confidences = self._look(photos, seen)
-        return [self._faces(*each) for each in zip(photos, maps, confidences, strict=True)]
+        faces = [self._faces(*each) for each in zip(photos, maps, confidences, strict=True)]
+        return [own[:max_faces] for own in faces]
 
     def _look(
         self, photos: Sequence[Found], boxes: Sequence[NDArray[np.float32]]
@@ -217,7 +222,7 @@ class Reconstructor:
         position_maps: list[NDArray[np.float32]],
         confidences: NDArray[np.float32] | None,
     ) -> list[Face]:
-        """The faces of a photo."""
+        """The faces of a photo, in the order of a call."""
         count = len(found.boxes)
         detected = [None] * count if found.scores is None else found.scores.tolist()
         if confidences is not None:
@@ -226,7 +231,11 @@ class Reconstructor:
             scores = [1.0 if score is None else score for score in detected]
         parts = zip(position_maps, found.boxes, scores, detected, strict=True)
         atlas, photo = self.model.atlas, found.photo
-        return [Face(own, atlas, box, score, photo, sure) for own, box, score, sure in parts]
+        faces = [Face(own, atlas, box, score, photo, sure) for own, box, score, sure in parts]
+        if found.scores is None:
+            return faces
+        # what a network trusts little, a far face or none, never comes before a whole one
+        return sorted(faces, key=lambda face: -face.score * _visible_size(face.box, photo))
 
     def _box_landmarks(
         self,
@@ -243,3 +252,10 @@ class Reconstructor:
             if (low < [width - 0.5, height - 0.5]).all() and (high > -0.5).all():
                 box[:] = *low, *high
         return new_boxes
+
+
+def _visible_size(box: NDArray[np.float32], photo: NDArray[np.uint8]) -> float:
+    """Side of a square as large as the part of a box that the photo shows, in pixels."""
+    height, width = photo.shape[:2]
+    shown = np.clip(box, -0.5, [width - 0.5, height - 0.5] * 2)
+    return float(np.sqrt((shown[2:] - shown[:2]).prod()))

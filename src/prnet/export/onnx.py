@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from prnet.errors import ModelFileError, OutputError
+from prnet.files import read_json
 from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.networks.spline import FIXED_POINT
@@ -122,9 +123,10 @@ def export_run(
     """
     run = Path(run)
     is_whole = (run / CHECKPOINT).exists()  # training on one device leaves the weights alone
-    state = load_checkpoint(run / (CHECKPOINT if is_whole else WEIGHTS))
+    path = run / (CHECKPOINT if is_whole else WEIGHTS)
+    state = load_checkpoint(path, "average" if is_whole else "network", "step", "seconds")
     try:
-        description = json.loads((run / DESCRIPTION).read_text())
+        description = read_json(run / DESCRIPTION)
         config = build_config(description["recipe"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
@@ -134,8 +136,8 @@ def export_run(
     network = build_network(config.network, atlas)
     try:
         network.load_state_dict(average_weights(state) if is_whole else state["network"])
-    except (KeyError, RuntimeError) as error:
-        raise ModelFileError(f"{run}: its weights aren't {network.name}'s ({error})") from error
+    except Exception as error:  # PyTorch raises many kinds
+        raise ModelFileError(f"{path}: not weights of its recipe's network ({error})") from error
     hours, commit = state["seconds"] / 3600, description["commit"]
     recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
         description["recipe"]

@@ -13,7 +13,7 @@ from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, LandmarkModel
 from prnet.synthesis.relief import Relief, build_relief
 from prnet.synthesis.warp import Pose
-from prnet.train.openings import follow_teacher
+from prnet.train.openings import follow_reference
 
 CHUNK = 256  # photos whose reliefs are found at once
 FIRST_INNER = 17  # iBUG points from here on are set by humans where the mesh has them, too
@@ -135,7 +135,7 @@ def load_photos(
     is_human = np.asarray(np.isfinite(packed.human_offset).all((1, 2)))  # all 68 points
     if match_openings:
         is_valid = (yaw < OPENINGS_YAW_DEG) & np.isfinite(packed.openings).all(1)
-        followed = follow_teacher(
+        followed = follow_reference(
             coefficients,
             np.nan_to_num(packed.openings),
             is_valid & ~is_human,

@@ -25,7 +25,8 @@ BUILDERS: dict[str, Callable[[Atlas, int], TrainableNetwork]] = {
 
 def load_atlas(config: NetworkConfig) -> Atlas:
     """The atlas a recipe trains for. Raises ModelFileError if its model folder hasn't got one."""
-    return Atlas.load((Path(config.atlas) if config.atlas else EMBEDDED_FOLDER) / ATLAS_FILE)
+    folder = Path(config.atlas) if config.atlas else EMBEDDED_FOLDER
+    return Atlas.load(folder / ATLAS_FILE)
 
 
 def build_network(config: NetworkConfig, atlas: Atlas) -> TrainableNetwork:

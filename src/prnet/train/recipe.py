@@ -16,6 +16,7 @@ else:
     import tomli as tomllib
 
 from prnet.errors import RecipeError
+from prnet.files import read_text
 from prnet.train.config import TrainConfig
 from prnet.train.device_config import DeviceConfig
 
@@ -59,13 +60,13 @@ def load_any_recipe(path: str | os.PathLike[str]) -> Recipe:
     """`load_recipe`, also of those for one device: they name a pack."""
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
         for old, new in rename_settings(table).items():
             logger.warning("%s: %s is called %s now", path, old, new)
         return build_config(table)
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe; the shipped ones are in recipes/") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:  # among these UnicodeDecodeError
         raise RecipeError(f"{path}: {error}") from error
 
 
