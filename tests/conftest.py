@@ -1,10 +1,19 @@
 """Fixtures that several rooms share."""
 
 import io
+import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# one thread a process, before the libraries that read it are imported: more of them only fight
+os.environ.update(
+    dict.fromkeys(
+        ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"],
+        "1",
+    )
+)
 
 import cv2
 import numpy as np
@@ -23,6 +32,14 @@ from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, sample_map
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """ONNX Runtime, which reads no variable, runs in one thread where a test names no number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prnet.model.model._usable_cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")
