@@ -87,7 +87,9 @@ def test_the_converted_file_gives_tensorflows_maps(model: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     random_tensor = runpy.run_path(str(REFERENCE / "make_resfcn256.py"))["random_tensor"]
     crops = random_tensor("crops", (1, 256, 256, 3)).transpose(0, 3, 1, 2)
-    session = onnxruntime.InferenceSession(model / "network.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model / "network.onnx", options)
     maps = session.run(None, {"crops": np.ascontiguousarray(crops)})[0]
     spec = Model(model).spec
     pixels = maps[0] * spec.position_scale + spec.position_offset
