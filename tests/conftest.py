@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import functools
 import io
 import os
 import tarfile
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from prnet.data import facekit as kit_reader
 from prnet.data.face_crops import build_cutouts
 from prnet.face import Face
 from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
@@ -49,12 +51,20 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def facekit() -> Path:
-    """The data kit's folder, which lies beside the checkout."""
+def facekit() -> Iterator[Path]:
+    """The data kit's folder, which lies beside the checkout. Its tars are listed once."""
     folder = REPOSITORY / "../shared/facekit"
     if not folder.is_dir():
         pytest.skip("the data kit ../shared/facekit is not here")
-    return folder
+    list_tar = kit_reader._tar_index
+    list_once = functools.cache(list_tar)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            kit_reader,
+            "_tar_index",
+            lambda path: (list_once if folder in path.parents else list_tar)(path),
+        )
+        yield folder
 
 
 @pytest.fixture(scope="session")

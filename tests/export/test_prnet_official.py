@@ -122,7 +122,7 @@ def test_reconstruct_runs_it(model: Path, portrait: Path, tmp_path: Path) -> Non
     (face,) = json.loads((tmp_path / "out/portrait.json").read_text())["faces"]
     assert np.isfinite(face["landmarks68"]).all()
     header = (tmp_path / "out/portrait.ply").read_bytes()[:200]
-    assert f"element vertex {len(Model(model).atlas.vertex_index)}".encode() in header
+    assert f"element vertex {len(Atlas.load(model / 'atlas.npz').vertex_index)}".encode() in header
 
 
 def test_evaluate_runs_it_on_real_photos(
