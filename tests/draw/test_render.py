@@ -33,7 +33,7 @@ def test_shading_goes_from_photo_to_clay(make_face: Callable[..., Face]) -> None
     np.testing.assert_array_equal(face.image, before)
     assert np.abs((clear.astype(int) + clay) / 2 - half).max() <= 1
     skin = clay[face.image[..., 2] == 255].astype(int)
-    assert np.median(np.ptp(skin, axis=1)) < 15  # grey
+    assert np.median(np.ptp(skin, axis=1)) < 15  # gray
     assert np.ptp(skin[:, 0]) > 80  # with light and shadow
     np.testing.assert_array_equal(clay[:20, :20], before[:20, :20])
 

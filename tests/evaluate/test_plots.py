@@ -64,7 +64,7 @@ def test_terms_that_a_run_does_not_have_are_left_out(tmp_path: Path) -> None:
     pictures = []
     for name, values in {
         "has": ("", "", ""),
-        "has not": (",loss_shape,nme_turned", ",0,nan", ",0,nan"),
+        "has not": (",loss_shape,nme_rotated", ",0,nan", ",0,nan"),
     }.items():
         head, first, second = values
         record, picture = tmp_path / f"{name}.csv", tmp_path / f"{name}.png"

@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from prnet.errors import ModelFileError
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import (
@@ -24,7 +25,7 @@ from prnet.uv.atlas import (
 )
 from prnet.uv.build_atlas import build_atlas
 from prnet.uv.chart import ChartSampler, boundary_edges
-from prnet.uv.position_map import decode_landmarks68, sample_map
+from prnet.uv.position_map import decode_landmarks68
 
 
 def edges_of(triangles: np.ndarray) -> np.ndarray:
@@ -103,7 +104,7 @@ def test_no_edge_is_long(atlas: Atlas) -> None:
     ("upper", "lower", "is_mirrored"),
     [
         *[(upper, lower, False) for upper, lower in [(37, 41), (38, 40), (43, 47), (44, 46)]],
-        # the kit puts point 65 on the upper lip, so the left side is asked through the mirror
+        # the facekit puts point 65 on the upper lip, so the left side is asked through the mirror
         *[(62, 66, False), (61, 67, False), (61, 67, True), (51, 57, False)],
     ],
 )

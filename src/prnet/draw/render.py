@@ -61,8 +61,8 @@ def render_shaded(
         )  # of the reflected light, its part toward us
         light = AMBIENT + DIFFUSE * np.maximum(towards, 0)
         gloss = 255 * SPECULAR * np.maximum(mirrored, 0) ** SHININESS
-        colours = light[:, None] * np.array(CLAY, np.float32) + gloss[:, None]
-        _paint(picture, face, np.clip(colours, 0, 255), opacity, smooth=True)
+        colors = light[:, None] * np.array(CLAY, np.float32) + gloss[:, None]
+        _paint(picture, face, np.clip(colors, 0, 255), opacity, smooth=True)
     return picture
 
 

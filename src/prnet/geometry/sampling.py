@@ -29,6 +29,21 @@ def sample_bilinear(values: NDArray[np.generic], xy: NDArray[np.floating]) -> ND
     return np.asarray(top * (1 - fy) + bottom * fy, np.float64)
 
 
+def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Interpolate a map bilinearly.
+
+    Args:
+        values: (M, M, D) float, complete (no empty holes next to the points asked for).
+        uv: (P, 2) float in [0, 1], u right, v down; pixel (i, j) lies at ((j+½)/M, (i+½)/M).
+            Points in the half pixel along the border take the border's value.
+
+    Returns:
+        (P, D) float32.
+    """
+    xy = np.asarray(uv, np.float64) * len(values) - 0.5
+    return sample_bilinear(values, xy).astype(np.float32)
+
+
 def push_pull(
     weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
 from prnet.files import write_aside
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import NOSE_BASE
-from prnet.uv.position_map import sample_map
 
 A = TypeVar("A", bound=NDArray[np.generic])
 
