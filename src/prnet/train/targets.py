@@ -69,7 +69,10 @@ class CoefficientTargets(nn.Module):
         places = train_uv.reshape(-1, 2)
         modes = np.concatenate([model.identity, model.expression])
         self._register("mean", sample_map(sampler.sample(mesh.vertices), places))
-        self._register("basis", np.stack([sample_map(sampler.sample(m), places) for m in modes]))
+        # several modes at a time, so that a vertex's numbers lie side by side
+        columns = np.array_split(np.hstack(list(modes)), len(modes) // 8 + 1, axis=1)
+        spread = np.hstack([sample_map(sampler.sample(part), places) for part in columns])
+        self._register("basis", spread.reshape(len(places), len(modes), 3).transpose(1, 0, 2))
         corners, weights = mesh.landmarks68_vertices, mesh.landmarks68_barycentric
         self._register("landmarks_mean", _at(mesh.vertices, corners, weights))
         self._register("landmarks_basis", np.stack([_at(m, corners, weights) for m in modes]))
