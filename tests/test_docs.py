@@ -17,7 +17,8 @@ import cv2
 import pytest
 import skimage
 import typer
-from prnet.apps.cli import app, main
+
+from prnet.cli.main import app, main
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -138,9 +139,9 @@ def test_what_needs_data_is_spelt_right(path: Path, tmp_path: Path) -> None:
                 if line.startswith("prnet "):
                     check_command(line)
         elif block.language == "toml":
-            config = pytest.importorskip("prnet.train.config", reason="needs the train extra")
+            recipe = pytest.importorskip("prnet.train.recipe", reason="needs the train extra")
             (tmp_path / "recipe.toml").write_text(block.code, encoding="utf-8")
-            config.load_recipe(tmp_path / "recipe.toml")
+            recipe.load_any_recipe(tmp_path / "recipe.toml")
         else:
             assert block.language == "python", f"{block.place}: {block.language}"
             tree = ast.parse(block.code, block.place)

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from prnet.geometry.mesh import vertex_normals
-from prnet.output.draw import draw_overlay
 from skimage.data import astronaut
 
 import prnet
+from prnet.draw.overlay import draw_overlay
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.rasterize import rasterize
+from prnet.geometry.surface import vertex_normals
 
 Picture = NDArray[np.floating]  # (H, W, 3), RGB from 0 to 1
 

@@ -6,7 +6,7 @@ import pytest
 from prnet.cli.main import main
 from prnet.errors import RecipeError
 from prnet.train.config import AugmentConfig, TrainConfig
-from prnet.train.recipe import RENAMED, build_config, load_recipe
+from prnet.train.recipe import RENAMED, build_config, load_any_recipe, load_recipe
 from prnet.train.terms import TERMS
 
 NOT_NEGATIVE = (
@@ -47,7 +47,7 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_shipped_recipes_load(path: Path) -> None:
-    config = load_recipe(path)
+    config = load_any_recipe(path)
     assert path.stem.startswith(config.network.name)
     assert config != TrainConfig()
 
@@ -94,7 +94,10 @@ def test_values_come_in_their_declared_kinds(recipe: Path) -> None:
         ("learning_rate = true", "learning_rate must be a valid number"),
         ("[network]\nwarm_start = 3", "network.warm_start must be a valid string"),
         ("network = 3", "network must be an object, got 3"),
-        ('[network]\nname = "vgg"', "network.name must be 'lite' or 'resfcn256', got 'vgg'"),
+        (
+            '[network]\nname = "vgg"',
+            "network.name must be 'lite', 'large' or 'resfcn256', got 'vgg'",
+        ),
         ("precision = 32", "precision must be 'auto', '32' or 'bf16', got 32"),
         ("[augment]\nscale = [0.9]", "augment.scale .*required"),
         ("[augment]\nscale = 0.9", "augment.scale must be a valid array"),
