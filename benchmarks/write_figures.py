@@ -23,6 +23,8 @@ SOURCES = {
     "utk_": "UTKFace",
     "web_": "Face-Mask-Detection, unmasked",
     "mix_": "facial_expressions and masked faces",
+    "cfp_": "Celebrities in Frontal-Profile",
+    "ibug_": "AFW and Helen",
 }
 YAW_BINS = {"yaw_0_30": "yaw 0–30°", "yaw_30_60": "30–60°", "yaw_60_90": "60–90°"}
 TAGS = {
@@ -134,6 +136,7 @@ def detail(facekit: Metrics) -> str:
             percent(facekit, f"{prefix}shape_ratio"),
         )
         for prefix, title in groups.items()
+        if f"{prefix}count" in facekit
     ]
     head = "", "photos", "mean", "median", *YAW_BINS.values(), "detector's boxes", "shape ratio"
     tags = [

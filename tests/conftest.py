@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from prnet.data.cutouts import build_cutouts
-from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.face_crops import build_cutouts
 from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
 from prnet.geometry.similarity import Similarity
-from prnet.network.spec import METADATA_KEY, NetworkSpec
+from prnet.model.spec import METADATA_KEY, NetworkSpec
+from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import (
@@ -289,7 +289,10 @@ def tiny_facekit(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path
     _write_face_model(folder / "ict_face_model.npz", atlas)
     model = load_ict_face_model(folder / "ict_face_model.npz")
     rng = np.random.default_rng(0)
-    splits = {"lfw": ["train", "val"], "utk": ["train"], "web": ["train"], "mix": ["val", "train"]}
+    splits = {
+        **{"lfw": ["train", "val"], "utk": ["train"], "web": ["train"], "mix": ["val", "train"]},
+        **{"cfp": ["rejected"], "ibug": ["rejected", "rejected"]},
+    }
     for source in splits:
         rows: dict[str, list[Any]] = {}
         photos = []
@@ -301,7 +304,11 @@ def tiny_facekit(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path
                 rows.setdefault(name, []).append(value)
         for name in ("labels", "faces"):
             (folder / name).mkdir(exist_ok=True)
-        np.savez(folder / "labels" / f"{source}.npz", **{k: np.array(v) for k, v in rows.items()})
+        columns = {k: np.array(v) for k, v in rows.items()}
+        columns["blendshape_names"] = np.array([f"blendshape{k}" for k in range(52)])
+        if source in ("cfp", "ibug"):
+            columns["human68"] = columns["landmarks68"][..., :2] + 1
+        np.savez(folder / "labels" / f"{source}.npz", **columns)
         with tarfile.open(folder / "faces" / f"{source}.tar", "w") as tar:
             for filename, encoded in photos:
                 info = tarfile.TarInfo(filename)
@@ -367,7 +374,9 @@ def _draw_record(model: FaceModel, rng: np.random.Generator) -> tuple[dict[str, 
         **{"scale": np.float32(scale), "rotation": rotation.astype(np.float32)},
         **{"translation": translation.astype(np.float32), "identity": identity.astype(np.float16)},
         **{"expression": expression.astype(np.float16)},
-        **{"person": 7, "age": 30, "gender": 1, "origin": -1},
+        **{"person": 7, "age": 30, "gender": 1, "origin": -1, "identity_photos": 3},
+        **{"fit_residual_dense": 0.9, "fit_residual_68": 2.1, "teacher_disagreement": 2.5},
+        **{"blendshapes": np.linspace(0, 1, 52, dtype=np.float16)},
     }
     shape = model.shape(label["identity"].astype(np.float32), label["expression"].astype(float))
     vertices = flip_y(Similarity(scale, rotation, translation).apply(shape))

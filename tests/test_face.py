@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel
 from prnet.errors import OutputError
 from prnet.face import Face
 from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import FaceModel
 from prnet.uv.chart import ChartSampler
 from prnet.uv.position_map import centre_depth, encode
 

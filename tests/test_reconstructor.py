@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import prnet
-from prnet.image.detect import Detections
-from prnet.network.runtime import Network
+from prnet.detect.detections import Detections
+from prnet.model.model import Network
 from prnet.reconstructor import Reconstructor
 
 MakeModel = Callable[..., Path]

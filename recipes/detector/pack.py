@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prnet.data.scene_photos import pack_photos
-from prnet.image.detect import YuNetDetector
+from prnet.detect.yunet import YuNetDetector
 
 # photos of the train and the val split; together under 22 MB
 COUNTS = {

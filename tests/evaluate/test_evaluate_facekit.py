@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import Cutout, variants
-from prnet.data.face_model import FaceModel
+from prnet.data.face_crops import Cutout, variants
 from prnet.data.facekit import Facekit, FacekitRecord
 from prnet.evaluate import facekit as protocol
 from prnet.evaluate.facekit import (
@@ -21,6 +20,7 @@ from prnet.evaluate.facekit import (
 )
 from prnet.evaluate.metrics import face_size
 from prnet.geometry.pose import angles_from_rotation
+from prnet.morphable.linear import FaceModel
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import ChartSampler

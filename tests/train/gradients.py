@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from prnet.network.lite import Lite
-from prnet.network.runtime import EMBEDDED_FOLDER
+from prnet.model.model import EMBEDDED_FOLDER
+from prnet.networks.lite import Lite
 from prnet.train.config import NetworkConfig, TrainConfig
-from prnet.train.dataset import MapBatch, MapSample
 from prnet.train.loop import Run
+from prnet.train.sources import MapBatch, MapSample
 from prnet.train.targets import MapTargets
 from prnet.uv.atlas import Atlas
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import Cutout, cut_out
-from prnet.data.face_model import FaceModel
+from prnet.data.face_crops import Cutout, cut_out
 from prnet.data.facekit import Facekit
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import crop_face
+from prnet.morphable.linear import FaceModel
 from prnet.train.augment import choose_crop, crop_cutout, degrade, mirror_pose
 from prnet.train.config import AugmentConfig
 from prnet.uv.position_map import flip_y

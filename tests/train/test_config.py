@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from prnet.apps.cli import main
+from prnet.cli.main import main
 from prnet.errors import RecipeError
 from prnet.train.config import AugmentConfig, LossConfig, TrainConfig, load_recipe
 

@@ -14,7 +14,7 @@ from prnet.uv.atlas import Atlas
 torch = pytest.importorskip("torch")
 lightning_fabric = pytest.importorskip("lightning_fabric")
 
-from prnet.network.lite import Lite, Prediction  # noqa: E402
+from prnet.networks.lite import Lite, Prediction  # noqa: E402
 from prnet.train.config import (  # noqa: E402
     AugmentConfig,
     DataConfig,

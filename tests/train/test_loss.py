@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from prnet.evaluate.metrics import eye_opening, mouth_opening  # noqa: E402
-from prnet.network.lite import Prediction  # noqa: E402
+from prnet.networks.lite import Prediction  # noqa: E402
 from prnet.train.config import LossConfig  # noqa: E402
 from prnet.train.loss import (  # noqa: E402
     CM,

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel, LandmarkModel
 from prnet.evaluate.metrics import eye_opening, mouth_opening, trend
+from prnet.morphable.linear import FaceModel, LandmarkModel
 from prnet.train.openings import EYE_MODES, MAX_CHANGE, MOUTH_MODES, follow_teacher
 
 pytest.importorskip("torch")

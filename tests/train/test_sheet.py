@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prnet.apps.cli import main
+from prnet.cli.main import main
 
 torch = pytest.importorskip("torch")
 

@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, Atlas
 from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
@@ -13,10 +13,10 @@ from prnet.uv.position_map import encode, sample_map
 
 torch = pytest.importorskip("torch")
 
-from prnet.network.lite import Lite, pixel_centres  # noqa: E402
+from prnet.networks.lite import Lite, pixel_centres  # noqa: E402
 from prnet.train.augment import mirror_pose  # noqa: E402
-from prnet.train.dataset import CoefficientBatch, MapBatch  # noqa: E402
-from prnet.train.targets import CoefficientTargets, MapTargets, Target, locate  # noqa: E402
+from prnet.train.sources import CoefficientBatch, MapBatch  # noqa: E402
+from prnet.train.targets import CoefficientTargets, MapTargets, Target  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -119,19 +119,11 @@ def test_z_is_0_on_the_face_or_counts_from_its_back(
 
 
 def test_mirrored_targets_are_the_mirrored_maps(maker: CoefficientTargets) -> None:
-    """What a mirror shows at a place of the map: the other side's point, x turned round.
-
-    The mesh is shifted besides, along the face's own x: see `mirror_shift`.
-    """
+    """What a mirror shows at a place of the map: the other side's point, x turned round."""
     rows = labels(4)
     mirrored_poses = [(coefficients, mirror_pose(pose)) for coefficients, pose in rows]
     mirrored = maker(make_batch(mirrored_poses, mirrored=True))
-    along_x = maker.mirror_shift.numpy() * FLIP
-    shifted = [
-        (c, Similarity(p.scale, p.rotation, p.translation + p.scale * p.rotation @ along_x))
-        for c, p in rows
-    ]
-    plain = maker(make_batch(shifted, mirrored=False))
+    plain = maker(make_batch(rows, mirrored=False))
     for name in ("position_map", "shape"):
         expected = getattr(plain, name).numpy()[:, :, ::-1] * FLIP
         found = getattr(mirrored, name).numpy()
@@ -141,12 +133,12 @@ def test_mirrored_targets_are_the_mirrored_maps(maker: CoefficientTargets) -> No
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_mirrored_faces_are_shifted_by_twice_what_their_points_are_off(
-    maker: CoefficientTargets,
-) -> None:
-    points = maker.landmark_model.mean
-    off = (points[:, 0] + points[MIRROR68, 0]).mean()  # 0 for points symmetric about x = 0
-    np.testing.assert_allclose(maker.mirror_shift, [-off, 0, 0], atol=1e-6)
+def test_mirrored_points_change_their_sides(maker: CoefficientTargets) -> None:
+    rows = labels(4)
+    mirrored = maker(make_batch([(c, mirror_pose(p)) for c, p in rows], mirrored=True))
+    plain = maker(make_batch(rows, mirrored=False))
+    found, expected = mirrored.landmarks68[..., :2], plain.landmarks68[:, MIRROR68, :2]
+    np.testing.assert_allclose(found.numpy(), expected.numpy() * FLIP[:2], atol=1e-5)
 
 
 def landmark_error(target: Target, atlas: Atlas) -> float:
@@ -192,22 +184,3 @@ def test_maps_as_labels_give_themselves(tiny_face_model: FaceModel, atlas: Atlas
         )
     from_back = MapTargets(atlas, depth_of_back=-1.0)(batch).position_map.numpy()
     np.testing.assert_allclose(from_back[..., 2][:, atlas.region >= FACE].min(1), -1, atol=1e-6)
-
-
-def test_points_are_located_in_their_triangle() -> None:
-    """Two triangles of a unit square; the mesh has other numbers for its corners than the chart."""
-    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-    triangles_uv, triangles = np.array([[0, 1, 2], [0, 2, 3]]), np.array([[5, 6, 7], [5, 7, 8]])
-    points = np.array([[0.75, 0.25], [0.25, 0.5], [0.0, 1.0], [1.5, 0.5]])
-    corners, weights = locate(points, uv, triangles, triangles_uv)
-    np.testing.assert_array_equal(corners, [[5, 6, 7], [5, 7, 8], [5, 7, 8], [5, 6, 7]])
-    expected = [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0, 0, 1], [-0.5, 1, 0.5]]
-    np.testing.assert_allclose(weights, expected, atol=1e-12)
-
-
-def test_a_triangle_without_area_is_never_chosen() -> None:
-    uv = np.array([[0, 0], [1, 0], [0, 1], [0.5, 0.5]], np.float32)
-    flat_first = np.array([[3, 3, 3], [0, 1, 2]])
-    corners, weights = locate(np.array([[0.5, 0.5]]), uv, flat_first, flat_first)
-    np.testing.assert_array_equal(corners, [[0, 1, 2]])
-    np.testing.assert_allclose(weights, [[0, 0.5, 0.5]], atol=1e-12)

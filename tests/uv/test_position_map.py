@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prnet.data.face_model import FaceModel
 from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import ChartSampler, rasterize_chart
 from prnet.uv.position_map import (

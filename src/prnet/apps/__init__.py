@@ -1,1 +1,1 @@
-"""What people run."""
+"""What people run, without the command line: from photos to folders of results."""

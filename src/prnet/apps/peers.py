@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from prnet.apps.bench import compare
-from prnet.network.lite import Lite, warm_start
-from prnet.network.resfcn256 import ResFCN256
-from prnet.network.runtime import ATLAS_FILE, EMBEDDED_FOLDER, NETWORK_FILE
-from prnet.train.export import OPSET, export_model
+from prnet.export.onnx import OPSET, export_model
+from prnet.model.model import ATLAS_FILE, EMBEDDED_FOLDER, NETWORK_FILE
+from prnet.networks.lite import Lite, warm_start
+from prnet.networks.resfcn256 import ResFCN256
 from prnet.train.loop import load_checkpoint
 from prnet.train.networks import network_spec
 from prnet.uv.atlas import Atlas

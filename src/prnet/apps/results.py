@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prnet.draw.overlay import draw_overlay
+from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
 from prnet.face import Face
-from prnet.output.draw import draw_overlay
-from prnet.output.files import encode_png, write_files
-from prnet.output.mesh_file import WRITERS
-from prnet.output.render import render_pncc
+from prnet.files import encode_png, write_files
+from prnet.mesh.files import WRITERS
 
 DECIMALS = 6  # of the numbers in the JSON
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`

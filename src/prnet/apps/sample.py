@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 from skimage.data import astronaut
 
-from prnet.output.files import write_files
+from prnet.files import write_files
 
 SAMPLE_NAME = "astronaut.jpg"  # .png is the name of an OBJ's texture
 JPEG_QUALITY = 95

@@ -1,1 +1,1 @@
-"""Labels → position maps: the public data formats, the face models, and turning photos in depth."""
+"""Labels → position maps: the public data formats, and rotating photos in depth."""

@@ -16,12 +16,15 @@ from prnet.errors import LabelError
 from prnet.geometry.similarity import Similarity
 
 OPENINGS_YAW_DEG = 25.0  # the openings are valid under this |yaw|
-SOURCES = ("lfw", "utk", "web", "mix")
+SOURCES = ("lfw", "utk", "web", "mix", "cfp", "ibug")
 FACE_MODEL_FILE = "ict_face_model.npz"
 FIELDS = (
     *("filename", "split", "scale", "rotation", "translation", "identity", "expression"),
     *("landmarks68", "eye_opening", "mouth_opening", "person", "age", "gender", "origin"),
+    *("identity_photos", "fit_residual_dense", "fit_residual_68", "teacher_disagreement"),
+    *("blendshapes", "blendshape_names"),
 )
+HUMAN68 = "human68"  # the field that only sources with points set by humans have
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +39,17 @@ class FacekitRecord:
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         landmarks68: (68, 3) float32, photo frame: the fitted iBUG points.
+        human68: (68, 2) float32, photo frame: the points that humans set, NaN where there is none;
+            the facekit's README says what they mean.
+        blendshapes: (52,) float32 in [0, 1], MediaPipe's scores in the order of
+            `Facekit.blendshape_names`: a weak reference for expressions.
         eye_opening: Lid distance over eye width, mean of both eyes; valid for yaw under 25°.
         mouth_opening: Inner lip distance over mouth width; valid for yaw under 25°.
         person: Number of the person within the source.
+        identity_photos: How many photos of the person the identity was fitted to.
+        fit_residual_dense: Mean distance of the fit from MediaPipe's points, % of face size.
+        fit_residual_68: The same from the other two teachers' 68 points.
+        teacher_disagreement: Mean distance between the teachers, % of face size.
         age: Years, −1 where unknown; for reporting only, as the next two.
         gender: 0 male, 1 female, −1 unknown (UTKFace's tag).
         origin: 0 White, 1 Black, 2 Asian, 3 Indian, 4 other, −1 unknown (UTKFace's tag).
@@ -50,9 +61,15 @@ class FacekitRecord:
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
     landmarks68: NDArray[np.float32]
+    human68: NDArray[np.float32]
+    blendshapes: NDArray[np.float32]
     eye_opening: float
     mouth_opening: float
     person: int
+    identity_photos: int
+    fit_residual_dense: float
+    fit_residual_68: float
+    teacher_disagreement: float
     age: int
     gender: int
     origin: int
@@ -65,7 +82,7 @@ class FacekitRecord:
 
 
 class Facekit:
-    """The records of one split, and their photos.
+    """The records of one split, and their photos; what the kit rejected belongs to neither split.
 
     Args:
         folder: The facekit's folder.
@@ -75,6 +92,7 @@ class Facekit:
     Attributes:
         folder: As given.
         records: One a photo, in the order of the sources' label files.
+        blendshape_names: ARKit's names of the records' blendshapes.
 
     Raises:
         LabelError: A file is missing or not as the facekit's README describes it.
@@ -88,11 +106,13 @@ class Facekit:
     ) -> None:
         self.folder = Path(folder)
         self.records: list[FacekitRecord] = []
+        self.blendshape_names: tuple[str, ...] = ()
         self._photos: dict[str, dict[str, tuple[int, int]]] = {}
         for source in sources:
             self._photos[source] = _tar_index(self.folder / "faces" / f"{source}.tar")
             labels = self.folder / "labels" / f"{source}.npz"
-            self.records += _read_labels(labels, source, split)
+            records, self.blendshape_names = _read_labels(labels, source, split)
+            self.records += records
 
     def photo(self, record: FacekitRecord) -> NDArray[np.uint8]:
         """Read a record's photo.
@@ -129,11 +149,16 @@ def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
         raise LabelError(f"{path}: can't read the facekit's photos ({error})") from error
 
 
-def _read_labels(path: Path, source: str, split: str) -> list[FacekitRecord]:
-    """The records of one label file that belong to a split."""
+def _read_labels(
+    path: Path, source: str, split: str
+) -> tuple[list[FacekitRecord], tuple[str, ...]]:
+    """The records of one label file that belong to a split, and the blendshapes' names."""
     try:
         with np.load(path) as arrays:
             columns = {name: arrays[name] for name in FIELDS}
+            names = tuple(str(name) for name in columns.pop("blendshape_names"))
+            none = np.full((len(columns["filename"]), 68, 2), np.nan, np.float32)
+            columns[HUMAN68] = arrays.get(HUMAN68, none)
         if len({column.shape[:1] for column in columns.values()}) > 1:
             raise ValueError("its columns differ in length")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -151,12 +176,18 @@ def _read_labels(path: Path, source: str, split: str) -> list[FacekitRecord]:
                 identity=columns["identity"][row].astype(np.float32),
                 expression=columns["expression"][row].astype(np.float32),
                 landmarks68=columns["landmarks68"][row].astype(np.float32),
+                human68=columns[HUMAN68][row].astype(np.float32),
+                blendshapes=columns["blendshapes"][row].astype(np.float32),
                 eye_opening=float(columns["eye_opening"][row]),
                 mouth_opening=float(columns["mouth_opening"][row]),
                 person=int(columns["person"][row]),
+                identity_photos=int(columns["identity_photos"][row]),
+                fit_residual_dense=float(columns["fit_residual_dense"][row]),
+                fit_residual_68=float(columns["fit_residual_68"][row]),
+                teacher_disagreement=float(columns["teacher_disagreement"][row]),
                 age=int(columns["age"][row]),
                 gender=int(columns["gender"][row]),
                 origin=int(columns["origin"][row]),
             )
         )
-    return records
+    return records, names

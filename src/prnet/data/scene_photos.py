@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import CUTOUT_SIZE, cut_out, turned_copy
-from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.face_crops import CUTOUT_SIZE, cut_out, turned_copy
+from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit
 from prnet.errors import LabelError
 

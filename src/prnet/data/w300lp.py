@@ -11,18 +11,18 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.bfm import EXPRESSION_COUNT, SHAPE_COUNT, Bfm, load_bfm, read_mat
-from prnet.data.cutouts import CUTOUT_SCALE
+from prnet.data.face_crops import CUTOUT_SCALE
+from prnet.data.workers import map_in_processes
 from prnet.errors import ImageReadError, LabelError, OutputError
 from prnet.image.crop import crop_face
 from prnet.image.read import read_image
@@ -187,25 +187,14 @@ class _Job(NamedTuple):
     size: int
 
 
-_job: _Job | None = None
-
-
-def _open_worker(job: _Job) -> None:
-    """Keep the job in the worker process."""
-    global _job
-    cv2.setNumThreads(1)
-    _job = job
-
-
-def _make_in_worker(name: Path) -> tuple[str, float]:
+def _make_file(job: _Job, name: Path) -> tuple[str, float]:
     """Make one record's file: (what went wrong, "" if nothing, and the distance)."""
-    assert _job is not None
     try:
-        record, distance = make_record(_job.root / name, _job.bfm, _job.sampler, _job.size)
+        record, distance = make_record(job.root / name, job.bfm, job.sampler, job.size)
     except (LabelError, ImageReadError) as error:
         return str(error), float("nan")
     rounded = np.round(record.position_map / STEP_PX) * STEP_PX
-    path = _record_path(_job.out, name)
+    path = _record_path(job.out, name)
     aside = path.with_name(path.name + ".partial")
     with aside.open("wb") as stream:
         np.savez_compressed(stream, pixels=record.pixels, position_map=rounded.astype(np.float32))
@@ -257,15 +246,14 @@ def build_maps(
         failures, distances = [], []
         done = len(names) - len(missing)
         report(done, len(names))
-        job = _Job(root, out, model, sampler, size)
-        with ProcessPoolExecutor(processes, initializer=_open_worker, initargs=(job,)) as pool:
-            for failure, distance in pool.map(_make_in_worker, missing, chunksize=4):
-                if failure:
-                    failures.append(failure)
-                else:
-                    distances.append(distance)
-                done += 1
-                report(done, len(names))
+        job = partial(_Job, root, out, model, sampler, size)
+        for failure, distance in map_in_processes(job, _make_file, missing, processes, chunksize=4):
+            if failure:
+                failures.append(failure)
+            else:
+                distances.append(distance)
+            done += 1
+            report(done, len(names))
         if not failures:
             records = [name.with_suffix("").as_posix() for name in names]
             _write_json(out / COMPLETE_FILE, {"records": records})

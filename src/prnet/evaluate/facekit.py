@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.cutouts import variants
-from prnet.data.face_model import FaceModel, load_ict_face_model
+from prnet.data.face_crops import variants
 from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG, SOURCES, Facekit, FacekitRecord
 from prnet.evaluate.boxes import find_box
 from prnet.evaluate.metrics import (
@@ -35,6 +34,7 @@ from prnet.evaluate.report import (
 from prnet.face import Face
 from prnet.geometry.pose import angles_from_rotation
 from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart

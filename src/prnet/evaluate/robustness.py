@@ -8,9 +8,10 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_model import FaceModel, load_ict_face_model
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
-from prnet.evaluate.disturb import (
+from prnet.evaluate.facekit import MM_PER_CM, ShapeComparison, begin_row, spread_evenly
+from prnet.evaluate.metrics import aligned_distance, face_size, nme, point_deviation, tight_box
+from prnet.evaluate.perturb import (
     boxes_beside,
     cover,
     jitter_box,
@@ -21,8 +22,6 @@ from prnet.evaluate.disturb import (
     object_pictures,
     shrink,
 )
-from prnet.evaluate.facekit import MM_PER_CM, ShapeComparison, begin_row, spread_evenly
-from prnet.evaluate.metrics import aligned_distance, face_size, nme, point_deviation, tight_box
 from prnet.evaluate.ranks import rank_correlation, roc_auc
 from prnet.evaluate.report import (
     Example,
@@ -37,7 +36,8 @@ from prnet.evaluate.report import (
     where,
 )
 from prnet.face import Face
-from prnet.geometry.mesh import mean_bend_deg, neighbouring_triangles
+from prnet.geometry.surface import mean_bend_deg, neighbouring_triangles
+from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, Atlas
 from prnet.uv.position_map import decode_landmarks68

@@ -1,1 +1,1 @@
-"""The photo before the network: read it, find its faces, cut them out."""
+"""The photo: read it, cut faces out of it."""

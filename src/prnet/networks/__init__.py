@@ -1,1 +1,1 @@
-"""The networks in PyTorch, as training and export need them."""
+"""The networks, in PyTorch."""

@@ -1,1 +1,1 @@
-"""Position maps → weights: recipes, augmentation, losses, the loop, export. Needs PyTorch."""
+"""Position maps → weights: recipes, augmentation, losses, the loop. Needs PyTorch."""

@@ -26,7 +26,7 @@ class DataConfig:
     Attributes:
         source: `facekit`, or `300wlp`: the position maps that `prnet data w300lp` made.
         facekit: Folder of the facekit.
-        cutouts: Folder for the cut-outs made from it; filled on the first run (about 7 GB).
+        cutouts: Folder for the cut-outs made from it; filled on the first run (about 9 GB).
         turned_share: Share of the facekit's samples turned in depth.
         match_openings: Open the facekit labels' eyes and mouths as far as its dense teacher saw.
         negatives: Crops without a face that join each batch, for lite's confidence; facekit only.

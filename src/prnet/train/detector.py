@@ -20,7 +20,7 @@ from prnet.data.scenes import SCENE_SIZE, Scene, SceneComposer
 from prnet.evaluate.detection import Matches, gather_matches
 from prnet.geometry.oriented import keep_distinct
 from prnet.networks.detector import Detector, cell_centers, decode
-from prnet.train.detector_export import export_detector
+from prnet.export.detector import export_detector
 from prnet.train.detector_loss import detector_loss
 from prnet.train.scene_feed import SceneFeed
 

@@ -21,21 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from prnet.data.cutouts import build_cutouts
-from prnet.data.face_model import load_ict_face_model
+from prnet.data.face_crops import build_cutouts
 from prnet.data.facekit import FACE_MODEL_FILE
 from prnet.errors import ModelFileError, RecipeError
 from prnet.evaluate.plots import plot_training
-from prnet.network.lite import Lite, warm_start
+from prnet.morphable.linear import load_ict_face_model
+from prnet.networks.lite import Lite, warm_start
+from prnet.train.batches import TrainingBatches, load_batches
 from prnet.train.config import TrainConfig, load_recipe
-from prnet.train.dataset import (
-    Batch,
-    CutoutSource,
-    MapSource,
-    Source,
-    TrainingBatches,
-    load_batches,
-)
 from prnet.train.loss import DistanceLoss, LossTerms, nme68
 from prnet.train.networks import (
     TrainableNetwork,
@@ -43,6 +36,7 @@ from prnet.train.networks import (
     build_network,
     load_atlas,
 )
+from prnet.train.sources import Batch, CutoutSource, MapSource, Source
 from prnet.train.targets import CoefficientTargets, MapTargets
 from prnet.uv.atlas import Atlas
 

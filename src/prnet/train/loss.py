@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from prnet.evaluate.metrics import EYES, MOUTH
-from prnet.network.lite import Prediction
+from prnet.networks.lite import Prediction
 from prnet.train.config import LossConfig
 from prnet.train.targets import Target
 from prnet.uv.atlas import EYE_NOSE_MOUTH, KEYPOINT, REGION_WEIGHTS

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from prnet.network.lite import Lite
-from prnet.network.resfcn256 import ResFCN256
-from prnet.network.runtime import ATLAS_FILE, EMBEDDED_FOLDER
-from prnet.network.spec import NetworkSpec
+from prnet.model.model import ATLAS_FILE, EMBEDDED_FOLDER
+from prnet.model.spec import NetworkSpec
+from prnet.networks.lite import Lite
+from prnet.networks.resfcn256 import ResFCN256
 from prnet.train.config import NetworkConfig
 from prnet.uv.atlas import Atlas
 

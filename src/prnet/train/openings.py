@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_model import LandmarkModel
 from prnet.evaluate.metrics import eye_opening, mouth_opening, trend
+from prnet.morphable.linear import LandmarkModel
 
 # expressions that open or close a part and move nothing else
 EYE_MODES = "eyeBlink_L", "eyeBlink_R"

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.train.dataset import TrainingBatches
+from prnet.train.batches import TrainingBatches
 from prnet.train.targets import CoefficientTargets, MapTargets
 
 TILE_PX = 224  # side of a crop in the picture

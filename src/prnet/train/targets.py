@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prnet.data.face_model import FaceModel, LandmarkModel
-from prnet.network.lite import bilinear_rows
-from prnet.train.dataset import CoefficientBatch, MapBatch
+from prnet.morphable.linear import FaceModel, LandmarkModel
+from prnet.networks.lite import bilinear_rows
+from prnet.train.sources import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
@@ -17,7 +17,7 @@ from prnet.uv.position_map import sample_map
 
 
 class Target(NamedTuple):
-    """What a network should say of N crops; units and frames as in `prnet.network.lite.Prediction`.
+    """What a network should say of N crops; units and frames as in networks.lite.Prediction.
 
     Attributes:
         position_map: (N, M, M, 3) crop frame; z is 0 on the face's mean, or counts from its back.
@@ -51,7 +51,6 @@ class CoefficientTargets(nn.Module):
     basis: Tensor
     landmarks_mean: Tensor
     landmarks_basis: Tensor
-    mirror_shift: Tensor
     is_face: Tensor
 
     def __init__(
@@ -70,29 +69,16 @@ class CoefficientTargets(nn.Module):
         self._register("mean", sample_map(sampler.sample(mesh.vertices), places))
         self._register("basis", np.stack([sample_map(sampler.sample(m), places) for m in modes]))
         corners, weights = mesh.landmarks68_vertices, mesh.landmarks68_barycentric
-        points = [_at(mesh.vertices, corners, weights)]
-        bases = [np.stack([_at(mode, corners, weights) for mode in modes])]
-        # a mirrored photo shows at an iBUG point's UV what lies at the mirrored UV
-        mirrored_uv = atlas.landmarks68_uv * [-1, 1] + [1, 0]
-        corners, weights = locate(mirrored_uv, mesh.uv, mesh.triangles, mesh.triangles_uv)
-        flip = np.array([-1, 1, 1], np.float32)
-        points.append(flip * _at(mesh.vertices, corners, weights))
-        bases.append(flip * np.stack([_at(mode, corners, weights) for mode in modes]))
-        self._register("landmarks_mean", np.stack(points))
-        # The kit's iBUG vertices lie about 0.06 cm off the model's symmetry, all to one side, and
-        # its labels shift the mesh so that they fit the photo; a mirrored label would be shifted to
-        # the other side, and a network would learn the middle.
-        off = points[0] - points[0][MIRROR68] * flip
-        self._register("mirror_shift", np.array([-off[:, 0].mean(), 0, 0]))
-        self._register("landmarks_basis", np.stack(bases))
+        self._register("landmarks_mean", _at(mesh.vertices, corners, weights))
+        self._register("landmarks_basis", np.stack([_at(m, corners, weights) for m in modes]))
         column, row = (places.T * MAP_SIZE).astype(int)
         self.region = atlas.region[row, column].reshape(train_uv.shape[:2])
         self.register_buffer("is_face", torch.from_numpy(self.region.ravel() >= FACE))
 
     @property
     def landmark_model(self) -> LandmarkModel:
-        """The face model's 68 points, of photos that aren't mirrored."""
-        return LandmarkModel(self.landmarks_mean[0].numpy(), self.landmarks_basis[0].numpy())
+        """The face model's 68 points."""
+        return LandmarkModel(self.landmarks_mean.numpy(), self.landmarks_basis.numpy())
 
     def _register(self, name: str, values: NDArray[np.floating]) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)))
@@ -110,15 +96,15 @@ class CoefficientTargets(nn.Module):
         count = len(batch.coefficients)
         shape = self.mean + (batch.coefficients @ self.basis.flatten(1)).view(count, -1, 3)
         grid = shape.view(count, self.size, self.size, 3)
-        flipped = grid.flip(2) * grid.new_tensor([-1, 1, 1])
-        shape = torch.where(batch.mirrored[:, None, None, None], flipped, grid).flatten(1, 2)
-        both = self.landmarks_mean + torch.einsum(
-            "nk,skpd->nspd", batch.coefficients, self.landmarks_basis
+        points = self.landmarks_mean + torch.einsum(
+            "nk,kpd->npd", batch.coefficients, self.landmarks_basis
         )
-        landmarks = both[torch.arange(count), batch.mirrored.long()]
-        shift = batch.mirrored[:, None, None] * self.mirror_shift
-        position = self._pose(shape + shift, batch)
-        landmarks = self._pose(landmarks + shift, batch)
+        mirror = grid.new_tensor([-1, 1, 1])
+        is_mirrored = batch.mirrored[:, None, None]
+        shape = torch.where(is_mirrored[..., None], grid.flip(2) * mirror, grid).flatten(1, 2)
+        points = torch.where(is_mirrored, points[:, MIRROR68] * mirror, points)
+        position = self._pose(shape, batch)
+        landmarks = self._pose(points, batch)
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         side = (count, self.size, self.size, 3)
         flip = batch.rotation.new_tensor([1, -1, 1])
@@ -182,40 +168,3 @@ def _at(
 ) -> NDArray[np.floating]:
     """Values (V, D) at points given by three vertices and weights each: (P, D)."""
     return np.asarray(np.einsum("pk,pkd->pd", weights, values[corners]))
-
-
-def locate(
-    points_uv: NDArray[np.floating],
-    uv: NDArray[np.floating],
-    triangles: NDArray[np.integer],
-    triangles_uv: NDArray[np.integer],
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Find the chart's triangle under each point, or the nearest one.
-
-    Args:
-        points_uv: (P, 2) float in [0, 1], u right, v down.
-        uv: (U, 2) float, the same frame: the chart's points.
-        triangles: (T, 3) int, corners as mesh vertices.
-        triangles_uv: (T, 3) int, the same corners as rows of `uv`.
-
-    Returns:
-        (P, 3) int32 mesh vertices and (P, 3) float64 their weights, which sum to 1; one is negative
-        where the point lies outside the chart.
-    """
-    a, b, c = (uv[triangles_uv[:, k]].astype(np.float64) for k in range(3))
-    area = _cross(b - a, c - a)
-    area = np.where(np.abs(area) < 1e-14, np.inf, area)
-    corners, weights = [], []
-    for point in np.asarray(points_uv, np.float64):
-        wb = _cross(point - a, c - a) / area
-        wc = _cross(b - a, point - a) / area
-        bary = np.stack([1 - wb - wc, wb, wc], 1)
-        best = int(np.where(np.isfinite(area), bary.min(1), -np.inf).argmax())
-        corners.append(triangles[best])
-        weights.append(bary[best])
-    return np.array(corners, np.int32), np.array(weights)
-
-
-def _cross(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Signed area of the parallelograms over (..., 2) vectors."""
-    return p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]

@@ -135,17 +135,15 @@ def _crosses_any(
 def _regions(landmarks_uv: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Region of every pixel, (M, M) uint8, as if the whole square were face; mirror-symmetric."""
     size = MAP_SIZE
-    mirrored = landmarks_uv[MIRROR68] * [-1, 1] + [1, 0]
-    points = (landmarks_uv + mirrored) / 2  # the iBUG points sit a little off the model's symmetry
     u, v = np.meshgrid(*(2 * [(np.arange(size) + 0.5) / size]))
     region = np.full((size, size), FACE, np.uint8)
-    jaw = np.interp(u, points[3:14, 0], points[3:14, 1]) + NECK_BELOW_JAW_UV
+    jaw = np.interp(u, landmarks_uv[3:14, 0], landmarks_uv[3:14, 1]) + NECK_BELOW_JAW_UV
     region[v > jaw] = NECK
     beside = np.minimum(u, 1 - u) < EAR_WIDTH_UV
     region[beside & (v > EAR_TOP_UV) & (v < EAR_BOTTOM_UV)] = EARS
     features: NDArray[np.uint8] = np.zeros((size, size), np.uint8)
     for feature in FEATURES:
-        hull = cv2.convexHull((points[list(feature)] * size - 0.5).astype(np.float32))
+        hull = cv2.convexHull((landmarks_uv[list(feature)] * size - 0.5).astype(np.float32))
         cv2.fillConvexPoly(features, np.rint(hull).astype(np.int32), 1)
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * FEATURE_MARGIN_PX + 1,) * 2)
     features = cv2.dilate(features, ball).astype(np.uint8, copy=False)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.mesh import vertex_normals
+from prnet.geometry.surface import vertex_normals
 from prnet.uv.position_map import flip_y
 
 # Side of the depth buffer that the face fills, in pixels: about two for each step of a 256×256 map,

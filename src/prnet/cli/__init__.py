@@ -1,0 +1,1 @@
+"""The command line, `prnet`: a thin file a command."""

@@ -1,0 +1,78 @@
+"""`prnet data w300lp`: 300W-LP's labels → position maps."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from prnet.cli.extras import need_extra
+from prnet.cli.terminal import FAILED
+
+HELP = """\
+Make float position maps of 300W-LP through the Basel Face Model.
+
+Writes for each photo <folder>/<name>.npz with a cut-out around the face and its position map,
+about 0.7 MB. A run that was stopped goes on where it was when it is given again.
+"""
+EXAMPLES = (
+    "prnet data w300lp --root 300W_LP --bfm bfm --out cache/300wlp",
+    "prnet data w300lp --root 300W_LP --bfm bfm --out cache/300wlp --flipped --processes 16",
+)
+
+
+def run(
+    root: Annotated[
+        Path, typer.Option(metavar="DIR", help="300W-LP, with the folders AFW, HELEN, IBUG, LFPW.")
+    ],
+    bfm: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="BFM 2009, as 3DDFA or face3d pack it, with its UVs."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the records go.")],
+    flipped: Annotated[
+        bool, typer.Option("--flipped", help="Also the mirrored folders AFW_Flip and so on.")
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="Side of the cut-outs; without it, 384."),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many work at it; without it, one per core."),
+    ] = None,
+) -> None:
+    """Make the records that are missing."""
+    need_extra("evaluate")  # SciPy reads the .mat files
+    from prnet.data.w300lp import CUTOUT_SIZE, build_maps
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+        task = progress.add_task("Position maps", total=None)
+        built = build_maps(
+            root,
+            bfm,
+            out,
+            flipped=flipped,
+            size=size or CUTOUT_SIZE,
+            processes=processes,
+            report=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    text = f"{out}: {built.made} records made, {built.kept} kept"
+    if built.made:
+        text += f"; BFM's points lie {built.distance:.1f}% of face size from the labels' own"
+    typer.echo(text)
+    for failure in built.failures:
+        typer.echo(f"prnet: {failure}", err=True)
+    if built.failures:
+        typer.echo(
+            f"prnet: {len(built.failures)} photos failed; mend or delete them and run again",
+            err=True,
+        )
+        raise typer.Exit(FAILED)

@@ -1,0 +1,112 @@
+"""The command line: all commands, and how errors leave it."""
+
+import io
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from prnet import __version__
+from prnet.cli import (
+    bench,
+    convert,
+    data_atlas,
+    data_sheet,
+    data_w300lp,
+    demo,
+    evaluate_aflw2000,
+    evaluate_aflw_lfpa,
+    evaluate_facekit,
+    evaluate_florence,
+    evaluate_robustness,
+    evaluate_speed,
+    export,
+    reconstruct,
+    train,
+)
+from prnet.cli.command import add_commands, examples
+from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, report
+from prnet.errors import ImageReadError, LabelError, PRNetError
+
+HELP = """\
+3D faces from single photos.
+
+Exit codes: 0 all done; 1 some inputs failed (named on stderr, the rest written); 2 wrong usage.
+"""
+COMMANDS = {
+    "demo": demo,
+    "reconstruct": reconstruct,
+    "bench": bench,
+    "train": train,
+    "export": export,
+    "convert": convert,
+}
+DATA_HELP = "Make training data out of labelled data sets."
+DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "sheet": data_sheet}
+EVALUATE_HELP = (
+    "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
+)
+PROTOCOLS = {
+    "facekit": evaluate_facekit,
+    "robustness": evaluate_robustness,
+    "aflw2000": evaluate_aflw2000,
+    "aflw-lfpa": evaluate_aflw_lfpa,
+    "florence": evaluate_florence,
+    "speed": evaluate_speed,
+}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=DATA_HELP)
+evaluate = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=EVALUATE_HELP)
+add_commands(app, COMMANDS)
+add_commands(data, DATA_COMMANDS)
+add_commands(evaluate, PROTOCOLS)
+app.add_typer(data, name="data")
+app.add_typer(evaluate, name="evaluate")
+
+
+def _print_version(is_wanted: bool) -> None:
+    """Answer `prnet --version`."""
+    if is_wanted:
+        typer.echo(f"prnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP, epilog=examples("prnet demo", "prnet reconstruct photo.jpg --out out"))
+def _prepare(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """What comes before every command."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("prnet").setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; leaves by SystemExit with the exit code.
+
+    Args:
+        arguments: Without the program's name; None for those of the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no file's name may be unprintable
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(arguments, prog_name="prnet")
+    except KeyboardInterrupt:  # so early that typer didn't see it
+        sys.exit(INTERRUPTED)
+    except (PRNetError, ValueError) as error:
+        report(error)
+        sys.exit(FAILED if isinstance(error, (ImageReadError, LabelError)) else USAGE)

@@ -1,0 +1,307 @@
+"""The facekit's photos → cut-outs of equal size, as they are and turned: what training reads.
+
+Turning in depth costs far more than reading, so `build_cutouts` does it once; the network never
+sees the same picture twice all the same, since the 2D augmentation comes after.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
+from prnet.data.rotate import turn
+from prnet.data.workers import map_in_processes
+from prnet.errors import LabelError
+from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import FaceModel, load_ict_face_model
+
+CUTOUT_SIZE = 192  # pixels; at crop scale 1.5 a 128-pixel crop is 1:1
+CUTOUT_SCALE = 2.25  # side in units of the mean of the face box's width and height
+# total |yaw| of the turned copies: with the photos, mostly under 25°, yaw is spread evenly
+YAW_STRATA_DEG = ((22.5, 45.0), (45.0, 67.5), (67.5, 90.0))
+PITCH_STD_DEG, PITCH_MAX_DEG = 12.0, 25.0
+FACING_DEG = 5.0  # under this |yaw| a face may be turned to either side
+LABELS = ("scale", "rotation", "translation", "identity", "expression", "openings", "turned")
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A square cut out of a photo around the face, with its label.
+
+    Attributes:
+        pixels: (192, 192, 3) uint8 RGB.
+        pose: Canonical frame → cut-out pixels with y up.
+        identity: (100,) float32, standard deviations of the ICT face model.
+        expression: (53,) float32, in [0, 1].
+        openings: (2,) float32, of eyes and mouth as in the facekit.
+        turned: Whether it was turned in depth.
+    """
+
+    pixels: NDArray[np.uint8]
+    pose: Similarity
+    identity: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    openings: NDArray[np.float32]
+    turned: bool
+
+    @property
+    def coefficients(self) -> NDArray[np.float32]:
+        """(153,) float32, identity then expression."""
+        return np.concatenate([self.identity, self.expression])
+
+
+def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, NDArray[np.bool_]]:
+    """Cut a record's face out of its photo.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB, the record's.
+        record: Its label.
+
+    Returns:
+        The cut-out, black past the photo's edge, and (192, 192) bool, true where there is photo.
+    """
+    x0, y0, x1, y1 = record.box
+    scale = CUTOUT_SIZE / (CUTOUT_SCALE * (x1 - x0 + y1 - y0) / 2)
+    shift = (CUTOUT_SIZE - 1) / 2 - scale * np.array([x0 + x1, y0 + y1], np.float64) / 2
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    if scale < 0.75:  # average before shrinking
+        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 / scale), np.uint8)
+    size = (CUTOUT_SIZE, CUTOUT_SIZE)
+    pixels = np.asarray(cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
+    inside = cv2.warpAffine(np.full(photo.shape[:2], 255, np.uint8), matrix, size)
+    pose = Similarity(
+        record.pose.scale * scale,
+        record.pose.rotation,
+        record.pose.translation * scale + [shift[0], -shift[1], 0],
+    )
+    openings = np.array([record.eye_opening, record.mouth_opening], np.float32)
+    identity, expression = record.identity, record.expression
+    return Cutout(pixels, pose, identity, expression, openings, False), inside > 254
+
+
+def yaw_of(rotation: NDArray[np.floating]) -> float:
+    """Read the yaw off a pose, with the opposite sign of `prnet.geometry.pose`.
+
+    Args:
+        rotation: (3, 3) float, canonical frame → photo with y up.
+
+    Returns:
+        Degrees in [−180, 180] by which the face looks to the photo's right.
+    """
+    return float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
+
+
+def turned_copy(
+    cutout: Cutout,
+    is_photo: NDArray[np.bool_],
+    model: FaceModel,
+    target_yaw_deg: float,
+    pitch_deg: float,
+    background: NDArray[np.uint8] | None,
+    rng: np.random.Generator,
+) -> Cutout:
+    """Turn a cut-out away from the camera until its |yaw| is the target, if it isn't there already.
+
+    Args:
+        cutout: As `cut_out` gives it.
+        is_photo: (192, 192) bool, as `cut_out` gives it.
+        model: The face model of the labels.
+        target_yaw_deg: Total |yaw| wanted; exact for an upright head without pitch, a few degrees
+            off for a tilted one.
+        pitch_deg: Added pitch.
+        background: (192, 192, 3) uint8 RGB, see `prnet.data.rotate.turn`.
+        rng: Chooses the side for faces that look straight ahead.
+
+    Returns:
+        The turned cut-out; its label is the given one but for the pose.
+    """
+    yaw = yaw_of(cutout.pose.rotation)
+    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([-1.0, 1.0])
+    added = side * max(target_yaw_deg - side * yaw, 0.0)
+    shape = model.shape(cutout.identity, cutout.expression)
+    pixels, pose = turn(
+        cutout.pixels,
+        shape,
+        model.mesh.triangles,
+        cutout.pose,
+        added,
+        pitch_deg,
+        is_photo=is_photo,
+        background=background,
+    )
+    return Cutout(pixels, pose, cutout.identity, cutout.expression, cutout.openings, True)
+
+
+def variants(
+    kit: Facekit,
+    model: FaceModel,
+    index: int,
+    seed: int,
+    strata: Sequence[tuple[float, float]] = YAW_STRATA_DEG,
+) -> list[Cutout]:
+    """Cut a record's face out and turn it, once per yaw stratum.
+
+    Args:
+        kit: The photos.
+        model: The face model of the labels.
+        index: Of the record.
+        seed: The same gives the same.
+        strata: Lowest and highest total |yaw| in degrees of each turned copy.
+
+    Returns:
+        The cut-out as it is, then its turned copies in the order of the strata.
+
+    Raises:
+        LabelError: A photo can't be read.
+    """
+    rng = np.random.default_rng([seed, index])
+    record = kit.records[index]
+    original, is_photo = cut_out(kit.photo(record), record)
+    copies = [original]
+    for low, high in strata:
+        target = rng.uniform(low, high)
+        pitch = float(np.clip(rng.normal(0, PITCH_STD_DEG), -PITCH_MAX_DEG, PITCH_MAX_DEG))
+        background = None
+        if rng.random() < 0.6:  # another photo behind the head
+            other = kit.records[rng.integers(len(kit.records))]
+            behind = cv2.resize(kit.photo(other), (CUTOUT_SIZE, CUTOUT_SIZE))
+            if rng.random() < 0.5:
+                behind = np.ascontiguousarray(behind[:, ::-1])
+            background = np.asarray(cv2.GaussianBlur(behind, (0, 0), rng.uniform(0.5, 4)), np.uint8)
+        copies.append(turned_copy(original, is_photo, model, target, pitch, background, rng))
+    return copies
+
+
+def _open_kit(folder: Path, split: Literal["train", "val"]) -> tuple[Facekit, FaceModel]:
+    """What a worker process needs."""
+    return Facekit(folder, split), load_ict_face_model(folder / FACE_MODEL_FILE)
+
+
+def _make_variants(kit: tuple[Facekit, FaceModel], index: int, seed: int) -> list[Cutout]:
+    """`variants` of what `_open_kit` opened."""
+    return variants(*kit, index, seed)
+
+
+def iterate_variants(
+    folder: str | os.PathLike[str],
+    split: Literal["train", "val"],
+    seed: int,
+    processes: int | None,
+    limit: int | None = None,
+) -> Iterator[list[Cutout]]:
+    """The variants of a split's records, in order, made by several processes.
+
+    Args:
+        folder: The facekit.
+        split: `train` or `val`.
+        seed: Of the turns.
+        processes: How many work at it; None for one per core.
+        limit: Only so many records, spread evenly over the split; None for all.
+
+    Returns:
+        Iterator over the cut-outs of one record, see `variants`.
+
+    Raises:
+        LabelError: The facekit is incomplete.
+    """
+    folder = Path(folder)
+    count = len(Facekit(folder, split).records)
+    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
+    return map_in_processes(
+        partial(_open_kit, folder, split),
+        partial(_make_variants, seed=seed),
+        chosen,
+        processes,
+        chunksize=8,
+    )
+
+
+def build_cutouts(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    split: Literal["train", "val"],
+    *,
+    seed: int = 0,
+    processes: int | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Write the cut-outs of a split, unless they are there already.
+
+    Args:
+        folder: The facekit.
+        out: Their folder gets a folder of the split's name, with `pixels.npy` (N, 192, 192, 3)
+            uint8 RGB, `labels.npz` with LABELS by name, N rows each, and, last, `complete.json`.
+        split: `train` or `val`.
+        seed: Of the turns.
+        processes: None for one per core.
+        report: Called with photos done and photos in all.
+
+    Returns:
+        The split's folder.
+
+    Raises:
+        LabelError: The facekit is incomplete, or `out` holds cut-outs of another kind or of
+            another facekit.
+    """
+    out = Path(out) / split
+    made_with = {
+        "facekit": _digest(folder),
+        "seed": seed,
+        "size": CUTOUT_SIZE,
+        "scale": CUTOUT_SCALE,
+        "strata": [list(stratum) for stratum in YAW_STRATA_DEG],
+    }
+    stamp = out / "complete.json"
+    if stamp.exists():
+        if json.loads(stamp.read_text()) != made_with:
+            raise LabelError(
+                f"{out}: made with other settings or from another facekit; delete it or name "
+                "another folder"
+            )
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    count = len(Facekit(folder, split).records)
+    per_photo = 1 + len(YAW_STRATA_DEG)
+    shape = (count * per_photo, CUTOUT_SIZE, CUTOUT_SIZE, 3)
+    pixels = np.lib.format.open_memmap(out / "pixels.npy", "w+", np.uint8, shape)
+    labels: dict[str, list[Any]] = {name: [] for name in LABELS}
+    made = iterate_variants(folder, split, seed, processes)
+    for done, cutouts in enumerate(made, start=1):
+        for k, cutout in enumerate(cutouts):
+            pixels[(done - 1) * per_photo + k] = cutout.pixels
+            row = (
+                *(cutout.pose.scale, cutout.pose.rotation, cutout.pose.translation),
+                *(cutout.identity, cutout.expression, cutout.openings, cutout.turned),
+            )
+            for name, value in zip(LABELS, row, strict=True):
+                labels[name].append(value)
+        report(done, count)
+    pixels.flush()
+    arrays = {name: np.array(column) for name, column in labels.items()}
+    with (out / "labels.npz").open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    written = stamp.with_suffix(".partial")
+    written.write_text(json.dumps(made_with))
+    written.replace(stamp)
+    return out
+
+
+def _digest(folder: str | os.PathLike[str]) -> str:
+    """Hash of the facekit's labels and face model, which tells one kit from another."""
+    digest = hashlib.sha256()
+    folder = Path(folder)
+    for path in (folder / FACE_MODEL_FILE, *(folder / "labels" / f"{s}.npz" for s in SOURCES)):
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise LabelError(f"{path}: can't read the facekit ({error})") from error
+    return digest.hexdigest()

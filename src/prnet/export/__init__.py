@@ -1,0 +1,1 @@
+"""Weights → a model folder. Needs PyTorch."""

@@ -1,0 +1,257 @@
+"""A trained network → a model folder, checked against the network it came from."""
+
+import copy
+import json
+import logging
+import os
+import tempfile
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from prnet.errors import ModelFileError, OutputError
+from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Network
+from prnet.model.spec import METADATA_KEY, NetworkSpec
+from prnet.networks.lite import FIXED_POINT
+from prnet.train.config import build_config
+from prnet.train.loop import CHECKPOINT, DESCRIPTION, load_checkpoint
+from prnet.train.networks import average_weights, build_network, load_atlas, network_spec
+from prnet.uv.atlas import Atlas
+
+logger = logging.getLogger(__name__)
+
+OPSET = 17  # old enough for every ONNX Runtime that prnet allows, and for those in browsers
+TOLERANCE_PX = 0.01  # crop pixels between PyTorch and ONNX Runtime: rounding only
+CHECKED_CROPS = 3
+
+
+def export_model(
+    network: nn.Module,
+    spec: NetworkSpec,
+    atlas: Atlas,
+    folder: str | os.PathLike[str],
+    half_weights: bool = False,
+) -> float:
+    """Write a model folder, all or nothing.
+
+    Args:
+        network: Has `finish`: crops (N, 3, S, S) float32, scaled as the spec says → maps
+            (N, 256, 256, 3) float32 in the spec's units, and confidences (N,) float32 or None. Its
+            mode and device don't matter, and it stays as it is.
+        spec: What the file will say about itself; S = spec.input_size.
+        atlas: The one that the spec names.
+        folder: Made if missing; a model in it is replaced.
+        half_weights: Fold batch norms and round the weights of convolutions and linear layers to 16
+            bits, here and in the file, which gets half as large; it computes in 32 bits all the
+            same.
+
+    Returns:
+        The largest difference between a coordinate of PyTorch's and of ONNX Runtime's maps, in crop
+        pixels, over a few random pictures; below 0.01. Confidences agree within a thousandth.
+
+    Raises:
+        ValueError: The spec names another atlas.
+        ModelFileError: The exported network doesn't agree with the given one.
+        OutputError: The folder can't be written.
+    """
+    if spec.atlas_sha256 != atlas.sha256:
+        raise ValueError(
+            f"spec.atlas_sha256 must be the atlas's {atlas.sha256}, got {spec.atlas_sha256}"
+        )
+    folder = Path(folder)
+    maps = _Finished(copy.deepcopy(network)).cpu().float().eval()
+    if half_weights:
+        _fold_batch_norms(maps)
+        for layer in maps.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.weight.data = layer.weight.data.half().float()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as aside:
+            path = Path(aside) / NETWORK_FILE
+            model = _to_onnx(maps, spec, path)
+            if half_weights:
+                _store_in_16_bits(model)
+            onnx.save(model, path)
+            atlas.save(path.with_name(ATLAS_FILE))
+            difference = _disagreement(maps, Network(aside))
+            if difference > TOLERANCE_PX:
+                raise ModelFileError(
+                    f"{folder}: nothing exported, because the exported network's maps lie up to "
+                    f"{difference:.3g} crop pixels off PyTorch's, more than {TOLERANCE_PX}"
+                )
+            for name in (NETWORK_FILE, ATLAS_FILE):
+                path.with_name(name).replace(folder / name)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be written ({error})") from error
+    logger.info("%s: exported, within %.2g crop pixels of PyTorch", folder, difference)
+    return difference
+
+
+def export_run(
+    run: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    licence: str,
+    half_weights: bool = False,
+) -> float:
+    """Make a model folder of a training run's averaged weights.
+
+    Args:
+        run: The run's folder.
+        folder: See `export_model`.
+        licence: What the weights may be used for.
+        half_weights: See `export_model`.
+
+    Returns:
+        See `export_model`.
+
+    Raises:
+        ModelFileError: The run's files are missing or damaged, or export fails.
+        OutputError: The folder can't be written.
+    """
+    run = Path(run)
+    state = load_checkpoint(run / CHECKPOINT)
+    try:
+        description = json.loads((run / DESCRIPTION).read_text())
+        config = build_config(description["recipe"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{run / DESCRIPTION}: not the description of a run ({error})"
+        ) from error
+    atlas = load_atlas(config.network)
+    network = build_network(config.network, atlas)
+    network.load_state_dict(average_weights(state))
+    hours, commit = state["seconds"] / 3600, description["commit"]
+    recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
+        description["recipe"]
+    )
+    spec = network_spec(network, atlas, recipe, licence, config.augment.crop_scale)
+    return export_model(network, spec, atlas, folder, half_weights)
+
+
+class _Finished(nn.Module):
+    """A network whose forward gives what the file shall give."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        maps, confidences = self.network.finish(crops)  # type: ignore[operator]
+        return (maps,) if confidences is None else (maps, confidences)
+
+
+def _to_onnx(maps: _Finished, spec: NetworkSpec, path: Path) -> onnx.ModelProto:
+    """Trace the network, for any N, and fold all that is constant; `path` is overwritten."""
+    example = torch.zeros(2, 3, spec.input_size, spec.input_size)
+    with torch.no_grad():
+        outputs = [MAPS, CONFIDENCES][: len(maps(example))]
+    with warnings.catch_warnings():
+        # The newer exporter needs another package and writes an opset that browsers lack.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # The older one can't fold a flipped kernel and says so; ONNX Runtime does it below.
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
+        torch.onnx.export(
+            maps,
+            (example,),
+            path,
+            input_names=[INPUT],
+            output_names=outputs,
+            dynamic_axes={name: {0: "N"} for name in (INPUT, *outputs)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    # constants, batch norms and copies are folded at this level, which stays within plain ONNX
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(path)
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    onnx.checker.check_model(model)
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    return model
+
+
+def _fold_batch_norms(network: nn.Module) -> None:
+    """Make each batch norm part of the convolution or linear layer before it."""
+    for child in network.children():
+        _fold_batch_norms(child)
+    if not isinstance(network, nn.Sequential):
+        return
+    for k, (layer, norm) in enumerate(pairwise(network)):
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            network[k], network[k + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+        elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+            network[k], network[k + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()
+
+
+def _store_in_16_bits(model: onnx.ModelProto) -> None:
+    """Store what 16 bits hold exactly in 16 bits; ONNX Runtime widens it again when it loads.
+
+    Weights of layers as float16; the mean face, in steps of 1/FIXED_POINT, as int16.
+    """
+    graph, float32 = model.graph, onnx.TensorProto.FLOAT
+    weights = {node.input[1] for node in graph.node if node.op_type in ("Gemm", "Conv")}
+    step = numpy_helper.from_array(np.array(1 / FIXED_POINT, np.float32), "step")
+    widening = []
+    for tensor in graph.initializer:
+        name, stored, wide = tensor.name, f"{tensor.name}.stored", f"{tensor.name}.wide"
+        if tensor.data_type != float32:
+            continue
+        values = numpy_helper.to_array(tensor)
+        steps = values * FIXED_POINT
+        if name in weights:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+            widening.append(onnx.helper.make_node("Cast", [stored], [name], to=float32))
+        elif values.size > 10_000 and (steps == np.rint(steps)).all() and abs(steps).max() < 2**15:
+            tensor.CopyFrom(numpy_helper.from_array(steps.astype(np.int16), stored))
+            widening.append(onnx.helper.make_node("Cast", [stored], [wide], to=float32))
+            widening.append(onnx.helper.make_node("Mul", [wide, step.name], [name]))
+    graph.initializer.append(step)
+    nodes = [*widening, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+@torch.no_grad()
+def _disagreement(maps: _Finished, runtime: Network) -> float:
+    """Largest difference between PyTorch's and ONNX Runtime's coordinates, crop pixels.
+
+    That of the confidences counts tenfold, so that a thousandth is a hundredth of a pixel.
+    """
+    spec = runtime.spec
+    crops = _random_crops(spec.input_size)
+    pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
+    expected, *confidences = maps((pixels - spec.pixel_mean) / spec.pixel_std)
+    offset = np.array(spec.position_offset, np.float32)
+    found = runtime.regress(crops)
+    difference = np.abs(found.position_maps - (expected.numpy() * spec.position_scale + offset))
+    if found.confidences is None:
+        return float(difference.max())
+    doubt = 10 * np.abs(found.confidences - confidences[0].numpy())
+    return float(max(difference.max(), doubt.max()))
+
+
+def _random_crops(size: int) -> NDArray[np.uint8]:
+    """Blotches of all sizes, (CHECKED_CROPS, size, size, 3) uint8."""
+    rng = np.random.default_rng(0)
+    cells = 2 ** np.arange(1, 7)
+    index = np.arange(size)
+    layers = [
+        rng.normal(0, 40, (CHECKED_CROPS, cell, cell, 3))[
+            :, (index * cell // size)[:, None], index * cell // size
+        ]
+        for cell in cells
+    ]
+    return np.clip(127.5 + sum(layers), 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The model folder: its contract, and crop → position map in ONNX Runtime."""

@@ -1,0 +1,207 @@
+"""Crops → position maps, by ONNX Runtime; refuses a model folder whose parts don't match."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from prnet.errors import ModelFileError
+from prnet.model.spec import METADATA_KEY, NetworkSpec
+from prnet.uv.atlas import MAP_SIZE, Atlas
+
+EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "lite"
+NETWORK_FILE, ATLAS_FILE = "network.onnx", "atlas.npz"
+INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
+# Crops in one call of ONNX Runtime: its memory grows with the batch, its speed hardly beyond this.
+MAX_BATCH = 16
+REMEDY = "make it again with `prnet export` or `prnet convert`"
+
+
+class Regression(NamedTuple):
+    """What a network says of N crops.
+
+    Attributes:
+        position_maps: (N, 256, 256, 3) float32, crop frame: pixels of each crop, x right, y down, z
+            toward the viewer.
+        confidences: (N,) float32 in [0, 1], how far to trust each; None from networks without.
+    """
+
+    position_maps: NDArray[np.float32]
+    confidences: NDArray[np.float32] | None
+
+
+class Network:
+    """A model folder, opened and checked.
+
+    Attributes:
+        spec: What the network's file says about itself.
+        atlas: The UV space of its maps.
+    """
+
+    spec: NetworkSpec
+    atlas: Atlas
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        """Open a model folder.
+
+        Args:
+            folder: Holds `network.onnx` and `atlas.npz`; None for the one inside the package.
+            threads: CPU threads of the network; None for one per usable core.
+            providers: ONNX Runtime's execution providers, the preferred one first.
+
+        Raises:
+            ModelFileError: The folder or a file is missing, a file can't be read, or the network
+                isn't one of prnet's or not one for this atlas.
+            ValueError: threads isn't positive, or ONNX Runtime doesn't have the provider.
+        """
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be 1 or more, got {threads}")
+        folder = EMBEDDED_FOLDER if folder is None else Path(folder)
+        path = folder / NETWORK_FILE
+        for part in (path, folder / ATLAS_FILE):
+            if not part.is_file():
+                raise ModelFileError(
+                    f"{part}: no such file; a model folder holds {NETWORK_FILE} and {ATLAS_FILE}, "
+                    f"as `prnet export` and `prnet convert` write them"
+                )
+        self._path = path
+        self._session = _open_session(path, threads or _usable_cores(), providers)
+        self.spec = self._read_spec()
+        self.atlas = Atlas.load(folder / ATLAS_FILE)
+        if self.spec.atlas_sha256 != self.atlas.sha256:
+            raise ModelFileError(
+                f"{path}: trained on atlas {self.spec.atlas_sha256[:12]}…, but {ATLAS_FILE} beside "
+                f"it is {self.atlas.sha256[:12]}…; put the atlas there that it was exported with, "
+                f"or {REMEDY}"
+            )
+        size = self.spec.input_size
+        self._check("input", self._session.get_inputs(), {INPUT: (3, size, size)})
+        outputs = self._session.get_outputs()
+        self._has_confidence = len(outputs) > 1
+        expected: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
+        self._check("output", outputs, expected | ({CONFIDENCES: ()} if outputs[1:] else {}))
+
+    def regress(self, crops: NDArray[np.uint8]) -> Regression:
+        """Run the network.
+
+        Args:
+            crops: (N, S, S, 3) uint8 RGB with S = spec.input_size; N may be 0.
+
+        Returns:
+            Regression.
+
+        Raises:
+            ValueError: Crops of another shape or type.
+            ModelFileError: The network gives maps of a wrong shape, or numbers that aren't finite.
+        """
+        size = self.spec.input_size
+        if crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
+            raise ValueError(
+                f"crops must be (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}"
+            )
+        position_maps = np.empty((len(crops), MAP_SIZE, MAP_SIZE, 3), np.float32)
+        confidences = np.empty(len(crops), np.float32)
+        for start in range(0, len(crops), MAX_BATCH):
+            batch = slice(start, start + MAX_BATCH)
+            position_maps[batch], *rest = self._run(crops[batch])
+            if rest:
+                (confidences[batch],) = rest
+        return Regression(position_maps, confidences if self._has_confidence else None)
+
+    def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The maps of one batch, crop frame, and its confidences, if the network has any."""
+        spec = self.spec
+        pixels = (crops.astype(np.float32) - spec.pixel_mean) / spec.pixel_std
+        feed = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)}
+        names = [MAPS, CONFIDENCES] if self._has_confidence else [MAPS]
+        maps, *confidences = self._session.run(names, feed)
+        expected = (len(crops), MAP_SIZE, MAP_SIZE, 3)
+        if maps.shape != expected:
+            raise ModelFileError(
+                f"{self._path}: gives maps {maps.shape} in place of {expected}; {REMEDY}"
+            )
+        if not all(np.isfinite(numbers).all() for numbers in (maps, *confidences)):
+            raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
+        offset = np.array(spec.position_offset, np.float32)
+        return [maps * np.float32(spec.position_scale) + offset, *confidences]
+
+    def _read_spec(self) -> NetworkSpec:
+        """The spec in the file's metadata."""
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise ModelFileError(f"{self._path}: an ONNX file, but not one of prnet's; {REMEDY}")
+        try:
+            return NetworkSpec.from_json(text)
+        except (TypeError, ValueError) as error:
+            raise ModelFileError(f"{self._path}: unusable spec ({error}); {REMEDY}") from error
+
+    def _check(
+        self, kind: str, nodes: Sequence[onnxruntime.NodeArg], expected: dict[str, tuple[int, ...]]
+    ) -> None:
+        """Refuse the network unless its inputs or outputs are these, float32 (any N, *shape)."""
+
+        def fits(node: onnxruntime.NodeArg, shape: tuple[int, ...]) -> bool:
+            batch, *rest = node.shape or [0]
+            # a size that the file leaves open is a name or None; `_run` looks at what comes out
+            return (
+                node.type == "tensor(float)"
+                and not isinstance(batch, int)
+                and len(rest) == len(shape)
+                and all(
+                    got == want or not isinstance(got, int)
+                    for got, want in zip(rest, shape, strict=True)
+                )
+            )
+
+        names = [node.name for node in nodes]
+        if names != list(expected) or not all(map(fits, nodes, expected.values())):
+            wanted = (
+                f"{name} tensor(float) {str(('any N', *shape)).replace(chr(39), '')}"
+                for name, shape in expected.items()
+            )
+            found = (f"{node.name} {node.type} {list(node.shape)}" for node in nodes)
+            raise ModelFileError(
+                f"{self._path}: the {kind} must be {', '.join(wanted)}, got {'; '.join(found)}; "
+                f"{REMEDY}"
+            )
+
+
+def _open_session(
+    path: Path, threads: int, providers: Sequence[str]
+) -> onnxruntime.InferenceSession:
+    """Open an ONNX file; raises as `Network` does."""
+    available = onnxruntime.get_available_providers()
+    if not providers or not set(providers) <= set(available):
+        raise ValueError(f"providers must be among {available}, got {list(providers)}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime's errors have no base class of their own
+        raise ModelFileError(
+            f"{path}: ONNX Runtime can't open it ({_one_line(error)}); {REMEDY}"
+        ) from error
+    if session.get_providers()[0] != providers[0]:  # it falls back to the CPU by itself
+        raise ValueError(f"providers: ONNX Runtime can't start {providers[0]} on this machine")
+    return session
+
+
+def _usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _one_line(error: Exception) -> str:
+    """The error's message without line breaks."""
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""Morphable face models: coefficients → shapes."""

@@ -1,0 +1,97 @@
+"""Samples → batches, in an order that a resumed run repeats exactly."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from prnet.data.workers import START_METHOD
+from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.train.negatives import Negatives
+from prnet.train.sources import Batch, CutoutSample, MapSample, Source, stack_crops
+
+
+class TrainingBatches(Dataset[Batch]):
+    """Batch `step` of a run: a function of recipe and step alone, so a resume repeats nothing.
+
+    Args:
+        source: Of the samples.
+        config: The recipe.
+        rank: This process.
+        processes: Of how many; each makes its share of every batch.
+    """
+
+    def __init__(
+        self, source: Source, config: TrainConfig, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.source, self.config = source, config
+        self.rank, self.processes = rank, processes
+        self.negatives = Negatives(config.data.facekit, config.network.input_size)
+        self.photos = source.photos
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    def __getitem__(self, step: int) -> Batch:
+        """This process's part of the batch of a step."""
+        cv2.setNumThreads(1)  # the processes are the parallelism
+        pairs = self.config.data.pairs // self.processes
+        local = self.config.batch_size // self.processes - pairs
+        first = (step * self.processes + self.rank) * local
+        is_calm = step >= self.config.steps - self.config.calm_steps
+        settings = self.config.augment.calmed() if is_calm else self.config.augment
+        samples = [self._sample(first + k, settings) for k in range(local)]
+        samples += [self._sample(first + k, settings, nudged=True) for k in range(pairs)]
+        batch = self.source.stack(samples)
+        if count := self.config.data.negatives // self.processes:
+            rng = np.random.default_rng([self.config.seed, 2, step, self.rank])
+            crops = [self.negatives.sample(settings, rng) for _ in range(count)]
+            batch = batch._replace(negatives=stack_crops(crops))
+        return batch
+
+    def _sample(
+        self, count: int, settings: AugmentConfig, nudged: bool = False
+    ) -> CutoutSample | MapSample:
+        """Sample number `count` of the run, or the same with its crop moved a little.
+
+        Every photo comes once an epoch, in an order of its own, but for the expressive ones put in
+        others' places.
+        """
+        epoch, position = divmod(count, self.photos)
+        if self._order[0] != epoch:
+            order = np.random.default_rng([self.config.seed, epoch]).permutation(self.photos)
+            self._order = epoch, order
+        photo = int(self._order[1][position])
+        what = np.random.default_rng([self.config.seed, 4, count])
+        if what.random() < self.config.data.expressive_share:
+            photo = int(what.choice(self.source.expressive))
+        how = np.random.default_rng([self.config.seed, 1, count])
+        nudge = np.random.default_rng([self.config.seed, 3, count]) if nudged else None
+        return self.source.sample(photo, settings, what, how, nudge)
+
+
+class _Steps(Sampler[int]):
+    """Steps from the first still to do."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def load_batches(batches: TrainingBatches, start: int, stop: int) -> DataLoader[Batch]:
+    """The batches of steps start … stop − 1, prepared ahead by worker processes."""
+    workers = batches.config.workers
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=_Steps(start, stop),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        # a forked process inherits OpenCV's and OpenMP's locks as they happen to be, and may hang
+        multiprocessing_context=START_METHOD if workers else None,
+    )

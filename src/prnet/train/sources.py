@@ -1,0 +1,322 @@
+"""Labelled photos → augmented samples, and samples → batches."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
+from prnet.data.facekit import OPENINGS_YAW_DEG
+from prnet.data.w300lp import W300lpMaps
+from prnet.evaluate.metrics import eye_opening, mouth_opening
+from prnet.geometry.similarity import Similarity
+from prnet.morphable.linear import LandmarkModel
+from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
+from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.train.openings import follow_teacher
+from prnet.uv.position_map import image_to_crop
+
+VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
+
+
+class CoefficientBatch(NamedTuple):
+    """N samples labelled by a face model; crop units: half the crop's side, 0 its middle, y up.
+
+    Attributes:
+        crops: (N, 3, S, S) uint8 RGB.
+        coefficients: (N, 153) float32, identity then expression.
+        rotation: (N, 3, 3) float32, canonical → crop.
+        scale: (N,) float32, crop units per cm.
+        translation: (N, 3) float32, crop units.
+        mirrored: (N,) bool; then the shape is that of the coefficients, mirrored.
+        negatives: (K, 3, S, S) uint8 RGB, more crops, without a face.
+    """
+
+    crops: Tensor
+    coefficients: Tensor
+    rotation: Tensor
+    scale: Tensor
+    translation: Tensor
+    mirrored: Tensor
+    negatives: Tensor
+
+
+class MapBatch(NamedTuple):
+    """N samples labelled by position maps.
+
+    Attributes:
+        crops: (N, 3, S, S) uint8 RGB.
+        position_map: (N, 256, 256, 3) float32, crop frame, in units of half the crop's side, 0 its
+            middle.
+        negatives: (0, 3, S, S) uint8.
+    """
+
+    crops: Tensor
+    position_map: Tensor
+    negatives: Tensor
+
+
+Batch = CoefficientBatch | MapBatch
+
+
+class CutoutSample(NamedTuple):
+    """A crop of a cut-out; `pose` leads to crop units, y up."""
+
+    crop: NDArray[np.uint8]
+    pose: Similarity
+    cutout: Cutout
+    mirrored: bool
+
+
+class MapSample(NamedTuple):
+    """A crop and its position map, as in MapBatch."""
+
+    crop: NDArray[np.uint8]
+    position_map: NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Where samples come from. Must pickle: files are opened where they are read."""
+
+    @property
+    def photos(self) -> int:
+        """How many there are."""
+
+    @property
+    def expressive(self) -> NDArray[np.int64]:
+        """The photos whose eyes are closed or wide open or whose mouths are open."""
+
+    def sample(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
+    ) -> CutoutSample | MapSample:
+        """An augmented sample of a photo.
+
+        Args:
+            photo: Its number.
+            settings: Of the augmentation.
+            what: Decides what is shown: the photo as it is, turned, mirrored.
+            how: Decides how: crop and degradation. Equal generators give equal samples.
+            nudge: Given, the crop is moved a little from where `how` has it.
+        """
+
+    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
+        """A photo's samples for evaluation, each with its |yaw| in degrees and whether turned."""
+
+    def stack(self, samples: Sequence[Any]) -> Batch:
+        """Make a batch."""
+
+
+class CutoutSource:
+    """The facekit's cut-outs.
+
+    Args:
+        config: The recipe.
+        folder: What `build_cutouts` returned.
+        landmarks: The face model's iBUG points.
+        expression_names: Given, eyes and mouths are opened as the dense teacher saw them.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        landmarks: LandmarkModel,
+        expression_names: Sequence[str] | None = None,
+    ) -> None:
+        self.config, self.folder, self.landmarks = config, folder, landmarks
+        self._expression_names = expression_names
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8]:
+        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+
+    @cached_property
+    def _labels(self) -> dict[str, NDArray[Any]]:
+        with np.load(self.folder / "labels.npz") as arrays:
+            labels = {name: arrays[name] for name in arrays.files}
+        labels["coefficients"] = np.concatenate([labels["identity"], labels["expression"]], 1)
+        if self._expression_names is not None:
+            yaw = [abs(yaw_of(rotation)) for rotation in labels["rotation"][::VARIANTS]]
+            labels["coefficients"] = follow_teacher(
+                labels["coefficients"],
+                labels["openings"],
+                np.repeat(np.array(yaw) < OPENINGS_YAW_DEG, VARIANTS),
+                self.landmarks,
+                self._expression_names,
+            )
+            labels["expression"] = labels["coefficients"][:, labels["identity"].shape[1] :]
+        return labels
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the files, which each process opens for itself."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("_pixels", "_labels")}
+
+    @property
+    def photos(self) -> int:
+        """How many there are, or as many of them as the recipe wants."""
+        count = len(self._pixels) // VARIANTS
+        return min(self.config.data.photos or count, count)
+
+    def cutout(self, index: int) -> Cutout:
+        """Cut-out `index`; photo p has the indices from p · VARIANTS."""
+        row = {name: column[index] for name, column in self._labels.items()}
+        return Cutout(
+            np.array(self._pixels[index]),
+            Similarity(float(row["scale"]), row["rotation"], row["translation"]),
+            row["identity"],
+            row["expression"],
+            row["openings"],
+            bool(row["turned"]),
+        )
+
+    @cached_property
+    def expressive(self) -> NDArray[np.int64]:
+        """The photos in the outer twentieths of eye opening and the upper tenth of the mouth's."""
+        chosen = slice(0, self.photos * VARIANTS, VARIANTS)
+        points = self.landmarks.points(self._labels["coefficients"][chosen])
+        eyes, mouth = eye_opening(points), mouth_opening(points)
+        low, high = np.quantile(eyes, [0.05, 0.95])
+        return np.flatnonzero((eyes <= low) | (eyes >= high) | (mouth >= np.quantile(mouth, 0.9)))
+
+    def sample(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
+    ) -> CutoutSample:
+        """An augmented sample of a photo, as it is or turned."""
+        is_turned = what.random() < self.config.data.turned_share
+        cutout = self.cutout(
+            photo * VARIANTS + (int(what.integers(1, VARIANTS)) if is_turned else 0)
+        )
+        mirrored = bool(what.random() < settings.p_mirror)
+        crop, pose = self._crop(cutout, settings, how, nudge)
+        other = np.array(self._pixels[int(how.integers(self.photos)) * VARIANTS])
+        if mirrored:
+            crop, pose = np.ascontiguousarray(crop[:, ::-1]), mirror_pose(pose)
+        return CutoutSample(degrade(crop, other, settings, how), pose, cutout, mirrored)
+
+    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
+        """A photo as it is and its turned copies."""
+        cutouts = [self.cutout(photo * VARIANTS + k) for k in range(VARIANTS)]
+        return [
+            (
+                CutoutSample(*self._crop(cutout, self.config.augment, None), cutout, False),
+                abs(yaw_of(cutout.pose.rotation)),
+                cutout.turned,
+            )
+            for cutout in cutouts
+        ]
+
+    def _crop(
+        self,
+        cutout: Cutout,
+        settings: AugmentConfig,
+        rng: np.random.Generator | None,
+        nudge: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.uint8], Similarity]:
+        landmarks = self.landmarks.points(cutout.coefficients)
+        size = self.config.network.input_size
+        return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng, nudge)
+
+    def stack(self, samples: Sequence[CutoutSample]) -> CoefficientBatch:
+        """Make a batch."""
+        labels = (
+            [s.cutout.coefficients for s in samples],
+            [s.pose.rotation for s in samples],
+            [s.pose.scale for s in samples],
+            [s.pose.translation for s in samples],
+        )
+        coefficients, rotation, scale, translation = (
+            torch.from_numpy(np.array(column, np.float32)) for column in labels
+        )
+        mirrored = torch.tensor([s.mirrored for s in samples])
+        crops = stack_crops([sample.crop for sample in samples])
+        pose = rotation, scale, translation
+        return CoefficientBatch(crops, coefficients, *pose, mirrored, crops[:0])
+
+
+class MapSource:
+    """The records of `prnet data w300lp`.
+
+    Args:
+        config: The recipe.
+        validation: Take every 50th record, which training leaves out, instead of the others.
+    """
+
+    def __init__(self, config: TrainConfig, validation: bool) -> None:
+        self.config, self.validation = config, validation
+        self._maps = W300lpMaps(config.data.maps)
+        records = np.arange(len(self._maps))
+        self._records = records[(records % 50 == 49) == validation]
+
+    @property
+    def photos(self) -> int:
+        """How many there are, or as many of them as the recipe wants."""
+        return min(self.config.data.photos or len(self._records), len(self._records))
+
+    @property
+    def expressive(self) -> NDArray[np.int64]:
+        """None: a recipe can't ask for them."""
+        return np.empty(0, np.int64)
+
+    def sample(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        what: np.random.Generator,
+        how: np.random.Generator,
+        nudge: np.random.Generator | None = None,
+    ) -> MapSample:
+        """An augmented sample of a photo."""
+        mirrored = what.random() < settings.p_mirror
+        crop, position_map = self._crop(photo, settings, how, nudge)
+        other = self._maps[int(self._records[how.integers(self.photos)])].pixels
+        if mirrored:
+            crop = np.ascontiguousarray(crop[:, ::-1])
+            position_map = position_map[:, ::-1] * np.array([-1, 1, 1], np.float32)
+        return MapSample(degrade(crop, other, settings, how), position_map)
+
+    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
+        """A photo as it is; its yaw isn't known, and counts as 0."""
+        return [(MapSample(*self._crop(photo, self.config.augment, None)), 0.0, False)]
+
+    def _crop(
+        self,
+        photo: int,
+        settings: AugmentConfig,
+        rng: np.random.Generator | None,
+        nudge: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        record = self._maps[int(self._records[photo])]
+        size = self.config.network.input_size
+        cutout = len(record.pixels)  # the face's box lies in its middle
+        middle, half = (cutout - 1) / 2, cutout / CUTOUT_SCALE / 2
+        low, high = np.full(2, middle - half), np.full(2, middle + half)
+        transform = choose_crop(low, high, size, settings, rng, nudge)
+        position = image_to_crop(record.position_map, transform)
+        origin = np.array([(size - 1) / 2, (size - 1) / 2, 0], np.float32)
+        return cut(record.pixels, transform, size), (position - origin) * np.float32(2 / size)
+
+    def stack(self, samples: Sequence[MapSample]) -> MapBatch:
+        """Make a batch."""
+        maps = torch.from_numpy(np.stack([s.position_map for s in samples]))
+        crops = stack_crops([sample.crop for sample in samples])
+        return MapBatch(crops, maps, crops[:0])
+
+
+def stack_crops(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """(N, 3, S, S) uint8."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)

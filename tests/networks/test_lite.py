@@ -1,0 +1,245 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.position_map import sample_map
+
+torch = pytest.importorskip("torch")
+
+from prnet.networks.lite import (  # noqa: E402
+    FIXED_POINT,
+    MEAN_SCALE,
+    TRAIN_SIZE,
+    Lite,
+    bilinear_rows,
+    cubic_spline_matrix,
+    in_steps,
+    pixel_centres,
+    rotation_from_six,
+    share_of_rows,
+    warm_start,
+)
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def network(atlas: Atlas) -> Lite:
+    """Untrained, but it tells crops apart, by centimetres and degrees."""
+    torch.manual_seed(0)
+    network = Lite(atlas)
+    torch.nn.init.normal_(network.pose.weight, std=0.02)
+    torch.nn.init.normal_(network.decoder[-2].weight, std=0.05)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            layer.momentum = None  # a true mean, so that one step gives real statistics
+    network(torch.nn.functional.interpolate(torch.randn(8, 3, 5, 5), (128, 128)))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def crops() -> "torch.Tensor":
+    blotches = torch.randn(3, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.interpolate(blotches, (128, 128))
+
+
+@torch.no_grad()
+def test_landmarks_lie_on_the_finished_map(
+    network: Lite, crops: "torch.Tensor", atlas: Atlas
+) -> None:
+    landmarks = network(crops).landmarks68.numpy()
+    maps = network.finish(crops)[0].numpy()
+    assert maps.shape == (3, MAP_SIZE, MAP_SIZE, 3) and maps.dtype == np.float32
+    for position_map, points in zip(maps, landmarks, strict=True):
+        expected = sample_map(position_map, atlas.landmarks68_uv)
+        np.testing.assert_allclose(points, expected, atol=4e-4)
+
+
+@torch.no_grad()
+def test_the_trained_map_is_the_finished_one_at_its_own_size(
+    network: Lite, crops: "torch.Tensor"
+) -> None:
+    small = network(crops).position_map.numpy()
+    assert small.shape == (3, TRAIN_SIZE, TRAIN_SIZE, 3)
+    uv = network.train_uv.reshape(-1, 2)
+    for finished, found in zip(network.finish(crops)[0].numpy(), small, strict=True):
+        expected = sample_map(finished, uv).reshape(TRAIN_SIZE, TRAIN_SIZE, 3)
+        error = np.abs(found - expected)
+        assert error.mean() < 2e-3
+        # random control points differ from row to row, which at the lids is less than a pixel
+        assert error[: TRAIN_SIZE // 5].max() < 0.02 and error[TRAIN_SIZE // 2 :].max() < 0.02
+    assert np.ptp(small, axis=0).max() > 0.02  # crops are told apart
+
+
+def test_confidence_looks_on(network: Lite, crops: "torch.Tensor") -> None:
+    confidence = network(crops).confidence
+    assert confidence.shape == (3,) and confidence.std() > 0
+    confidence.sum().backward()
+    moved = [name for name, each in network.named_parameters() if each.grad is not None]
+    network.zero_grad()
+    assert {name.split(".")[0] for name in moved} == {"confidence"}
+    with torch.no_grad():
+        np.testing.assert_allclose(network.finish(crops)[1], torch.sigmoid(confidence), atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_map_is_the_shape_in_its_pose(network: Lite, crops: "torch.Tensor") -> None:
+    turn, origin, controls, _ = network._regress(crops)
+    prediction = network(crops)
+    assert controls.shape == (3, 3, 64, 64) and controls.std() > 0.1
+    shape = prediction.shape.flatten(1, 2).double()
+    posed = (shape @ turn.double().mT + origin.mT).view(prediction.position_map.shape)
+    np.testing.assert_allclose(prediction.position_map, posed, atol=1e-5)
+    # the turn is a rotation but for its scale, and for y, which points down in crops
+    rotation = turn * torch.tensor([[1], [-1], [1]])
+    scale = torch.linalg.det(rotation) ** (1 / 3)
+    expected = (scale[:, None] ** 2).unsqueeze(2) * torch.eye(3)
+    np.testing.assert_allclose(rotation @ rotation.mT, expected, atol=1e-6)
+    assert scale.min() > 0 and scale.std() > 0
+
+
+@torch.no_grad()
+def test_without_offsets_and_pose_it_is_the_mean_face(atlas: Atlas, crops: "torch.Tensor") -> None:
+    network = Lite(atlas).eval()
+    for layer in (network.pose, network.decoder[-2]):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    expected = MEAN_SCALE * atlas.canonical_map * [1, -1, 1]
+    np.testing.assert_allclose(network.finish(crops)[0][0], expected, atol=5e-5)
+
+
+def test_it_is_as_light_as_it_says(atlas: Atlas) -> None:
+    network = Lite(atlas)
+    assert sum(each.numel() for each in network.parameters()) == 2_222_903
+    # what checkpoints hold: no part of the atlas, and these names for good
+    parts = {name.split(".")[0] for name in network.state_dict()}
+    assert parts == {"encoder", "squeeze", "code", "pose", "confidence", "seed", "decoder"}
+    assert {"encoder.0.0.weight", "encoder.13.3.weight", "decoder.6.weight"} < set(
+        network.state_dict()
+    )
+
+
+def test_another_input_size_fits(atlas: Atlas) -> None:
+    network = Lite(atlas, input_size=64).eval()
+    assert network.input_size == 64
+    assert network(torch.zeros(1, 3, 64, 64)).landmarks68.shape == (1, 68, 3)
+
+
+# the parts
+
+
+def test_rotations_are_rotations_and_0_is_none() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rotation = rotation_from_six(torch.randn(50, 6, generator=generator, dtype=torch.float64))
+    np.testing.assert_allclose(rotation @ rotation.mT, np.eye(3)[None].repeat(50, 0), atol=1e-9)
+    np.testing.assert_allclose(torch.linalg.det(rotation), 1, atol=1e-9)
+    np.testing.assert_array_equal(rotation_from_six(torch.zeros(1, 6))[0], np.eye(3))
+    # a quarter turn about z: the columns are y and −x
+    six = torch.tensor([[0.0, 1, 0, -1, 0, 0]]) - torch.tensor([[1.0, 0, 0, 0, 1, 0]])
+    expected = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    np.testing.assert_allclose(rotation_from_six(six)[0], expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("samples", [TRAIN_SIZE, MAP_SIZE])
+def test_splines_keep_constants_and_slopes(samples: int) -> None:
+    places = pixel_centres(samples)
+    matrix = cubic_spline_matrix(64, places)
+    assert matrix.shape == (samples, 64) and matrix.dtype == np.float32 and matrix.min() >= 0
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-6)
+    position = places * 64 - 0.5  # where a sample lies, counted in control points
+    is_inside = (position > 1) & (position < 62)
+    ramp = matrix @ np.arange(64)
+    np.testing.assert_allclose(ramp[is_inside], position[is_inside], atol=1e-4)
+    np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-6)
+
+
+def test_rounded_weights_stay_near_and_sum_to_1() -> None:
+    weights = cubic_spline_matrix(64, pixel_centres(MAP_SIZE))
+    rounded = in_steps(weights)
+    np.testing.assert_array_equal(rounded.sum(1), 1)
+    np.testing.assert_array_equal(rounded * FIXED_POINT, np.rint(rounded * FIXED_POINT))
+    np.testing.assert_allclose(rounded, weights, atol=2 / FIXED_POINT)
+
+
+def test_a_spline_at_a_control_point_has_its_known_weights() -> None:
+    matrix = cubic_spline_matrix(9, pixel_centres(9))
+    np.testing.assert_allclose(matrix[4, 3:6], [1 / 6, 2 / 3, 1 / 6], atol=1e-6)
+    np.testing.assert_allclose(matrix[0, :2], [5 / 6, 1 / 6], atol=1e-6)  # the border repeats
+
+
+def test_rows_gather_at_the_lids() -> None:
+    v = np.linspace(0, 1, 4001)
+    share = share_of_rows(v, 0.3)
+    np.testing.assert_allclose(share[[0, -1]], [0, 1], atol=1e-9)
+    density = np.gradient(share, v)
+    assert density.min() > 0.8 and abs(v[density.argmax()] - 0.3) < 1e-3
+    assert density.max() > 4  # so an upper and a lower lid have rows of their own
+
+
+def test_lids_close_while_the_rest_stays(network: Lite, atlas: Atlas) -> None:
+    """What the gathered rows are for: the map can bring the lids together and leave the brows."""
+    upper, lower = atlas.landmarks68_uv[[37, 38, 43, 44]], atlas.landmarks68_uv[[41, 40, 47, 46]]
+    middle = float((upper[:, 1].mean() + lower[:, 1].mean()) / 2)
+    wanted = np.where(pixel_centres(MAP_SIZE) < middle, -1.0, 0.0)
+    rows = network.rows.numpy().astype(np.float64)
+    fitted = np.tile(rows @ (np.linalg.pinv(rows) @ wanted), (MAP_SIZE, 1)).T
+    moved = sample_map(fitted[..., None], np.concatenate([upper, lower]))[:, 0]
+    assert moved[:4].max() < -0.75 and moved[4:].min() > -0.25
+
+
+def test_rows_sample_as_sample_map_does() -> None:
+    rng = np.random.default_rng(0)
+    uv = np.concatenate([rng.random((20, 2)), [[0, 0], [1, 1], [0.5, 0]]]).astype(np.float32)
+    values = rng.normal(size=(12, 12, 3)).astype(np.float32)
+    found = np.einsum("pij,ijd->pd", bilinear_rows(uv, 12), values)
+    np.testing.assert_allclose(found, sample_map(values, uv), atol=1e-5)
+
+
+# warm start
+
+
+def test_a_warm_start_takes_the_encoder_from_bgr_to_rgb(
+    network: Lite, crops: "torch.Tensor", atlas: Atlas
+) -> None:
+    state = {f"module.{k}": v.clone() for k, v in network.encoder.state_dict().items()}
+    warmed = Lite(atlas).eval()
+    warm_start(warmed, state | {"module.fc.weight": torch.zeros(62, 512)})
+    with torch.no_grad():
+        expected, swapped = network.encoder(crops.flip(1)), network.encoder(crops)
+        np.testing.assert_allclose(warmed.encoder(crops), expected, atol=1e-4)
+    assert (expected - swapped).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("change", ["missing", "wider"])
+def test_a_warm_start_from_another_network_is_refused(atlas: Atlas, change: str) -> None:
+    network = Lite(atlas)
+    before = network.encoder.state_dict()["0.0.weight"].clone()
+    state = dict(network.encoder.state_dict())
+    if change == "missing":
+        state.popitem()
+    else:
+        state["0.0.weight"] = torch.ones(32, 3, 3, 3)
+    with pytest.raises(ValueError, match="must be a MobileNetV1×0.5"):
+        warm_start(network, state)
+    np.testing.assert_array_equal(network.encoder.state_dict()["0.0.weight"], before)
+
+
+def test_the_kits_warm_start_fits(atlas: Atlas, facekit: Path, portrait: Path) -> None:
+    """And it means something: unlike an untrained encoder's, its features tell photos apart."""
+    path = facekit / "init/mb05_120x120.pth"
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    torch.manual_seed(0)
+    cold, warm = Lite(atlas).eval(), Lite(atlas).eval()
+    warm_start(warm, state)
+    photo = cv2.imread(str(portrait))[..., ::-1]
+    photo = cv2.resize(photo, (128, 128)).astype(np.float32)
+    pair = torch.from_numpy((np.stack([photo, photo[:, ::-1]]) - 127.5) / 128).permute(0, 3, 1, 2)
+    spread = []
+    with torch.no_grad():
+        for network in (cold, warm):
+            features = network.encoder(pair).mean((2, 3))
+            spread.append(((features[0] - features[1]).norm() / features[0].norm()).item())
+    assert spread[1] > max(0.2, 2 * spread[0])
