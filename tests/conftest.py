@@ -12,11 +12,11 @@ import pytest
 import skimage.data
 
 from prnet.data.face_crops import build_cutouts
-from prnet.evaluate.metrics import eye_opening, mouth_opening
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
 from prnet.geometry.similarity import Similarity
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas

@@ -1,6 +1,9 @@
-"""Bytes → files, all of them or none."""
+"""Files that are whole or absent: written aside, then given their names."""
 
-from collections.abc import Mapping
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import OutputError
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Give a name in the same folder to write to; the file takes its own once the block is done.
+
+    The name is nobody else's, so several processes may write into one folder, even the same file.
+
+    Raises:
+        OSError: The file can't get its name; what was written aside is gone then, as after any
+            other error.
+    """
+    aside = aside_of(path)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        _remove(aside)
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -20,7 +41,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     Raises:
         OutputError: One of them can't be written; none is.
     """
-    asides = {path: path.with_name(path.name + ".partial") for path in contents}
+    asides = {path: aside_of(path) for path in contents}
     path = next(iter(contents), None)
     try:
         for path, content in contents.items():
@@ -35,6 +56,11 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     finally:
         for aside in asides.values():
             _remove(aside)
+
+
+def aside_of(path: Path) -> Path:
+    """A hidden, short and unused name beside a file's."""
+    return path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 def _remove(path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prnet.data.rotate import fill, push_pull, rotation_x, rotation_y, turn
+from prnet.data.rotate import fill, rotation_x, rotation_y, turn
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
 from prnet.uv.position_map import flip_y
@@ -154,35 +154,3 @@ def test_filling_keeps_what_is_known_and_blends_the_seam() -> None:
 
 
 # push-pull
-
-
-@pytest.mark.parametrize("shape_hw", [(192, 192), (37, 50), (5, 64), (1, 9)])
-def test_push_pull_continues_a_constant_exactly(shape_hw: tuple[int, int]) -> None:
-    is_known = np.zeros(shape_hw, bool)
-    is_known[: shape_hw[0] // 4 + 1, : shape_hw[1] // 4] = True
-    values = np.where(is_known, 3.25, -1e3)[..., None].repeat(2, 2).astype(np.float32)
-    filled = push_pull(values, is_known)
-    assert filled.dtype == np.float32
-    np.testing.assert_allclose(filled, 3.25, rtol=1e-6)
-
-
-def test_push_pull_keeps_the_known_and_joins_it_smoothly() -> None:
-    values = np.zeros((96, 96, 1), np.float32)
-    values[:, 80:] = 100
-    is_known = np.zeros((96, 96), bool)
-    is_known[:, :16] = is_known[:, 80:] = True
-    values[~is_known] = 1e4
-    before = values.copy()
-    filled = push_pull(values, is_known)
-    np.testing.assert_array_equal(values, before)
-    np.testing.assert_array_equal(filled[is_known], values[is_known])
-    steps = np.diff(filled[..., 0], axis=1)
-    assert steps.min() > -1e-3 and steps.max() < 25
-    assert 30 < filled[48, 48, 0] < 70
-
-
-def test_push_pull_gives_a_new_array() -> None:
-    values = np.ones((8, 8, 1), np.float32)
-    filled = push_pull(values, np.ones((8, 8), bool))
-    filled[:] = 5
-    assert (values == 1).all()

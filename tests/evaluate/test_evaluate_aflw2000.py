@@ -11,7 +11,8 @@ from prnet.data.aflw2000 import AFLW2000Record, read_aflw2000
 from prnet.data.bfm import Bfm
 from prnet.errors import ModelFileError
 from prnet.evaluate.aflw2000 import OFFICIAL_VERTICES, evaluate_aflw2000
-from prnet.evaluate.metrics import face_size, interocular
+from prnet.geometry.boxes import face_size
+from prnet.landmarks import interocular
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart

@@ -18,7 +18,7 @@ from prnet.evaluate.facekit import (
     evaluate_facekit,
     summarise,
 )
-from prnet.evaluate.metrics import face_size
+from prnet.geometry.boxes import face_size
 from prnet.geometry.pose import angles_from_rotation
 from prnet.morphable.linear import FaceModel
 from prnet.reconstructor import Reconstructor

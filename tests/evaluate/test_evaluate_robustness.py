@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prnet.data.facekit import Facekit, FacekitRecord
-from prnet.evaluate.metrics import aligned_distance, box_overlap, face_size, tight_box
+from prnet.evaluate.metrics import aligned_distance
 from prnet.evaluate.perturb import mirror, shrink
 from prnet.evaluate.report import where
 from prnet.evaluate.robustness import (
@@ -28,6 +28,7 @@ from prnet.evaluate.robustness import (
     pair_people,
     summarise,
 )
+from prnet.geometry.boxes import box_overlap, face_size, tight_box
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EARS, FACE, MAP_SIZE, NECK, Atlas
 from prnet.uv.build_atlas import build_atlas

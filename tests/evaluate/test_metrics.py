@@ -11,12 +11,6 @@ from prnet.geometry.similarity import Similarity
 FACE = np.array([[0, 0, 5], [80, 125, 1], [40, 60, 30], [10, 100, 8]], np.float32)
 
 
-def test_the_face_size_is_the_root_of_the_boxs_area() -> None:
-    assert metrics.face_size(FACE) == pytest.approx(100)
-    np.testing.assert_array_equal(metrics.tight_box(FACE), [0, 0, 80, 125])
-    assert metrics.tight_box(FACE).dtype == np.float32
-
-
 def test_the_nme_of_the_conventions_page() -> None:
     moved = FACE[:, :2] + [3, 4]
     assert metrics.nme(moved, FACE[:, :2], 100) == pytest.approx(5)
@@ -94,26 +88,6 @@ def test_points_stray_by_their_standard_deviation() -> None:
     assert metrics.point_deviation(points + 1000) == pytest.approx(5)
 
 
-def test_the_interocular_distance_is_that_of_the_outer_corners() -> None:
-    points = np.zeros((68, 3))
-    points[36], points[45] = [1, 2, 2], [3, 5, 8]
-    assert metrics.interocular(points) == 7
-    assert metrics.interocular(points[:, :2]) == pytest.approx(np.sqrt(13))
-
-
-def test_openings() -> None:
-    points = np.zeros((68, 3))
-    for corner, x in zip((36, 37, 38, 39), (0, 10, 20, 30), strict=True):  # right eye, 30 wide
-        points[corner, 0] = x
-    points[41], points[40] = [10, 6, 0], [20, 12, 0]  # open 6 and 12
-    points[42], points[45] = [50, 0, 0], [80, 0, 0]  # left eye, closed
-    points[43], points[44] = [60, 0, 0], [70, 0, 0]
-    points[47], points[46] = points[43], points[44]
-    assert metrics.eye_opening(points) == pytest.approx((9 / 30 + 0) / 2)
-    points[48], points[54], points[62], points[66] = [0, 0, 0], [40, 30, 0], [0, 0, 5], [0, 0, 30]
-    assert metrics.mouth_opening(points) == pytest.approx(0.5)
-
-
 def test_a_trend() -> None:
     true = np.array([1.0, 2.0, 3.0, 4.0])
     assert metrics.trend(0.5 * true + 7, true) == pytest.approx((1, 0.5))
@@ -121,13 +95,6 @@ def test_a_trend() -> None:
     assert np.isnan(metrics.trend([1, 1], [1, 2])).all()
     assert np.isnan(metrics.trend([1], [1])).all()
     assert np.isnan(metrics.trend([], [])).all()
-
-
-def test_boxes_overlap() -> None:
-    boxes = [[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [2, 2, 4, 4]]
-    overlap = metrics.box_overlap(boxes, [0, 0, 10, 10])
-    np.testing.assert_allclose(overlap, [1, 50 / 150, 0, 4 / 100])
-    assert metrics.box_overlap(np.empty((0, 4)), [0, 0, 1, 1]).shape == (0,)
 
 
 def test_angles_differ_the_short_way_round() -> None:

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from prnet.evaluate import perturb
-from prnet.evaluate.metrics import box_overlap
 from prnet.evaluate.perturb import (
     OBJECTS,
     boxes_beside,
@@ -10,11 +9,12 @@ from prnet.evaluate.perturb import (
     jitter_box,
     make_texture,
     mirror,
-    mirror_landmarks,
     object_boxes,
     object_pictures,
     shrink,
 )
+from prnet.geometry.boxes import box_overlap
+from prnet.landmarks import mirror_landmarks
 
 BOX = np.array([20, 30, 110, 90], np.float32)  # 90 wide, 60 high
 

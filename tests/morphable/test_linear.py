@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from prnet.errors import LabelError
+from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel, LandmarkModel, load_ict_face_model
-from prnet.uv.build_atlas import MIRROR68, ChartMesh
+from prnet.uv.build_atlas import ChartMesh
 
 
 @pytest.fixture

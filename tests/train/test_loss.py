@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from prnet.evaluate.metrics import eye_opening, mouth_opening  # noqa: E402
+from prnet.landmarks import eye_opening, mouth_opening  # noqa: E402
 from prnet.networks.lite import Prediction  # noqa: E402
 from prnet.train.config import LossConfig  # noqa: E402
 from prnet.train.loss import (  # noqa: E402

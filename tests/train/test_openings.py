@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prnet.evaluate.metrics import eye_opening, mouth_opening, trend
+from prnet.evaluate.metrics import trend
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, LandmarkModel
 from prnet.train.openings import EYE_MODES, MAX_CHANGE, MOUTH_MODES, follow_teacher
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prnet.data.face_crops import CUTOUT_SIZE
-from prnet.evaluate.metrics import eye_opening, mouth_opening
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart

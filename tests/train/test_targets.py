@@ -5,9 +5,9 @@ import pytest
 
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.similarity import Similarity
+from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, Atlas
-from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import encode, sample_map
 
@@ -137,7 +137,7 @@ def test_mirrored_points_change_their_sides(maker: CoefficientTargets) -> None:
     rows = labels(4)
     mirrored = maker(make_batch([(c, mirror_pose(p)) for c, p in rows], mirrored=True))
     plain = maker(make_batch(rows, mirrored=False))
-    found, expected = mirrored.landmarks68[..., :2], plain.landmarks68[:, MIRROR68, :2]
+    found, expected = mirrored.landmarks68[..., :2], plain.landmarks68[:, MIRROR68.tolist(), :2]
     np.testing.assert_allclose(found.numpy(), expected.numpy() * FLIP[:2], atol=1e-5)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prnet.face import Face
-from prnet.uv.texture import complete_texture, push_pull, sample_photo, sample_texture
+from prnet.uv.texture import complete_texture, sample_photo, sample_texture
 
 FRONT = np.ones(
     (256, 256), np.float32
@@ -167,36 +167,3 @@ def test_grazed_skin_gives_way_to_the_other_half() -> None:
     facing[:, 190:] = 0.3
     completed = complete_texture(texture, facing)
     assert np.abs(completed[:, 205:].astype(int) - 100).max() < 40
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (64, 64), (37, 90)])
-def test_push_pull_spreads_a_constant(shape: tuple[int, int]) -> None:
-    rng = np.random.default_rng(0)
-    weight = (rng.random(shape) < 0.2).astype(np.float32)
-    weight.flat[0] = 1
-    values = weight[..., None] * np.float32([3, -7])
-    filled = push_pull(values, weight)
-    assert filled.dtype == np.float32
-    np.testing.assert_allclose(filled, np.broadcast_to([3, -7], (*shape, 2)), atol=1e-4)
-
-
-def test_push_pull_keeps_what_is_known() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.random((33, 50, 3)).astype(np.float32)
-    weight = (rng.random((33, 50)) < 0.5).astype(np.float32)
-    filled = push_pull(values * weight[..., None], weight)
-    np.testing.assert_allclose(filled[weight == 1], values[weight == 1], atol=1e-6)
-    assert filled.min() >= 0 and filled.max() <= 1
-
-
-def test_push_pull_is_smooth_between_two_sides() -> None:
-    values, weight = np.zeros((64, 64, 1), np.float32), np.zeros((64, 64), np.float32)
-    values[:, -1] = 1
-    weight[:, [0, -1]] = 1
-    filled = push_pull(values, weight)[32, :, 0]
-    assert (np.diff(filled) > -0.02).all() and np.diff(filled).max() < 0.3
-    assert filled[32] == pytest.approx(0.5, abs=0.1)
-
-
-def test_push_pull_of_nothing_is_0() -> None:
-    assert not push_pull(np.zeros((9, 5, 3), np.float32), np.zeros((9, 5), np.float32)).any()

@@ -1,15 +1,13 @@
 """`prnet data w300lp`: 300W-LP's labels → position maps."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from prnet.cli.extras import need_extra
 from prnet.cli.terminal import FAILED
+from prnet.progress import progress_bar
 
 HELP = """\
 Make float position maps of 300W-LP through the Basel Face Model.
@@ -48,13 +46,7 @@ def run(
     need_extra("evaluate")  # SciPy reads the .mat files
     from prnet.data.w300lp import CUTOUT_SIZE, build_maps
 
-    console = Console(stderr=True)
-    with Progress(
-        console=console,
-        disable=not console.is_terminal,
-        redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-        task = progress.add_task("Position maps", total=None)
+    with progress_bar("Position maps") as report:
         built = build_maps(
             root,
             bfm,
@@ -62,7 +54,7 @@ def run(
             flipped=flipped,
             size=size or CUTOUT_SIZE,
             processes=processes,
-            report=lambda done, total: progress.update(task, completed=done, total=total),
+            report=report,
         )
     text = f"{out}: {built.made} records made, {built.kept} kept"
     if built.made:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from prnet.cli.extras import need_extra
 from prnet.errors import OutputError
+from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
     from prnet.evaluate.report import Report
@@ -79,14 +79,8 @@ def measure(
     from prnet.reconstructor import Reconstructor
 
     reconstructor = Reconstructor(model, threads=threads)
-    console = Console(stderr=True)
-    columns = TextColumn("Evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        report = protocol(
-            reconstructor=reconstructor,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with progress_bar("Evaluating") as progress:
+        report = protocol(reconstructor=reconstructor, progress=progress)
     finish(report, folder)
 
 

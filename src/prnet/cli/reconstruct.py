@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from prnet.cli.options import ModelOption, ThreadsOption
 from prnet.cli.terminal import FAILED, report, say
 from prnet.errors import ImageReadError, PRNetError
+from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
     from prnet.apps.results import ResultFolder
@@ -108,13 +107,9 @@ def run(
         tuple(dict.fromkeys(each.value for each in formats)), depth, texture, position_map, pncc
     )
     results = ResultFolder(out, wanted, names)
-    console = Console(stderr=True)
-    with Progress(
-        console=console,
-        disable=not console.is_terminal or len(names) < 2,
-        redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-        for photo in progress.track(names, description="Reconstructing"):
+    with progress_bar("Reconstructing", is_shown=len(names) > 1) as progress:
+        for done, photo in enumerate(names):
+            progress(done, len(names))
             try:
                 given = boxes_of.get(photo)
                 if boxes is not None and given is None:
@@ -123,6 +118,7 @@ def run(
             except (PRNetError, ValueError) as error:
                 failures += 1
                 report(error, photo)
+        progress(len(names), len(names))
     if failures:
         raise typer.Exit(FAILED)
 

@@ -21,6 +21,7 @@ from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
 from prnet.data.rotate import turn
 from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
+from prnet.files import write_aside
 from prnet.geometry.similarity import Similarity
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
@@ -289,9 +290,8 @@ def build_cutouts(
     arrays = {name: np.array(column) for name, column in labels.items()}
     with (out / "labels.npz").open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
-    written = stamp.with_suffix(".partial")
-    written.write_text(json.dumps(made_with))
-    written.replace(stamp)
+    with write_aside(stamp) as aside:
+        aside.write_text(json.dumps(made_with))
     return out
 
 

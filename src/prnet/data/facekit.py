@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import LabelError
+from prnet.geometry.boxes import tight_box
 from prnet.geometry.similarity import Similarity
 
 OPENINGS_YAW_DEG = 25.0  # the openings are valid under this |yaw|
@@ -77,8 +78,7 @@ class FacekitRecord:
     @property
     def box(self) -> NDArray[np.float32]:
         """(4,) float32 x0 y0 x1 y1, photo pixels, tight around the 68 points."""
-        points = self.landmarks68[:, :2]
-        return np.concatenate([points.min(0), points.max(0)])
+        return tight_box(self.landmarks68)
 
 
 class Facekit:

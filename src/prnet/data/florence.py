@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import LabelError
+from prnet.landmarks import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER
 
 SCAN_FILES = ("scan.obj", "scan.ply")
 LANDMARKS_FILE, BOXES_FILE = "landmarks.json", "boxes.json"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-NOSE_TIP, RIGHT_EYE_OUTER, LEFT_EYE_OUTER = NEEDED = 30, 36, 45  # iBUG points
+NEEDED = NOSE_TIP, RIGHT_EYE_OUTER, LEFT_EYE_OUTER
 
 
 @dataclass(frozen=True, eq=False)

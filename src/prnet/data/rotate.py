@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.rasterize import rasterize
+from prnet.geometry.sampling import push_pull
 from prnet.geometry.similarity import Similarity
 from prnet.uv.position_map import flip_y
 
@@ -98,7 +99,8 @@ def fill(
     Returns:
         (H, W, 3) uint8, a new array.
     """
-    filled = push_pull(photo.astype(np.float32), is_known)
+    weight = is_known.astype(np.float32)
+    filled = push_pull(photo * weight[..., None], weight)
     if background is not None:
         seam = cv2.GaussianBlur((~is_known).astype(np.float32), (0, 0), SEAM_PX)
         share = np.where(is_known, 0, np.clip(2 * seam - 0.5, 0, 1))[..., None]
@@ -126,31 +128,4 @@ def _relief(
     if not raster.is_covered.any():
         return np.zeros(shape_hw, np.float32)
     depth = np.where(raster.is_covered, raster.depth, 0)[..., None].astype(np.float32)
-    return push_pull(depth, raster.is_covered)[..., 0]
-
-
-def push_pull(values: NDArray[np.float32], is_known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Continue a picture smoothly into its unknown pixels.
-
-    Args:
-        values: (H, W, D) float32, finite; what stands at unknown pixels doesn't matter.
-        is_known: (H, W) bool.
-
-    Returns:
-        (H, W, D) float32: known pixels as they are, unknown ones from ever coarser averages of
-        known ones, or 0 where nothing is known at all.
-
-    Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
-    """
-    if is_known.all() or is_known.size == 1:
-        return values.copy()
-    weight = is_known.astype(np.float32)
-    half = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
-    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
-    sums = sums.reshape(*coarse_weight.shape, -1)
-    means = np.asarray(sums / np.maximum(coarse_weight, 1e-6)[..., None], np.float32)
-    coarse = push_pull(means, coarse_weight > 0)
-    size_wh = (values.shape[1], values.shape[0])
-    fine = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_LINEAR).reshape(values.shape)
-    return np.where(is_known[..., None], values, fine)
+    return push_pull(depth, raster.is_covered.astype(np.float32))[..., 0]

@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 
 from prnet.errors import ImageReadError, LabelError
 from prnet.image.read import read_image
+from prnet.landmarks import (
+    CHIN,
+    JAW_ENDS,
+    LEFT_EYE_OUTER,
+    NOSE_BRIDGE,
+    NOSE_TIP,
+    RIGHT_EYE_OUTER,
+)
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, NECK, OUTSIDE, Atlas
 from prnet.uv.chart import nearest_covered
 
@@ -33,7 +41,6 @@ GREYS = np.array([0, 48, 64, 255])
 REGION_OF_GREY = np.array([OUTSIDE, FACE, EYE_NOSE_MOUTH, KEYPOINT], np.uint8)
 # between the outer corners of the eyes; an adult's is 8 to 10, ICT's mean face has 8.75
 OUTER_EYES_CM = 8.75
-JAW_ENDS, CHIN, NOSE_BRIDGE, NOSE_TIP, OUTER_EYES = [0, 16], 8, 27, 30, [36, 45]
 
 
 def load_uv_data(folder: str | os.PathLike[str]) -> Atlas:
@@ -121,8 +128,8 @@ def _in_cm(
     """
     flip = np.array([1, -1, 1])
     left_eye_from_right, nose_from_jaw, bridge_from_chin = (
-        landmarks68[OUTER_EYES[1]] - landmarks68[OUTER_EYES[0]],
-        landmarks68[NOSE_TIP] - landmarks68[JAW_ENDS].mean(0),
+        landmarks68[LEFT_EYE_OUTER] - landmarks68[RIGHT_EYE_OUTER],
+        landmarks68[NOSE_TIP] - landmarks68[list(JAW_ENDS)].mean(0),
         (landmarks68[NOSE_BRIDGE] - landmarks68[CHIN]) * flip,
     )
     if left_eye_from_right[0] <= 0 or bridge_from_chin[1] <= 0 or nose_from_jaw[2] <= 0:

@@ -24,8 +24,11 @@ from prnet.data.bfm import EXPRESSION_COUNT, SHAPE_COUNT, Bfm, load_bfm, read_ma
 from prnet.data.face_crops import CUTOUT_SCALE
 from prnet.data.workers import map_in_processes
 from prnet.errors import ImageReadError, LabelError, OutputError
+from prnet.files import write_aside
+from prnet.geometry.boxes import face_size
 from prnet.image.crop import crop_face
 from prnet.image.read import read_image
+from prnet.landmarks import INNER
 from prnet.uv.atlas import MAP_SIZE
 from prnet.uv.chart import ChartSampler, rasterize_chart
 from prnet.uv.position_map import image_to_crop
@@ -34,7 +37,6 @@ FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 FLIPPED = "_Flip"  # the mirrored folders' suffix
 CUTOUT_SIZE = 384  # pixels; at crop scale 1.5 a 256-pixel crop, the paper's, is 1:1
 STEP_PX = 1 / 128  # maps are rounded to it, at most 1/256 pixel off: the files are 30% smaller
-INNER = slice(17, 68)  # the iBUG points but the jaw, which the labels' 2D points draw elsewhere
 SETTINGS_FILE, COMPLETE_FILE = "settings.json", "complete.json"
 
 
@@ -166,15 +168,14 @@ def make_record(
     try:
         vertices = bfm.vertices(label.shape_para, label.exp_para, label.pose_para, image.shape[0])
         points = vertices[bfm.keypoints, :2]
-        low, high = points.min(0), points.max(0)
-        box = np.concatenate([low, high])
+        box = np.concatenate([points.min(0), points.max(0)])
         pixels, to_cutout = crop_face(image, box, size, CUTOUT_SCALE)
     except ValueError as error:
         raise LabelError(f"{path.with_suffix('.mat')}: {error}") from error
+    # the jaw is left out: the labels' 2D points have it on the outline
     distances = np.linalg.norm(points - label.points, axis=1)[INNER]
-    face_size = float(np.sqrt(np.prod(high - low)))
     record = MapRecord(pixels, image_to_crop(sampler.sample(vertices), to_cutout))
-    return record, float(distances.mean()) / face_size * 100
+    return record, float(distances.mean()) / face_size(points) * 100
 
 
 class _Job(NamedTuple):
@@ -194,11 +195,8 @@ def _make_file(job: _Job, name: Path) -> tuple[str, float]:
     except (LabelError, ImageReadError) as error:
         return str(error), float("nan")
     rounded = np.round(record.position_map / STEP_PX) * STEP_PX
-    path = _record_path(job.out, name)
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("wb") as stream:
+    with write_aside(_record_path(job.out, name)) as aside, aside.open("wb") as stream:
         np.savez_compressed(stream, pixels=record.pixels, position_map=rounded.astype(np.float32))
-    aside.replace(path)
     return "", distance
 
 
@@ -295,10 +293,9 @@ def _prepare(out: Path, folders: set[Path], settings: dict[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    """Write a file aside, then give it its name."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    aside.replace(path)
+    """Write what `_read_json` reads."""
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _read_json(path: Path) -> Any:

@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 
 from prnet.draw.render import render_shaded
 from prnet.face import Face
+from prnet.landmarks import NOSE_TIP, PARTS
 from prnet.uv.atlas import MAP_SIZE
 
-# part → its iBUG points in drawing order, whether the line closes, RGB
-PARTS: dict[str, tuple[tuple[int, ...], bool, tuple[int, int, int]]] = {
-    "jaw": (tuple(range(17)), False, (255, 255, 255)),
-    "right brow": (tuple(range(17, 22)), False, (255, 190, 60)),
-    "left brow": (tuple(range(22, 27)), False, (255, 190, 60)),
-    "nose bridge": (tuple(range(27, 31)), False, (205, 130, 255)),
-    "nose base": (tuple(range(31, 36)), False, (205, 130, 255)),
-    "right eye": (tuple(range(36, 42)), True, (70, 190, 255)),
-    "left eye": (tuple(range(42, 48)), True, (70, 190, 255)),
-    "outer lips": (tuple(range(48, 60)), True, (255, 90, 120)),
-    "inner lips": (tuple(range(60, 68)), True, (255, 90, 120)),
+# RGB of the lines
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "jaw": (255, 255, 255),
+    "right brow": (255, 190, 60),
+    "left brow": (255, 190, 60),
+    "nose bridge": (205, 130, 255),
+    "nose base": (205, 130, 255),
+    "right eye": (70, 190, 255),
+    "left eye": (70, 190, 255),
+    "outer lips": (255, 90, 120),
+    "inner lips": (255, 90, 120),
 }
 AXES = ((235, 60, 60), (60, 200, 80), (70, 120, 255))  # RGB of the head's x, y, z, as usual in 3D
 AXIS_CM, ARROW_HEAD = 5.0, 0.18  # the head's share of an arrow
-NOSE_TIP = 30  # iBUG point where the axes start
 MESH_OPACITY = 0.35
 WIRE_STEP, WIRE_COLOUR = 8, (190, 225, 255)  # map pixels between the wires; RGB
 LINE_SHARE = 1 / 140  # line width by face size
@@ -88,8 +88,8 @@ def draw_wireframe(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
 def _landmarks(picture: NDArray[np.uint8], face: Face) -> None:
     """Draw the 68 points and the lines between them, in place."""
     width = _line_width(face)
-    for indices, is_closed, colour in PARTS.values():
-        points = face.landmarks68[list(indices), :2]
+    for name, (indices, is_closed) in PARTS.items():
+        points, colour = face.landmarks68[list(indices), :2], COLOURS[name]
         _lines(picture, [points], colour, width, is_closed)
         for point in _fixed(points).tolist():
             radius = round(1.4 * width * 2**SUBPIXEL_BITS)

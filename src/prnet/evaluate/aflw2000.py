@@ -8,13 +8,7 @@ from prnet.data.aflw2000 import AFLW2000Record
 from prnet.data.bfm import Bfm
 from prnet.errors import ModelFileError
 from prnet.evaluate.boxes import reconstruct_labelled
-from prnet.evaluate.metrics import (
-    aligned_distance,
-    angle_errors,
-    interocular,
-    point_errors,
-    tight_box,
-)
+from prnet.evaluate.metrics import aligned_distance, angle_errors, point_errors
 from prnet.evaluate.report import (
     Example,
     Report,
@@ -28,8 +22,10 @@ from prnet.evaluate.report import (
     summarise_errors,
 )
 from prnet.face import Face
+from prnet.geometry.boxes import tight_box
 from prnet.geometry.pose import Angles
 from prnet.image.read import read_image
+from prnet.landmarks import interocular
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import ChartSampler, rasterize_chart

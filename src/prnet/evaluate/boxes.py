@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.detect.detections import Detector
-from prnet.evaluate.metrics import box_overlap
 from prnet.face import Face
+from prnet.geometry.boxes import box_overlap
 from prnet.reconstructor import Reconstructor
 
 FOUND_OVERLAP = 0.4  # intersection over union from which a detection is the labelled face

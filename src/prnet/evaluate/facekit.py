@@ -10,15 +10,7 @@ from numpy.typing import NDArray
 from prnet.data.face_crops import variants
 from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG, SOURCES, Facekit, FacekitRecord
 from prnet.evaluate.boxes import find_box
-from prnet.evaluate.metrics import (
-    aligned_distance,
-    eye_opening,
-    mean_by_yaw,
-    mouth_opening,
-    point_errors,
-    tight_box,
-    trend,
-)
+from prnet.evaluate.metrics import aligned_distance, mean_by_yaw, point_errors, trend
 from prnet.evaluate.report import (
     Example,
     Report,
@@ -32,8 +24,10 @@ from prnet.evaluate.report import (
     yaw_cells,
 )
 from prnet.face import Face
+from prnet.geometry.boxes import tight_box
 from prnet.geometry.pose import angles_from_rotation
 from prnet.geometry.similarity import Similarity
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.florence import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, ScanRecord
+from prnet.data.florence import ScanRecord
 from prnet.evaluate.icp import Surface, align, distances_to, match_moments
 from prnet.evaluate.report import (
     Report,
@@ -17,6 +17,7 @@ from prnet.evaluate.report import (
 )
 from prnet.geometry.similarity import fit_similarity
 from prnet.image.read import read_image
+from prnet.landmarks import NOSE_TIP, interocular
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE
 from prnet.uv.position_map import decode_landmarks68
@@ -100,7 +101,7 @@ class ScanTruth:
 
     def __init__(self, record: ScanRecord) -> None:
         self._landmarks = points = record.landmarks
-        self._eyes = float(np.linalg.norm(points[RIGHT_EYE_OUTER] - points[LEFT_EYE_OUTER]))
+        self._eyes = interocular(points)
         vertices = record.read_vertices()
         self._points = vertices[_in_ball(vertices, points)]
 
@@ -127,5 +128,5 @@ def _in_ball(
     landmarks: Mapping[int, NDArray[np.floating]] | NDArray[np.floating],
 ) -> NDArray[np.bool_]:
     """Which points (P, 3) lie around the nose tip, by the distance of the outer eye corners."""
-    eyes = np.linalg.norm(landmarks[RIGHT_EYE_OUTER] - landmarks[LEFT_EYE_OUTER])
-    return np.linalg.norm(points - landmarks[NOSE_TIP], axis=1) <= CROP_RADIUS * eyes
+    reach = CROP_RADIUS * interocular(landmarks)
+    return np.linalg.norm(points - landmarks[NOSE_TIP], axis=1) <= reach

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prnet.geometry.boxes import face_size
 from prnet.geometry.pose import Angles
 from prnet.geometry.similarity import fit_similarity
 
@@ -20,28 +21,6 @@ YAW_BINS: dict[str, tuple[float, float]] = {
     "30_60": (30.0, 60.0),
     "60_90": (60.0, np.inf),
 }
-RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45  # iBUG points
-# iBUG points whose distances make an opening: pairs across it, then the pair along it
-EYES = (((37, 41), (38, 40)), (36, 39)), (((43, 47), (44, 46)), (42, 45))
-MOUTH = ((62, 66),), (48, 54)
-
-
-def face_size(points: Array) -> float:
-    """Size of a face: √(width · height) of the box tight around its points.
-
-    Args:
-        points: (P, 2 or 3) float; z doesn't count.
-
-    Returns:
-        Pixels, or whatever the unit of the points is.
-    """
-    return float(np.sqrt(np.ptp(points[:, :2], axis=0).prod()))
-
-
-def tight_box(points: Array) -> NDArray[np.float32]:
-    """The box x0 y0 x1 y1 tight around points (P, 2 or 3): (4,) float32."""
-    xy = np.asarray(points, np.float32)[:, :2]
-    return np.concatenate([xy.min(0), xy.max(0)])
 
 
 def nme(predicted: Array, truth: Array, size: float) -> float:
@@ -120,35 +99,6 @@ def point_deviation(points: Array) -> float:
     return float(np.sqrt(variances.sum(-1)).mean())
 
 
-def interocular(landmarks68: Array) -> float:
-    """Distance of the outer eye corners, iBUG points 36 and 45, of (68, 2 or 3)."""
-    return float(np.linalg.norm(landmarks68[RIGHT_EYE_OUTER] - landmarks68[LEFT_EYE_OUTER]))
-
-
-def eye_opening(landmarks68: Array) -> Array:
-    """Distance of the lids over the eye's width, mean of both pairs of lid points and both eyes.
-
-    Args:
-        landmarks68: (..., 68, 2 or 3) float, any frame.
-
-    Returns:
-        (...) float.
-    """
-    return np.mean([_opening(landmarks68, *eye) for eye in EYES], axis=0)
-
-
-def mouth_opening(landmarks68: Array) -> Array:
-    """Distance of the inner lips in the middle over the mouth's width, as `eye_opening`."""
-    return _opening(landmarks68, *MOUTH)
-
-
-def _opening(points: Array, across: tuple[tuple[int, int], ...], along: tuple[int, int]) -> Array:
-    """Mean distance of the pairs across an opening over that of the pair along it."""
-    first, second = np.array([*across, along]).T
-    distances = np.linalg.norm(points[..., first, :] - points[..., second, :], axis=-1)
-    return np.asarray(distances[..., :-1].mean(-1) / distances[..., -1])
-
-
 class Trend(NamedTuple):
     """How measured values follow true ones.
 
@@ -168,16 +118,6 @@ def trend(measured: ArrayLike, true: ArrayLike) -> Trend:
         return Trend(np.nan, np.nan)
     dx, dy = x - x.mean(), y - y.mean()
     return Trend(float((dx * dy).mean() / (x.std() * y.std())), float((dx * dy).mean() / dx.var()))
-
-
-def box_overlap(boxes: ArrayLike, box: ArrayLike) -> NDArray[np.float64]:
-    """Intersection over union of boxes (N, 4) with one (4,), all x0 y0 x1 y1: (N,) in [0, 1]."""
-    many, one = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(box, np.float64)
-    low, high = np.maximum(many[:, :2], one[:2]), np.minimum(many[:, 2:], one[2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    areas = (many[:, 2:] - many[:, :2]).prod(1) + (one[2:] - one[:2]).prod()
-    overlap: NDArray[np.float64] = shared / (areas - shared)
-    return overlap
 
 
 def angle_errors(predicted: Angles, truth: Angles) -> Angles:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prnet.evaluate.metrics import box_overlap
-from prnet.uv.build_atlas import MIRROR68
+from prnet.geometry.boxes import box_overlap
+from prnet.landmarks import mirror_landmarks
 
 Photo = NDArray[np.uint8]
 Points = NDArray[np.floating]
@@ -89,21 +89,6 @@ def shrink(photo: Photo, points: Points) -> tuple[Photo, Points]:
 def mirror(photo: Photo, landmarks68: Points) -> tuple[Photo, Points]:
     """Flip a photo left to right, and its landmarks with it: see `mirror_landmarks`."""
     return np.ascontiguousarray(photo[:, ::-1]), mirror_landmarks(landmarks68, photo.shape[1])
-
-
-def mirror_landmarks(landmarks68: Points, width: int) -> Points:
-    """Flip the 68 points of a photo `width` pixels wide and rename them; its own inverse.
-
-    Args:
-        landmarks68: (68, 2 or 3) float, photo frame.
-        width: Of the photo, pixels.
-
-    Returns:
-        (68, 2 or 3) float, a new array: point 0, at the jaw's left end, comes from point 16.
-    """
-    flipped = landmarks68[MIRROR68]
-    flipped[:, 0] = width - 1 - flipped[:, 0]
-    return flipped
 
 
 def jitter_box(box: ArrayLike, count: int, rng: np.random.Generator) -> Boxes:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.evaluate.report import Example
+from prnet.files import write_files
+from prnet.landmarks import PARTS
 
 matplotlib.use("Agg")  # files only; never a window
 
@@ -20,11 +22,6 @@ DPI = 110
 CURVE_END = 10.0  # per cent of face size, where the error curve ends
 COLUMNS = 4  # of pictures side by side
 AROUND = 0.35  # shown around a face on each side, in units of its box
-# iBUG points joined by lines: first, one past the last, whether the line closes
-LINES = (
-    *((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False)),
-    *((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True)),
-)
 
 
 def plot_training(record: Path, out: Path) -> None:
@@ -52,9 +49,7 @@ def plot_training(record: Path, out: Path) -> None:
     for axis in axes:
         axis.grid(alpha=0.3, which="both")
         axis.legend()
-    temporary = out.with_name(f"{out.stem}.partial{out.suffix}")
-    temporary.write_bytes(_png(figure))
-    temporary.replace(out)
+    write_files({out: _png(figure)})
 
 
 def draw_error_curve(
@@ -102,8 +97,8 @@ def draw_examples(examples: Sequence[Example]) -> bytes:
         axis.imshow(example.photo)
         for points, colour in ((example.truth, "lime"), (example.predicted, "red")):
             axis.plot(points[:, 0], points[:, 1], ".", color=colour, markersize=2)
-            for first, end, is_closed in LINES if len(points) == 68 else ():
-                line = [*range(first, end), *([first] if is_closed else [])]
+            for indices, is_closed in PARTS.values() if len(points) == 68 else ():
+                line = [*indices, *indices[:is_closed]]
                 axis.plot(points[line, 0], points[line, 1], color=colour, linewidth=0.7)
         low, high = example.truth[:, :2].min(0), example.truth[:, :2].max(0)
         reach = (0.5 + AROUND) * (high - low).max()

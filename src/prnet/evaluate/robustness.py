@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
 from prnet.evaluate.facekit import MM_PER_CM, ShapeComparison, begin_row, spread_evenly
-from prnet.evaluate.metrics import aligned_distance, face_size, nme, point_deviation, tight_box
+from prnet.evaluate.metrics import aligned_distance, nme, point_deviation
 from prnet.evaluate.perturb import (
     boxes_beside,
     cover,
     jitter_box,
     make_texture,
     mirror,
-    mirror_landmarks,
     object_boxes,
     object_pictures,
     shrink,
@@ -36,7 +35,9 @@ from prnet.evaluate.report import (
     where,
 )
 from prnet.face import Face
+from prnet.geometry.boxes import face_size, tight_box
 from prnet.geometry.surface import mean_bend_deg, neighbouring_triangles
+from prnet.landmarks import EYES_AND_MOUTH, mirror_landmarks
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, Atlas
@@ -48,7 +49,6 @@ CROPS_BESIDE = 2  # of a photo, without its face
 CROPS_OF_OBJECT = 8
 PEOPLE_SOURCE = "lfw"  # the one with several photos of a person
 PHOTOS_OF_PERSON, OTHER_PEOPLE = 3, 3  # at most, that a shape is compared with
-EYES_AND_MOUTH = range(36, 68)  # iBUG points
 PHOTO, BESIDE, TEXTURE, OBJECT = "photo", "beside", "texture", "object"  # kinds of rows
 SAME, DIFFERENT = "same person", "different people"
 HARDER = {
@@ -223,7 +223,7 @@ def identity_vertices(atlas: Atlas) -> NDArray[np.bool_]:
     points = decode_landmarks68(atlas.canonical_map, atlas)
     nearest = cKDTree(points).query(atlas.canonical_vertices)[1]
     is_face = atlas.region.ravel()[atlas.vertex_index] >= FACE
-    is_kept: NDArray[np.bool_] = is_face & ~np.isin(nearest, EYES_AND_MOUTH)
+    is_kept: NDArray[np.bool_] = is_face & ~np.isin(nearest, np.r_[EYES_AND_MOUTH])
     return is_kept
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prnet.landmarks import LIDS
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.position_map import sample_map
 
@@ -24,7 +25,6 @@ TRAIN_SIZE = 96  # side of the maps that the loss sees
 LID_ROWS, LID_REACH = 0.12, 0.016
 FIXED_POINT = 1024  # steps per unit, so that 16 bits hold the mean face within 5 µm
 SEED_SIZE, SEED_CHANNELS = 4, 96  # the decoder's first map
-LIDS = slice(36, 48)  # the iBUG points of both eyes
 # v of the lids in our chart. Weights know their rows, so these stay where an atlas has its points
 # a little elsewhere; only another chart's lids, farther off than LID_V_NEAR, move them.
 LID_V, LID_V_NEAR = 0.28221512, 0.01

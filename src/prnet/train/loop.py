@@ -7,8 +7,8 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, update_bn
 
@@ -25,8 +23,10 @@ from prnet.data.face_crops import build_cutouts
 from prnet.data.facekit import FACE_MODEL_FILE
 from prnet.errors import ModelFileError, RecipeError
 from prnet.evaluate.plots import plot_training
+from prnet.files import write_aside
 from prnet.morphable.linear import load_ict_face_model
 from prnet.networks.lite import Lite, warm_start
+from prnet.progress import progress_bar
 from prnet.train.batches import TrainingBatches, load_batches
 from prnet.train.config import TrainConfig, load_recipe
 from prnet.train.loss import DistanceLoss, LossTerms, nme68
@@ -48,8 +48,6 @@ EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, dur
 EVALUATED_BATCH = 32
 # batches that Run._calibrate sees: a share of the steps between two evaluations, but a few at least
 CALIBRATED_SHARE, MIN_CALIBRATED = 0.05, 8
-
-Report = Callable[[int, int], None]
 
 
 def train(
@@ -159,7 +157,7 @@ class Run:
         self._describe()
         saved = started = time.monotonic()
         before = self.seconds
-        with _progress("steps", self.fabric.is_global_zero) as report:
+        with progress_bar("steps", self.fabric.is_global_zero) as report:
             for batch in load_batches(self.batches, self.step, config.steps):
                 self._losses.append(torch.stack(self.optimise(batch)).detach())
                 self.step += 1
@@ -368,9 +366,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _write(state: dict[str, Any], path: Path) -> None:
     """Save aside, then put in place."""
-    temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with write_aside(path) as aside:
+        torch.save(state, aside)
 
 
 def _load_weights(network: TrainableNetwork, path: Path) -> None:
@@ -411,7 +408,7 @@ def open_data(
     coefficient_targets = CoefficientTargets(model, atlas, network.train_uv, network.depth_of_back)
     sources = []
     for split in ("train", "val"):
-        with first(), _progress(f"cut-outs of {split}") as report:
+        with first(), progress_bar(f"cut-outs of {split}") as report:
             folder = build_cutouts(config.data.facekit, config.data.cutouts, split, report=report)
         landmarks = coefficient_targets.landmark_model
         follows = split == "train" and config.data.match_openings
@@ -441,13 +438,3 @@ def _precision(config: TrainConfig) -> Any:
         has_bf16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
         return "bf16-mixed" if has_bf16 else "32-true"
     return {"32": "32-true", "bf16": "bf16-mixed"}[config.precision]
-
-
-@contextmanager
-def _progress(what: str, is_shown: bool = True) -> Iterator[Report]:
-    """A progress bar on a terminal, silence elsewhere."""
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not (is_shown and console.is_terminal)) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from prnet.evaluate.metrics import EYES, MOUTH
+from prnet.landmarks import EYES, LOWER, MOUTH, UPPER
 from prnet.networks.lite import Prediction
 from prnet.train.config import LossConfig
 from prnet.train.targets import Target
 from prnet.uv.atlas import EYE_NOSE_MOUTH, KEYPOINT, REGION_WEIGHTS
 
-# iBUG points that face each other across the eyes and the inner mouth
-UPPER = [37, 38, 43, 44, 61, 62, 63]
-LOWER = [41, 40, 47, 46, 67, 66, 65]
 CONFIDENCE_NME = 0.05  # the error at which confidence has fallen to 1/e
 CM = 0.09  # crop units per cm, roughly: gives the shape term the size of the others
 
@@ -78,7 +75,9 @@ class DistanceLoss(nn.Module):
         if weights.shape and prediction.shape is not None and target.shape is not None:
             shape = self._mean(CM * prediction.shape, CM * target.shape)
         if weights.openings:
-            openings = self._distance(*(p[:, UPPER] - p[:, LOWER] for p in points)).mean()
+            openings = self._distance(
+                *(p[:, list(UPPER)] - p[:, list(LOWER)] for p in points)
+            ).mean()
         if weights.concordance:
             concordance = 1 - concordance_correlation(*map(openings68, points)).mean()
         if weights.steadiness and self.pairs and target.to_canonical is not None:
@@ -132,7 +131,7 @@ def expected_confidence(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def openings68(landmarks68: Tensor) -> Tensor:
-    """How far eyes and mouths are open, as `prnet.evaluate.metrics` measures it.
+    """How far eyes and mouths are open, as `prnet.landmarks` measures it.
 
     Args:
         landmarks68: (N, 68, 3) float, any frame.

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.evaluate.metrics import eye_opening, mouth_opening, trend
+from prnet.evaluate.metrics import trend
+from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import LandmarkModel
 
 # expressions that open or close a part and move nothing else

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel, LandmarkModel
 from prnet.networks.lite import bilinear_rows
 from prnet.train.sources import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
-from prnet.uv.build_atlas import MIRROR68
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import sample_map
 
@@ -102,7 +102,7 @@ class CoefficientTargets(nn.Module):
         mirror = grid.new_tensor([-1, 1, 1])
         is_mirrored = batch.mirrored[:, None, None]
         shape = torch.where(is_mirrored[..., None], grid.flip(2) * mirror, grid).flatten(1, 2)
-        points = torch.where(is_mirrored, points[:, MIRROR68] * mirror, points)
+        points = torch.where(is_mirrored, points[:, MIRROR68.tolist()] * mirror, points)
         position = self._pose(shape, batch)
         landmarks = self._pose(points, batch)
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
+from prnet.files import write_aside
+from prnet.landmarks import NOSE_BASE
 from prnet.uv.position_map import sample_map
 
 MAP_SIZE = 256  # side of every finished position map, as in the paper
@@ -85,7 +87,9 @@ class Atlas:
     @cached_property
     def rigid_vertices(self) -> NDArray[np.int64]:
         """(R,) int64, vertices that expression hardly moves: the face above the nose's base."""
-        nose_base = sample_map(self.canonical_map, self.landmarks68_uv[33:34])[0, 1]
+        nose_base = sample_map(self.canonical_map, self.landmarks68_uv[NOSE_BASE : NOSE_BASE + 1])[
+            0, 1
+        ]
         region = self.region.ravel()[self.vertex_index]
         is_face = (region == FACE) | (region == EYE_NOSE_MOUTH) | (region == KEYPOINT)
         return np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base))
@@ -100,11 +104,8 @@ class Atlas:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the atlas as .npz, all or nothing; equal atlases give equal bytes."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".partial")
-        with temporary.open("wb") as stream:
+        with write_aside(Path(path)) as aside, aside.open("wb") as stream:
             np.savez(stream, **{f.name: getattr(self, f.name) for f in fields(self)})
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Atlas":

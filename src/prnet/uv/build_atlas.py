@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.landmarks import FEATURES
 from prnet.uv.atlas import EARS, EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import boundary_edges, rasterize_chart
 
@@ -16,18 +17,6 @@ NECK_BELOW_JAW_UV = 0.03
 # a nostril narrows to one map pixel, 2 cm inside the nose; elsewhere neighbours are 0.2 cm apart
 MAX_EDGE_CM = 0.6
 FEATURE_MARGIN_PX = 6  # map pixels around the hulls of eyes with brows, nose and mouth
-FEATURES = (  # iBUG points of each eye with its brow, the nose, the mouth
-    (*range(17, 22), *range(36, 42)),
-    (*range(22, 27), *range(42, 48)),
-    (*range(27, 36),),
-    (*range(48, 68),),
-)
-# the 68 points in the order in which a mirror shows them
-MIRROR68 = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
-)
 
 
 @dataclass(frozen=True, eq=False)

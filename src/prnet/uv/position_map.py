@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.sampling import sample_bilinear
 from prnet.geometry.similarity import Similarity
 
 if TYPE_CHECKING:
@@ -85,13 +86,8 @@ def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArra
     Returns:
         (P, D) float32.
     """
-    size = values.shape[0]
-    x, y = np.clip(np.asarray(uv, np.float64).T * size - 0.5, 0, size - 1)
-    x0, y0 = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
-    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
-    top = values[y0, x0] * (1 - fx) + values[y0, x0 + 1] * fx
-    bottom = values[y0 + 1, x0] * (1 - fx) + values[y0 + 1, x0 + 1] * fx
-    return (top * (1 - fy) + bottom * fy).astype(np.float32)
+    xy = np.asarray(uv, np.float64) * len(values) - 0.5
+    return sample_bilinear(values, xy).astype(np.float32)
 
 
 def crop_to_image(

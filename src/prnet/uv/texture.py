@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.sampling import push_pull, sample_bilinear
+
 GRAZED_FACING = (0.15, 0.4)  # cosines between which a surface comes to show its own colours
 LIT_FACING = (0.3, 0.7)  # cosines between which it shows no background, so its light can be judged
 # by so much more the other half must face the viewer to lend its colours, in part or wholly
@@ -23,14 +25,7 @@ def sample_photo(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDAr
     Returns:
         (..., 3) uint8, a new array.
     """
-    height, width = image.shape[:2]
-    xy = np.clip(points[..., :2].reshape(-1, 2).astype(np.float64), 0, [width - 1, height - 1])
-    low = np.minimum(xy.astype(int), np.maximum([width - 2, height - 2], 0))
-    high = np.minimum(low + 1, [width - 1, height - 1])
-    (fx, fy), (x0, y0), (x1, y1) = (xy - low).T[..., None], low.T, high.T
-    top = image[y0, x0] * (1 - fx) + image[y0, x1] * fx
-    bottom = image[y1, x0] * (1 - fx) + image[y1, x1] * fx
-    colours = np.rint(top * (1 - fy) + bottom * fy).astype(np.uint8)
+    colours = np.rint(sample_bilinear(image, points[..., :2].reshape(-1, 2))).astype(np.uint8)
     return colours.reshape(*points.shape[:-1], 3)
 
 
@@ -141,38 +136,6 @@ def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArr
     """0 up to low, 1 from high on, and smoothly between."""
     share = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)
-
-
-def push_pull(
-    weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
-) -> NDArray[np.float32]:
-    """Fill a picture's gaps smoothly from what surrounds them.
-
-    Args:
-        weighted_values: (H, W, D) float32, values times their weights; D ≤ 4.
-        weight: (H, W) float32 in [0, 1], 0 where a value is unknown.
-
-    Returns:
-        (H, W, D) float32: the values themselves where the weight is 1, averages of ever wider
-        surroundings where it is less; 0 if all is unknown.
-
-    Source: Gortler et al. 1996, section 3.4.
-    """
-    height, width = weight.shape
-    shares = weight[..., None]
-    if max(height, width) == 1:
-        return np.where(shares > 0, weighted_values / np.maximum(shares, 1e-12), 0)
-    half = ((width + 1) // 2, (height + 1) // 2)
-    even = (2 * half[0], 2 * half[1])
-    border = (0, even[1] - height, 0, even[0] - width, cv2.BORDER_REPLICATE)
-    shrunk = cv2.resize(
-        cv2.copyMakeBorder(weighted_values, *border), half, interpolation=cv2.INTER_AREA
-    )
-    total = 4 * cv2.resize(cv2.copyMakeBorder(weight, *border), half, interpolation=cv2.INTER_AREA)
-    # a coarse pixel is known once the four in it add up to a known one
-    coarse = shrunk.reshape(*total.shape, -1) * (4 / np.maximum(total, 1))[..., None]
-    fill = cv2.resize(push_pull(coarse, np.minimum(total, 1)), even, interpolation=cv2.INTER_LINEAR)
-    return weighted_values + fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
 
 
 def _resize(values: NDArray[np.floating], size: int) -> NDArray[np.float32]:

@@ -1,0 +1,61 @@
+"""Pictures read between their pixels, and their gaps filled."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sample_bilinear(values: NDArray[np.generic], xy: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Read a picture between its pixels.
+
+    Args:
+        values: (H, W, D) numbers.
+        xy: (P, 2) float, pixels with centres at integers; beyond the picture the nearest pixel of
+            its edge counts.
+
+    Returns:
+        (P, D) float64.
+    """
+    height, width = values.shape[:2]
+    x, y = np.clip(np.asarray(xy, np.float64), 0, [width - 1, height - 1]).T
+    x0, y0 = (
+        np.minimum(x.astype(int), max(width - 2, 0)),
+        np.minimum(y.astype(int), max(height - 2, 0)),
+    )
+    x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
+    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
+    top = values[y0, x0] * (1 - fx) + values[y0, x1] * fx
+    bottom = values[y1, x0] * (1 - fx) + values[y1, x1] * fx
+    return np.asarray(top * (1 - fy) + bottom * fy, np.float64)
+
+
+def push_pull(
+    weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Fill a picture's gaps smoothly from what surrounds them.
+
+    Args:
+        weighted_values: (H, W, D) float32, values times their weights; D ≤ 4.
+        weight: (H, W) float32 in [0, 1], 0 where a value is unknown.
+
+    Returns:
+        (H, W, D) float32: the values themselves where the weight is 1, averages of ever wider
+        surroundings where it is less; 0 if all is unknown.
+
+    Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
+    """
+    height, width = weight.shape
+    shares = weight[..., None]
+    if max(height, width) == 1:
+        return np.where(shares > 0, weighted_values / np.maximum(shares, 1e-12), 0)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    even = (2 * half[0], 2 * half[1])
+    border = (0, even[1] - height, 0, even[0] - width, cv2.BORDER_REPLICATE)
+    shrunk = cv2.resize(
+        cv2.copyMakeBorder(weighted_values, *border), half, interpolation=cv2.INTER_AREA
+    )
+    total = 4 * cv2.resize(cv2.copyMakeBorder(weight, *border), half, interpolation=cv2.INTER_AREA)
+    # a coarse pixel is known once the four in it add up to a known one
+    coarse = shrunk.reshape(*total.shape, -1) * (4 / np.maximum(total, 1))[..., None]
+    fill = cv2.resize(push_pull(coarse, np.minimum(total, 1)), even, interpolation=cv2.INTER_LINEAR)
+    return weighted_values + fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
