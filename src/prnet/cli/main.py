@@ -18,6 +18,7 @@ from prnet.cli import (
     demo,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
+    evaluate_detector,
     evaluate_facekit,
     evaluate_florence,
     evaluate_robustness,
@@ -51,6 +52,7 @@ EVALUATE_HELP = (
 PROTOCOLS = {
     "facekit": evaluate_facekit,
     "robustness": evaluate_robustness,
+    "detector": evaluate_detector,
     "aflw2000": evaluate_aflw2000,
     "aflw-lfpa": evaluate_aflw_lfpa,
     "florence": evaluate_florence,

@@ -1,9 +1,12 @@
 """Detections against labelled boxes: which face each one finds, recall and false detections."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from prnet.geometry.oriented import to_upright
 
 # A detection finds a face if its center lies within half the face's size of the face's center, and
 # its size is between half and twice the face's: generous, so that detectors whose boxes mean
@@ -18,8 +21,8 @@ class Matches(NamedTuple):
     Attributes:
         scores: (D,) float, of all detections, best first; ignored ones left out.
         face: (D,) int, the face that each found first, counted over all scenes; −1 for a false one.
-        error: (D,) float, distance of the box's corners from the face's over the face's size, mean
-            of four; NaN for false ones.
+        error: (D,) float, see `box_error`; NaN for false ones.
+        angle_error_deg: (D,) float, likewise.
         faces: How many faces there are.
         scenes: How many scenes there are.
     """
@@ -27,6 +30,7 @@ class Matches(NamedTuple):
     scores: NDArray[np.float64]
     face: NDArray[np.intp]
     error: NDArray[np.float64]
+    angle_error_deg: NDArray[np.float64]
     faces: int
     scenes: int
 
@@ -83,44 +87,31 @@ def match_scene(
     return result
 
 
-def gather_matches(
-    scenes: list[
-        tuple[
-            NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]
-        ]
-    ],
-) -> Matches:
-    """Match many scenes.
+class SceneDetections(NamedTuple):
+    """What was found in a scene and what is there, see `match_scene`."""
 
-    Args:
-        scenes: Of each the detections' boxes and scores, the faces and the ignored regions, see
-            `match_scene`.
+    boxes: NDArray[np.floating]
+    scores: NDArray[np.floating]
+    faces: NDArray[np.floating]
+    ignored: NDArray[np.floating]
 
-    Returns:
-        All of their detections together.
-    """
-    all_scores, all_faces, errors, count = [], [], [], 0
-    for boxes, scores, faces, ignored in scenes:
-        face = match_scene(boxes, scores, faces, ignored)
-        error = np.full(len(boxes), np.nan)
+
+def gather_matches(scenes: Iterable[SceneDetections]) -> Matches:
+    """Match the detections of many scenes and put them together."""
+    parts, faces, count = [np.empty((0, 4))], 0, 0
+    for boxes, scores, truth, ignored in scenes:
+        face = match_scene(boxes, scores, truth, ignored)
+        row = np.full((len(boxes), 4), np.nan)
         hit = face >= 0
-        error[hit] = box_error(boxes[hit], faces[face[hit]])
-        face = np.where(hit, face + count, face)
-        kept = face != IGNORED
-        all_scores.append(scores[kept])
-        all_faces.append(face[kept])
-        errors.append(error[kept])
-        count += len(faces)
-    scores = np.concatenate([*all_scores, np.empty(0)])
-    order = np.argsort(-scores, kind="stable")
-    face = np.concatenate([*all_faces, np.empty(0, np.intp)])[order]
-    return Matches(
-        scores[order].astype(np.float64),
-        face,
-        np.concatenate([*errors, np.empty(0)])[order],
-        count,
-        len(scenes),
-    )
+        row[:, 0], row[:, 1] = scores, np.where(hit, face + faces, face)
+        row[hit, 2] = box_error(boxes[hit], truth[face[hit]])
+        row[hit, 3] = angle_error_deg(boxes[hit], truth[face[hit]])
+        parts.append(row[face != IGNORED])
+        faces += len(truth)
+        count += 1
+    rows = np.concatenate(parts)
+    scores, face, error, turn = rows[np.argsort(-rows[:, 0], kind="stable")].T
+    return Matches(scores, face.astype(np.intp), error, turn, faces, count)
 
 
 def box_error(boxes: NDArray[np.floating], faces: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -128,9 +119,7 @@ def box_error(boxes: NDArray[np.floating], faces: NDArray[np.floating]) -> NDArr
 
     Both in the face's upright frame; the mean over the four sides.
     """
-    away = boxes[:, :2] - faces[:, :2]
-    cos, sin = np.cos(faces[:, 4]), np.sin(faces[:, 4])
-    along = np.stack([cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]], 1)
+    along = to_upright(boxes[:, :2] - faces[:, :2], faces[:, 4])
     grown = (boxes[:, 2:4] - faces[:, 2:4]) / 2
     sides = np.concatenate([along + grown, along - grown], 1)
     size = np.sqrt(faces[:, 2] * faces[:, 3])

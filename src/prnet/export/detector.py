@@ -11,10 +11,9 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from prnet.networks.detector import STRIDES, UNIT_STRIDES, Detector
+from prnet.detect.cells import INPUT, METADATA_KEY, OUTPUT, OUTPUTS, STRIDES, UNIT_STRIDES
+from prnet.networks.detector import Detector
 
-METADATA_KEY = "prnet_detector"
-INPUT, OUTPUT = "pictures", "cells"
 OPSET = 17
 # smaller arrays stay at full precision: biases, and what the format itself needs
 LEAST_HALVED = 64
@@ -62,7 +61,8 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
     _halve_weights(model)
     entry = model.metadata_props.add()
     entry.key = METADATA_KEY
-    entry.value = json.dumps({"strides": STRIDES, "unit_strides": UNIT_STRIDES, **spec})
+    contract = {"strides": STRIDES, "unit_strides": UNIT_STRIDES, "outputs": OUTPUTS}
+    entry.value = json.dumps({**spec, **contract})
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STRIDES = (8, 16, 32)
-OUTPUTS = 7  # a cell's score before the sigmoid, dx, dy, log w, log h, cos, sin
+from prnet.detect.cells import LARGEST_LOG, OUTPUTS, STRIDES, UNIT_STRIDES
+
 STEM_CHANNELS = 8
 STAGES = ((24, 1), (48, 3), (96, 5), (128, 4))  # channels and blocks; each halves the picture
 NECK_CHANNELS = 48
-# width and height of a box whose logarithms are 0, in strides
-UNIT_STRIDES = 4.0
 PIXEL_SCALE = 1 / 128  # black stays 0, as the padding is: a photo's black frame is nothing at all
 PRIOR = 0.01  # of a cell to show a face, before it has learned anything
 
@@ -64,10 +62,8 @@ class Detector(nn.Module):
             pictures: (N, 3, H, W) float, RGB from 0 to 255; H and W multiples of 32.
 
         Returns:
-            (N, C, 7) float: the cells of stride 8, row by row, then those of 16 and 32. Of each the
-            score before the sigmoid, the box's centre from the cell's in strides (x, y), the
-            logarithms of its width and height in 4 strides, and (cos, sin) of the face's angle, not
-            normalized. `decode` puts them into pixels.
+            (N, C, 7) float: the cells of `prnet.detect.cells.cell_centers`, and of each what
+            OUTPUTS says there.
         """
         if self.pixel_scale != 1:
             pictures = pictures * self.pixel_scale
@@ -107,35 +103,12 @@ class Residual(nn.Module):
         return functional.relu(features + self.block(features))
 
 
-def cell_centers(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Where the cells of a picture have their centers.
-
-    Args:
-        height: Of the picture, a multiple of 32.
-        width: Likewise.
-        device: Of the result.
-
-    Returns:
-        (C, 3) float32 x, y, stride; pixels, pixel centers at integers; the order of `forward`.
-    """
-    cells = []
-    for stride in STRIDES:
-        y, x = torch.meshgrid(
-            torch.arange(height // stride, device=device),
-            torch.arange(width // stride, device=device),
-            indexing="ij",
-        )
-        xy = (torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride - 0.5
-        cells.append(torch.cat([xy, torch.full_like(xy[:, :1], stride)], 1))
-    return torch.cat(cells)
-
-
 def decode(cells: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cells → logits, boxes, directions.
 
     Args:
         cells: (N, C, 7), see `Detector.forward`.
-        centers: (C, 3), see `cell_centers`.
+        centers: (C, 3) float32, see `prnet.detect.cells.cell_centers`.
 
     Returns:
         (N, C) scores before the sigmoid; (N, C, 4) center x, y, width, height in pixels, of the box
@@ -144,7 +117,7 @@ def decode(cells: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     xy, stride = centers[:, :2], centers[:, 2:]
     middle = xy + cells[..., 1:3] * stride
-    size = torch.exp(cells[..., 3:5].clamp(-6, 6)) * (UNIT_STRIDES * stride)
+    size = torch.exp(cells[..., 3:5].clamp(-LARGEST_LOG, LARGEST_LOG)) * (UNIT_STRIDES * stride)
     return cells[..., 0], torch.cat([middle, size], -1), cells[..., 5:7]
 
 

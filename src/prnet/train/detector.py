@@ -17,14 +17,15 @@ from torch import nn
 
 from prnet.data.scene_photos import ScenePhotos, load_photos
 from prnet.data.scenes import SCENE_SIZE, Scene, SceneComposer
-from prnet.evaluate.detection import Matches, gather_matches
-from prnet.geometry.oriented import keep_distinct
-from prnet.networks.detector import Detector, cell_centers, decode
+from prnet.detect.cells import cell_centers, decode_cells
+from prnet.detect.search import SAME_FACE
+from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
 from prnet.export.detector import export_detector
+from prnet.geometry.oriented import keep_distinct
+from prnet.networks.detector import Detector
 from prnet.train.detector_loss import detector_loss
 from prnet.train.scene_feed import SceneFeed
 
-SAME_FACE = 0.4  # overlap from which on two detections show one face
 FALSE_PER_SCENE = 0.1  # at which recall is given
 LEAST_SCORE = 0.02  # detections below aren't looked at
 LOG_COLUMNS = (
@@ -116,7 +117,7 @@ def _run(
     optimizer = torch.optim.AdamW(
         _parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate
     )
-    centers = cell_centers(SCENE_SIZE, SCENE_SIZE, device)
+    centers = torch.tensor(cell_centers(SCENE_SIZE, SCENE_SIZE), device=device)
     composer = SceneComposer(photos, held_out=True, seed=recipe.seed)
     rng = np.random.default_rng([recipe.seed, 7])
     validation = [composer.compose(rng) for _ in range(recipe.validation_scenes)]
@@ -184,25 +185,20 @@ def detect_scenes(network: nn.Module, scenes: list[Scene], device: torch.device)
     results = []
     for scene in scenes:
         boxes, scores = look(network, scene.image, device)
-        results.append((boxes, scores, scene.faces, scene.ignored))
+        results.append(SceneDetections(boxes, scores, scene.faces, scene.ignored))
     return gather_matches(results)
 
 
 @torch.inference_mode()
 def look(
     network: nn.Module, picture: NDArray[np.uint8], device: torch.device
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """One look at a picture whose sides are multiples of 32: boxes (D, 5) and scores (D,)."""
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """What a network finds in a picture whose sides are multiples of 32: boxes and scores."""
     pixels = torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float()
-    centers = cell_centers(picture.shape[0], picture.shape[1], device)
-    logits, boxes, directions = decode(network(pixels), centers)
-    score = logits[0].sigmoid()
-    chosen = score >= LEAST_SCORE
-    angle = torch.atan2(directions[0, chosen, 1], directions[0, chosen, 0])
-    found = torch.cat([boxes[0, chosen], angle[:, None]], 1).cpu().numpy()
-    scores = score[chosen].cpu().numpy()
-    kept = keep_distinct(found, scores, SAME_FACE)
-    return found[kept], scores[kept]
+    cells = network(pixels)[0].cpu().numpy()
+    boxes, scores = decode_cells(cells, picture.shape[0], picture.shape[1], LEAST_SCORE)
+    kept = keep_distinct(boxes, scores, SAME_FACE)
+    return boxes[kept], scores[kept]
 
 
 def _log_row(

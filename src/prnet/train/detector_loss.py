@@ -46,7 +46,7 @@ def detector_loss(cells: Tensor, centers: Tensor, truth: Truth) -> Losses:
 
     Args:
         cells: (N, C, 7) float32, see `Detector.forward`.
-        centers: (C, 3), see `cell_centers`.
+        centers: (C, 3), see `prnet.detect.cells.cell_centers`.
         truth: Of the same scenes.
 
     Returns:
