@@ -10,7 +10,7 @@ import pytest
 
 import prnet
 from prnet.detect.detections import Detections
-from prnet.model.model import Network
+from prnet.model.model import Model
 from prnet.reconstructor import Reconstructor
 
 MakeModel = Callable[..., Path]
@@ -148,7 +148,7 @@ def test_later_passes_look_around_the_landmarks_found(
     make_model: MakeModel, tmp_path: Path, drawn_photo: Path
 ) -> None:
     # every look moves the face right by 8 of 64 crop pixels; the crop is 1.6 boxes wide
-    network = Network(make_model(tmp_path, shift=8.0), threads=1)
+    network = Model(make_model(tmp_path, shift=8.0), threads=1)
     box = np.array([[20, 20, 60, 60]])
     for passes in (1, 2, 3):
         faces = Reconstructor(network, FixedDetector(), passes=passes)(drawn_photo, boxes=box)
@@ -170,7 +170,7 @@ def test_landmarks_beyond_the_photo_are_not_looked_at_again(
 def test_all_faces_of_a_photo_are_one_batch(
     model_folder: Path, drawn_photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = Network(model_folder, threads=1)
+    network = Model(model_folder, threads=1)
     batches = []
     regress = network.regress
     monkeypatch.setattr(
@@ -183,8 +183,8 @@ def test_all_faces_of_a_photo_are_one_batch(
 def test_refuses_impossible_settings(model_folder: Path) -> None:
     with pytest.raises(ValueError, match="passes must be 1 or more, got 0"):
         Reconstructor(model_folder, passes=0)
-    with pytest.raises(ValueError, match="threads must be None with an open network"):
-        Reconstructor(Network(model_folder), threads=2)
+    with pytest.raises(ValueError, match="threads must be None with an open model"):
+        Reconstructor(Model(model_folder), threads=2)
 
 
 def test_finds_the_face_by_itself(model_folder: Path, portrait: Path) -> None:

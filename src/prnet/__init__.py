@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prnet.face import Face
     from prnet.geometry.pose import Pose
     from prnet.image.read import read_image
-    from prnet.model.model import Network
+    from prnet.model.model import Model
     from prnet.reconstructor import Reconstructor
     from prnet.uv.atlas import Atlas
 
@@ -26,7 +26,7 @@ __all__ = [
     "Face",
     "ImageReadError",
     "ModelFileError",
-    "Network",
+    "Model",
     "OutputError",
     "PRNetError",
     "Pose",
@@ -43,7 +43,7 @@ _MODULE_OF = {
     "Face": "face",
     "ImageReadError": "errors",
     "ModelFileError": "errors",
-    "Network": "model.model",
+    "Model": "model.model",
     "OutputError": "errors",
     "PRNetError": "errors",
     "Pose": "geometry.pose",

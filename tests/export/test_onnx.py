@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from prnet.errors import ModelFileError, OutputError
-from prnet.model.model import Network
+from prnet.model.model import Model
 from prnet.model.spec import NetworkSpec
 from prnet.uv.atlas import Atlas
 
@@ -55,7 +55,7 @@ def test_the_folder_gives_what_the_network_gives(
     assert sorted(path.name for path in folder.iterdir()) == ["atlas.npz", "network.onnx"]
     assert lite.training  # the caller's network stays as it was
 
-    network = Network(folder, threads=1)
+    network = Model(folder, threads=1)
     assert network.spec == spec
     crops = np.random.default_rng(1).integers(0, 256, (5, 128, 128, 3), np.uint8)
     maps, confidences = network.regress(crops)
@@ -94,7 +94,7 @@ def test_half_weights_are_rounded_alike_in_network_and_file(
     assert sizes[1] < 0.55 * sizes[0] and sizes[1] < 5_000_000
     # what rounding changes is little
     crops = np.random.default_rng(1).integers(0, 256, (3, 128, 128, 3), np.uint8)
-    exact, rounded = (Network(folder, threads=1).regress(crops) for folder in (full, half))
+    exact, rounded = (Model(folder, threads=1).regress(crops) for folder in (full, half))
     change = np.abs(exact.position_maps - rounded.position_maps)
     assert 0 < change.mean() < 2  # crop pixels; training makes it far less
 

@@ -10,7 +10,7 @@ import pytest
 from prnet.cli.main import main
 from prnet.data.uv_data import load_uv_data
 from prnet.errors import ModelFileError
-from prnet.model.model import Network
+from prnet.model.model import Model
 from prnet.uv.atlas import Atlas
 
 torch = pytest.importorskip("torch")
@@ -89,7 +89,7 @@ def test_the_converted_file_gives_tensorflows_maps(model: Path) -> None:
     crops = random_tensor("crops", (1, 256, 256, 3)).transpose(0, 3, 1, 2)
     session = onnxruntime.InferenceSession(model / "network.onnx")
     maps = session.run(None, {"crops": np.ascontiguousarray(crops)})[0]
-    spec = Network(model).spec
+    spec = Model(model).spec
     pixels = maps[0] * spec.position_scale + spec.position_offset
     with np.load(REFERENCE / "resfcn256.npz") as expected:
         np.testing.assert_allclose(pixels[::3, ::3], expected["inside"], atol=0.01)
@@ -98,7 +98,7 @@ def test_the_converted_file_gives_tensorflows_maps(model: Path) -> None:
 
 
 def test_the_folder_says_what_it_is(model: Path, uv_data: Path) -> None:
-    network = Network(model)
+    network = Model(model)
     assert network.spec.name == "resfcn256"
     assert network.spec.input_size == 256
     assert network.spec.crop_scale == 1.6
@@ -120,7 +120,7 @@ def test_reconstruct_runs_it(model: Path, portrait: Path, tmp_path: Path) -> Non
     (face,) = json.loads((tmp_path / "out/portrait.json").read_text())["faces"]
     assert np.isfinite(face["landmarks68"]).all()
     header = (tmp_path / "out/portrait.ply").read_bytes()[:200]
-    assert f"element vertex {len(Network(model).atlas.vertex_index)}".encode() in header
+    assert f"element vertex {len(Model(model).atlas.vertex_index)}".encode() in header
 
 
 def test_evaluate_runs_it_on_real_photos(

@@ -1,10 +1,11 @@
 """Crops against known answers: where a dot lands, what area averaging gives, what is outside."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prnet.image.crop import crop_face
+from prnet.image.crop import crop_face, cut, shows_photo, square_to_crop
 
 
 def dot(width: int, height: int, centre: NDArray[np.float64], sigma: float) -> NDArray[np.uint8]:
@@ -158,3 +159,42 @@ def test_bad_sizes(size: int, crop_scale: float) -> None:
 def test_a_bad_image() -> None:
     with pytest.raises(ValueError, match=r"\(H, W, 3\) of uint8"):
         crop_face(np.zeros((40, 60), np.uint8), [5, 5, 9, 9], 32, 1.6)
+
+
+def waves(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
+    """A smooth picture of a photo of a size, as a function of places in it."""
+    red = 128 + 100 * np.sin(5 * x / size) * np.cos(3 * y / size)
+    return np.stack([red, 255 * x / size, 255 * y / size], -1)
+
+
+@pytest.mark.parametrize("photo_px", [200, 2000])
+@pytest.mark.parametrize("angle_deg", [0.0, 1e-9, 30.0, -75.0])
+def test_a_crop_shows_the_photo_where_its_similarity_says(photo_px: int, angle_deg: float) -> None:
+    """Upright, rotated by nothing, and rotated; about 1:1 and shrunk by 12."""
+    y, x = np.mgrid[:photo_px, :photo_px]
+    photo = np.rint(waves(x, y, photo_px)).astype(np.uint8)
+    centre, side = np.array([0.45, 0.55]) * photo_px, 0.6 * photo_px
+    image_to_crop = square_to_crop(centre, side, 100, angle_deg)
+    crop = cut(photo, image_to_crop, 100)
+    crop_xy = np.stack(np.meshgrid(np.arange(100.0), np.arange(100.0)), -1)
+    place = image_to_crop.inverse().apply(crop_xy)
+    is_inside = shows_photo(photo.shape, image_to_crop, 100)
+    assert is_inside.mean() > 0.9
+    expected = waves(place[..., 0], place[..., 1], photo_px)
+    assert np.abs(crop - expected)[is_inside].max() < 2
+
+
+def test_rotation_is_counter_clockwise_as_one_sees_it() -> None:
+    image_to_crop = square_to_crop(np.array([50.0, 50.0]), 100, 100, 90)
+    right_of_it = image_to_crop.apply(np.array([80.0, 50.0]))
+    np.testing.assert_allclose(right_of_it, [49.5, 19.5])  # now above
+
+
+def test_black_beyond_the_photo() -> None:
+    photo = np.full((40, 60, 3), 200, np.uint8)
+    for angle_deg in (0.0, 20.0):
+        image_to_crop = square_to_crop(np.array([0.0, 20.0]), 50, 64, angle_deg)
+        crop, is_shown = cut(photo, image_to_crop, 64), shows_photo((40, 60), image_to_crop, 64)
+        assert (crop[is_shown] == 200).all() and 0.2 < is_shown.mean() < 0.6
+        far = cv2.erode((~is_shown).astype(np.uint8), np.ones((5, 5))) > 0
+        assert not crop[far].any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prnet.errors import ModelFileError
-from prnet.model.model import MAX_BATCH, Network
+from prnet.model.model import MAX_BATCH, Model
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import decode_landmarks68
 
@@ -14,7 +14,7 @@ MakeModel = Callable[..., Path]
 
 
 def test_maps_are_in_the_crop_frame(model_folder: Path, atlas: Atlas) -> None:
-    network = Network(model_folder, threads=1)
+    network = Model(model_folder, threads=1)
     maps, confidences = network.regress(np.zeros((1, 64, 64, 3), np.uint8))
     assert confidences is None
     assert maps.shape == (1, 256, 256, 3)
@@ -29,7 +29,7 @@ def test_maps_are_in_the_crop_frame(model_folder: Path, atlas: Atlas) -> None:
 def test_every_crop_gets_its_own_map_with_pixels_scaled(
     make_model: MakeModel, tmp_path: Path
 ) -> None:
-    network = Network(make_model(tmp_path, gain=8), threads=1)
+    network = Model(make_model(tmp_path, gain=8), threads=1)
     greys = np.arange(2 * MAX_BATCH + 3)
     crops = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).astype(np.uint8)
     maps = network.regress(crops).position_maps
@@ -39,7 +39,7 @@ def test_every_crop_gets_its_own_map_with_pixels_scaled(
 
 
 def test_confidences_come_along(make_model: MakeModel, tmp_path: Path) -> None:
-    network = Network(make_model(tmp_path, confidences="confidences"), threads=1)
+    network = Model(make_model(tmp_path, confidences="confidences"), threads=1)
     greys = np.arange(2 * MAX_BATCH + 3)
     crops = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).astype(np.uint8)
     found = network.regress(crops)
@@ -64,12 +64,12 @@ def test_channels_come_in_red_green_blue_order(make_model: MakeModel, tmp_path: 
     onnx.save(model, folder / "network.onnx")
     crops = np.zeros((2, 64, 64, 3), np.uint8)
     crops[1] = (200, 10, 30)
-    maps = Network(folder, threads=1).regress(crops).position_maps
+    maps = Model(folder, threads=1).regress(crops).position_maps
     np.testing.assert_allclose((maps[1] - maps[0])[..., 2], 32 * 200, rtol=1e-5)
 
 
 def test_no_crops_give_no_maps(model_folder: Path) -> None:
-    maps = Network(model_folder).regress(np.empty((0, 64, 64, 3), np.uint8)).position_maps
+    maps = Model(model_folder).regress(np.empty((0, 64, 64, 3), np.uint8)).position_maps
     assert maps.shape == (0, 256, 256, 3)
 
 
@@ -83,7 +83,7 @@ def test_no_crops_give_no_maps(model_folder: Path) -> None:
 )
 def test_refuses_other_crops(model_folder: Path, crops: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"crops must be \(N, 64, 64, 3\) uint8, got"):
-        Network(model_folder).regress(crops)
+        Model(model_folder).regress(crops)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_refuses_a_network_that_does_not_fit(
 ) -> None:
     make_model(tmp_path, **changes)
     with pytest.raises(ModelFileError, match=message) as caught:
-        Network(tmp_path).regress(np.zeros((1, 64, 64, 3), np.uint8))
+        Model(tmp_path).regress(np.zeros((1, 64, 64, 3), np.uint8))
     assert str(tmp_path / "network.onnx") in str(caught.value)
     assert "prnet export" in str(caught.value)
 
@@ -119,20 +119,20 @@ def test_refuses_a_spec_for_another_input_size(make_model: MakeModel, tmp_path: 
     model.metadata_props[0].value = json.dumps(spec | {"input_size": 128})
     onnx.save(model, tmp_path / "network.onnx")
     with pytest.raises(ModelFileError, match="3, 128, 128"):
-        Network(tmp_path)
+        Model(tmp_path)
 
 
 def test_refuses_what_is_no_model_folder(make_model: MakeModel, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"nowhere.*network\.onnx: no such file"):
-        Network(tmp_path / "nowhere")
+        Model(tmp_path / "nowhere")
     make_model(tmp_path)
     (tmp_path / "atlas.npz").unlink()
     with pytest.raises(ModelFileError, match=r"atlas\.npz: no such file"):
-        Network(tmp_path)
+        Model(tmp_path)
     make_model(tmp_path)
     (tmp_path / "atlas.npz").write_bytes(b"no atlas")
     with pytest.raises(ModelFileError, match=r"atlas\.npz: not a prnet atlas"):
-        Network(tmp_path)
+        Model(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network", b"\x08\x08" * 100])
@@ -140,12 +140,12 @@ def test_refuses_a_broken_file(model_folder: Path, tmp_path: Path, content: byte
     (tmp_path / "network.onnx").write_bytes(content)
     (tmp_path / "atlas.npz").write_bytes((model_folder / "atlas.npz").read_bytes())
     with pytest.raises(ModelFileError, match=r"network\.onnx: .*prnet export") as caught:
-        Network(tmp_path)
+        Model(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_refuses_impossible_arguments(model_folder: Path) -> None:
     with pytest.raises(ValueError, match="threads must be 1 or more, got 0"):
-        Network(model_folder, threads=0)
+        Model(model_folder, threads=0)
     with pytest.raises(ValueError, match="providers must be among .*got \\['Abacus'\\]"):
-        Network(model_folder, providers=["Abacus"])
+        Model(model_folder, providers=["Abacus"])

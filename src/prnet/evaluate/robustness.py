@@ -121,7 +121,7 @@ class Trial:
 
     def __init__(self, kit: Facekit, model: FaceModel, reconstructor: Reconstructor) -> None:
         self._kit, self._reconstructor = kit, reconstructor
-        self._atlas = reconstructor.network.atlas
+        self._atlas = reconstructor.model.atlas
         self._shapes = ShapeComparison(model, self._atlas)
         self._neighbours = neighbouring_triangles(self._atlas.triangles)
         self._things = object_pictures()

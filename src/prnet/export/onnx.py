@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from prnet.errors import ModelFileError, OutputError
-from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Network
+from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.networks.lite import FIXED_POINT
 from prnet.train.config import build_config
@@ -83,7 +83,7 @@ def export_model(
                 _store_in_16_bits(model)
             onnx.save(model, path)
             atlas.save(path.with_name(ATLAS_FILE))
-            difference = _disagreement(maps, Network(aside))
+            difference = _disagreement(maps, Model(aside))
             if difference > TOLERANCE_PX:
                 raise ModelFileError(
                     f"{folder}: nothing exported, because the exported network's maps lie up to "
@@ -225,7 +225,7 @@ def _store_in_16_bits(model: onnx.ModelProto) -> None:
 
 
 @torch.no_grad()
-def _disagreement(maps: _Finished, runtime: Network) -> float:
+def _disagreement(maps: _Finished, runtime: Model) -> float:
     """Largest difference between PyTorch's and ONNX Runtime's coordinates, crop pixels.
 
     That of the confidences counts tenfold, so that a thousandth is a hundredth of a pixel.

@@ -1,4 +1,4 @@
-"""Photo and box → the square crop that the network sees, and the similarity into it."""
+"""From box to crop: the one rule by which the runtime, training and evaluation cut faces out."""
 
 import math
 
@@ -9,19 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from prnet.geometry.similarity import Similarity
 from prnet.image.read import check_image
 
-# a cut this many times finer than the crop is first averaged down to it: exact enough, and small
+# a part this many times finer than the crop is first averaged down to it: exact enough, and small
 PRE_SHRINK = 2.0
+BLUR_BELOW, BLUR_PX = 0.75, 0.4  # scale under which a rotated crop is blurred first, in its pixels
 
 
 def crop_face(
     image: NDArray[np.uint8], box: ArrayLike, size: int, crop_scale: float
 ) -> tuple[NDArray[np.uint8], Similarity]:
     """Cut a square around a face and bring it to the network's size.
-
-    The square's side is crop_scale · (width + height) / 2 of the box, its centre the box's. A crop
-    pixel is the mean of the photo over the pixel's own square, or over a square as large as a photo
-    pixel where that is larger: so shrinking averages, enlarging interpolates linearly. What lies
-    outside the photo is black.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -30,35 +26,109 @@ def crop_face(
         crop_scale: Side of the square in units of the box's mean width and height.
 
     Returns:
-        The crop (S, S, 3) uint8 RGB, and image_to_crop: photo pixels → crop pixels, both with pixel
-        centres at integers, xy ↦ (xy − centre) · S / side + (S − 1) / 2. The photo isn't copied and
-        what is taken from it is shrunk first, so memory doesn't grow with the photo.
+        The crop (S, S, 3) uint8 RGB, as `cut` draws it, and image_to_crop, as `box_to_crop` says.
 
     Raises:
         ValueError: The image is no such array; the box isn't four finite numbers with x0 < x1 and
             y0 < y1, or lies outside the photo; size or crop_scale isn't positive.
     """
     height, width = check_image(image).shape[:2]
-    x0, y0, x1, y1 = check_box(box, width, height)
+    image_to_crop = box_to_crop(check_box(box, width, height), size, crop_scale)
+    return cut(image, image_to_crop, size), image_to_crop
+
+
+def box_to_crop(box: ArrayLike, size: int, crop_scale: float) -> Similarity:
+    """The crop of a box: its square's side is crop_scale times the box's mean width and height.
+
+    Args:
+        box: (4,) x0 y0 x1 y1, photo pixels, tight around the face's landmarks.
+        size: Side S of the crop in pixels.
+        crop_scale: Side of the square in units of the box's mean width and height.
+
+    Returns:
+        See `square_to_crop`.
+
+    Raises:
+        ValueError: size or crop_scale isn't positive.
+    """
     if size < 1 or not 0 < crop_scale < math.inf:
         raise ValueError(f"size and crop_scale must be positive, got {size} and {crop_scale}")
+    x0, y0, x1, y1 = np.asarray(box, np.float64)
     side = crop_scale * (x1 - x0 + y1 - y0) / 2
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    scale = size / side
-    image_to_crop = Similarity(scale, np.eye(2), (size - 1) / 2 - scale * centre)
+    return square_to_crop(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side, size)
+
+
+def square_to_crop(
+    centre: NDArray[np.floating], side: float, size: int, angle_deg: float = 0.0
+) -> Similarity:
+    """The similarity that makes a square of the photo the crop.
+
+    Args:
+        centre: (2,) float, photo pixels.
+        side: Photo pixels.
+        size: Side S of the crop in pixels.
+        angle_deg: By which the picture is rotated, counter-clockwise as one sees it.
+
+    Returns:
+        image_to_crop: 2D, photo pixels → crop pixels, both with centres at integers and y down:
+        xy ↦ R · (xy − centre) · S / side + (S − 1) / 2.
+    """
+    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    rotation = np.array([[c, s], [-s, c]])
+    scale = float(size / side)
+    return Similarity(scale, rotation, (size - 1) / 2 - scale * rotation @ centre)
+
+
+def cut(image: NDArray[np.uint8], image_to_crop: Similarity, size: int) -> NDArray[np.uint8]:
+    """Draw a crop.
+
+    An upright crop's pixel is the mean of the photo over the pixel's own square, or over a square
+    as large as a photo pixel where that is larger: so shrinking averages, enlarging interpolates
+    linearly. A rotated one is blurred a little where it shrinks, and interpolated linearly.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; not copied: what is taken from it is shrunk first, so memory
+            doesn't grow with the photo.
+        image_to_crop: As `square_to_crop` gives it.
+        size: Side S of the crop in pixels.
+
+    Returns:
+        (S, S, 3) uint8 RGB, black outside the photo.
+    """
+    if not np.array_equal(image_to_crop.rotation, np.eye(2)):
+        return _cut_rotated(image, image_to_crop, size)
+    height, width = image.shape[:2]
+    side = size / image_to_crop.scale
+    centre = ((size - 1) / 2 - image_to_crop.translation) / image_to_crop.scale
     left, right = _window(centre[0], side, width)
     top, bottom = _window(centre[1], side, height)
-    cut, step = image[top:bottom, left:right], np.ones(2)
-    if 1 / scale > PRE_SHRINK:
-        cut, step = _shrink(cut, 1 / scale / PRE_SHRINK)
-    # the crop's first corner and its pixels' spacing, in pixels of the cut
+    part, step = image[top:bottom, left:right], np.ones(2)
+    if side / size > PRE_SHRINK:
+        part, step = _shrink(part, side / size / PRE_SHRINK)
+    # the crop's first corner and its pixels' spacing, in pixels of the part
     first = (centre - side / 2 - (left, top) + 0.5) / step
     spacing = side / size / step
-    rows = _weights(first[1], spacing[1], size, cut.shape[0])
-    columns = _weights(first[0], spacing[0], size, cut.shape[1])
-    crop = np.tensordot(rows, cut.astype(np.float32), 1)
+    rows = _weights(first[1], spacing[1], size, part.shape[0])
+    columns = _weights(first[0], spacing[0], size, part.shape[1])
+    crop = np.tensordot(rows, part.astype(np.float32), 1)
     crop = np.tensordot(crop, columns, ([1], [1])).transpose(0, 2, 1)
-    return np.rint(crop).astype(np.uint8, order="C"), image_to_crop
+    return np.rint(crop).astype(np.uint8, order="C")
+
+
+def shows_photo(
+    shape_hw: tuple[int, ...], image_to_crop: Similarity, size: int
+) -> NDArray[np.bool_]:
+    """Tell where a crop shows photo: (S, S) bool, false past the centres of its outermost pixels.
+
+    Args:
+        shape_hw: The photo's height and width, and whatever follows.
+        image_to_crop: As `square_to_crop` gives it.
+        size: Side S of the crop in pixels.
+    """
+    crop_xy = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float64)
+    xy = image_to_crop.inverse().apply(crop_xy)
+    is_shown: NDArray[np.bool_] = ((xy >= 0) & (xy <= np.array(shape_hw[1::-1]) - 1)).all(axis=-1)
+    return is_shown
 
 
 def check_box(box: ArrayLike, width: int, height: int) -> tuple[float, float, float, float]:
@@ -89,6 +159,31 @@ def check_box(box: ArrayLike, width: int, height: int) -> tuple[float, float, fl
     return x0, y0, x1, y1
 
 
+def _cut_rotated(
+    image: NDArray[np.uint8], image_to_crop: Similarity, size: int
+) -> NDArray[np.uint8]:
+    """`cut` for a crop that isn't upright."""
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
+    in_photo = image_to_crop.inverse().apply(corners)
+    (x, y), side = (in_photo.min(0) + in_photo.max(0)) / 2, float(np.ptp(in_photo, axis=0).max())
+    side += 8 * BLUR_PX / image_to_crop.scale
+    left, right = _window(x, side, width)
+    top, bottom = _window(y, side, height)
+    part, step = image[top:bottom, left:right], np.ones(2)
+    if 1 / image_to_crop.scale > PRE_SHRINK:
+        part, step = _shrink(part, 1 / image_to_crop.scale / PRE_SHRINK)
+    scale = image_to_crop.scale * float(step.mean())
+    if scale < BLUR_BELOW:
+        part = np.asarray(cv2.GaussianBlur(part, (0, 0), BLUR_PX / scale), np.uint8)
+    # pixels of the part → photo pixels → crop pixels
+    matrix = image_to_crop.matrix()
+    offset = (step - 1) / 2 + [left, top]
+    moved = np.column_stack([matrix[:, :2] * step, matrix[:, :2] @ offset + matrix[:, 2]])
+    crop = cv2.warpAffine(part, moved, (size, size), flags=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8)
+
+
 def _window(centre: float, side: float, length: int) -> tuple[int, int]:
     """First and one past the last photo pixel that a crop can see along one axis."""
     reach = side / 2 + 1  # a crop pixel sees at least one photo pixel's width
@@ -97,11 +192,13 @@ def _window(centre: float, side: float, length: int) -> tuple[int, int]:
     return first, last + 1
 
 
-def _shrink(cut: NDArray[np.uint8], factor: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Average down by about a factor; also the exact (x, y) cut pixels per shrunk pixel."""
-    height, width = cut.shape[:2]
+def _shrink(
+    part: NDArray[np.uint8], factor: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Average down by about a factor; also the exact (x, y) pixels per shrunk pixel."""
+    height, width = part.shape[:2]
     small_wh = max(1, round(width / factor)), max(1, round(height / factor))
-    small = cv2.resize(cut, small_wh, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(part, small_wh, interpolation=cv2.INTER_AREA)
     return small.astype(np.uint8, copy=False), np.array([width, height]) / small_wh
 
 
@@ -109,13 +206,13 @@ def _weights(first: float, spacing: float, size: int, length: int) -> NDArray[np
     """How much each of `length` pixels counts for each of `size` crop pixels along one axis.
 
     Args:
-        first: Where the first crop pixel begins; pixel j of the cut reaches from j to j + 1.
-        spacing: Length of a crop pixel, in pixels of the cut.
+        first: Where the first crop pixel begins; pixel j of the part reaches from j to j + 1.
+        spacing: Length of a crop pixel, in pixels of the part.
         size: Number of crop pixels.
-        length: Number of pixels of the cut.
+        length: Number of pixels of the part.
 
     Returns:
-        (size, length) float32; a row's sum is the part of its crop pixel that the cut covers.
+        (size, length) float32; a row's sum is the part of its crop pixel that the part covers.
     """
     middle = first + (np.arange(size)[:, None] + 0.5) * spacing
     reach = max(1.0, spacing) / 2

@@ -34,7 +34,7 @@ class Regression(NamedTuple):
     confidences: NDArray[np.float32] | None
 
 
-class Network:
+class Model:
     """A model folder, opened and checked.
 
     Attributes:
@@ -178,7 +178,7 @@ class Network:
 def _open_session(
     path: Path, threads: int, providers: Sequence[str]
 ) -> onnxruntime.InferenceSession:
-    """Open an ONNX file; raises as `Network` does."""
+    """Open an ONNX file; raises as `Model` does."""
     available = onnxruntime.get_available_providers()
     if not providers or not set(providers) <= set(available):
         raise ValueError(f"providers must be among {available}, got {list(providers)}")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.similarity import Similarity
+from prnet.image.crop import cut, square_to_crop
 from prnet.train.config import AugmentConfig
 from prnet.uv.position_map import flip_y
 
@@ -80,27 +81,7 @@ def choose_crop(
     if nudge is not None:
         centre = centre + nudge.uniform(-NUDGE, NUDGE, 2) * (high - low)
         side *= 1 + nudge.uniform(-NUDGE, NUDGE)
-    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    rotation = np.array([[c, s], [-s, c]])
-    scale = size / side
-    return Similarity(scale, rotation, (size - 1) / 2 - scale * rotation @ centre)
-
-
-def cut(pixels: Photo, image_to_crop: Similarity, size: int) -> Photo:
-    """Draw the crop.
-
-    Args:
-        pixels: (H, W, 3) uint8 RGB.
-        image_to_crop: 2D, photo pixels → crop pixels.
-        size: Side of the crop in pixels.
-
-    Returns:
-        (size, size, 3) uint8 RGB, black outside the photo.
-    """
-    if image_to_crop.scale < 0.75:  # average before shrinking
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 / image_to_crop.scale), np.uint8)
-    crop = cv2.warpAffine(pixels, image_to_crop.matrix(), (size, size), flags=cv2.INTER_LINEAR)
-    return np.asarray(crop, np.uint8)
+    return square_to_crop(centre, side, size, angle)
 
 
 def pose_in_crop(pose: Similarity, image_to_crop: Similarity, size: int) -> Similarity:

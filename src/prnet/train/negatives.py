@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.facekit import Facekit
-from prnet.geometry.similarity import Similarity
-from prnet.train.augment import cut, degrade
+from prnet.image.crop import cut, square_to_crop
+from prnet.train.augment import degrade
 from prnet.train.config import AugmentConfig
 
 SOURCE = "lfw"  # head and shoulders in front of something, mostly one person a photo
@@ -64,9 +64,7 @@ class Negatives:
 
     def _cut(self, photo: NDArray[np.uint8], x: float, y: float, side: float) -> NDArray[np.uint8]:
         """The square around a place, (S, S, 3) uint8."""
-        scale = self.size / side
-        shift = (self.size - 1) / 2 - scale * np.array([x, y])
-        return cut(photo, Similarity(scale, np.eye(2), shift), self.size)
+        return cut(photo, square_to_crop(np.array([x, y]), side, self.size), self.size)
 
 
 def place_beside(

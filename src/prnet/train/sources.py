@@ -14,9 +14,10 @@ from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
 from prnet.geometry.similarity import Similarity
+from prnet.image.crop import cut
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import LandmarkModel
-from prnet.train.augment import choose_crop, crop_cutout, cut, degrade, mirror_pose
+from prnet.train.augment import choose_crop, crop_cutout, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.openings import follow_teacher
 from prnet.uv.position_map import image_to_crop
