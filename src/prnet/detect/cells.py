@@ -64,4 +64,5 @@ def decode_cells(
     size = np.exp(np.clip(rows[:, 3:5], -LARGEST_LOG, LARGEST_LOG)) * (UNIT_STRIDES * stride)
     angle = np.arctan2(rows[:, 6:], rows[:, 5:6])
     scores = 1 / (1 + np.exp(-rows[:, 0]))
-    return np.concatenate([middle, size, angle], 1), scores
+    boxes = np.concatenate([middle, size, angle], 1)
+    return boxes.astype(np.float32), scores.astype(np.float32)

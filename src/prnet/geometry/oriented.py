@@ -37,6 +37,22 @@ def to_upright(offsets: Array, angles: Array) -> Array:
     return np.stack([cos * x + sin * y, cos * y - sin * x], -1)
 
 
+def tight_oriented(points: Array, angle: float) -> NDArray[np.float32]:
+    """The box of an angle tight around points.
+
+    Args:
+        points: (P, 2 or 3) float, pixels; z doesn't count.
+        angle: Radians.
+
+    Returns:
+        (5,) float32.
+    """
+    upright = to_upright(points[:, :2], np.array(angle))
+    low, high = upright.min(0), upright.max(0)
+    center = to_upright((low + high) / 2, np.array(-angle))
+    return np.array([*center, *(high - low), angle], np.float32)
+
+
 def keep_distinct(boxes: Array, scores: Array, most: float) -> NDArray[np.intp]:
     """Of boxes that overlap too much keep the one of the highest score.
 

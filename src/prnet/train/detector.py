@@ -1,12 +1,12 @@
-"""Trains the detector on composed scenes for a given time; writes weights, log and ONNX file."""
+"""Trains the detector on composed scenes for a given time."""
 
 import csv
-import dataclasses
+import logging
 import math
+import pickle
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -19,14 +19,18 @@ from prnet.data.scene_photos import ScenePhotos, load_photos
 from prnet.data.scenes import SCENE_SIZE, Scene, SceneComposer
 from prnet.detect.cells import cell_centers, decode_cells
 from prnet.detect.search import SAME_FACE
+from prnet.errors import RecipeError
 from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
-from prnet.export.detector import export_detector
+from prnet.files import write_aside
 from prnet.geometry.oriented import keep_distinct
 from prnet.networks.detector import Detector
 from prnet.train.detector_loss import detector_loss
+from prnet.train.detector_recipe import DetectorRecipe, prepare_photos
 from prnet.train.scene_feed import SceneFeed
 
 FALSE_PER_SCENE = 0.1  # at which recall is given
+logger = logging.getLogger(__name__)
+
 LEAST_SCORE = 0.02  # detections below aren't looked at
 LOG_COLUMNS = (
     *("seconds", "step", "scenes", "learning_rate", "score", "box", "angle"),
@@ -34,81 +38,51 @@ LOG_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class DetectorTraining:
-    """The recipe of a run.
-
-    Attributes:
-        minutes: The run ends after so long; the learning rate has fallen to 0 by then.
-        max_steps: It ends earlier after so many steps; 0: by the clock alone.
-        batch_size: Scenes a step, a multiple of 16.
-        workers: Processes that compose scenes.
-        learning_rate: The highest.
-        warmup_steps: In which it rises.
-        weight_decay: Of AdamW, on convolutions' weights.
-        average_decay: Of the weights' running average, which is what is kept.
-        validate_seconds: Between two looks at held-out scenes.
-        validation_scenes: Their number.
-        seed: Of everything but the processes' timing.
-    """
-
-    minutes: float = 8.0
-    max_steps: int = 0
-    batch_size: int = 128
-    workers: int = 12
-    learning_rate: float = 3e-3
-    warmup_steps: int = 300
-    weight_decay: float = 0.02
-    average_decay: float = 0.998
-    validate_seconds: float = 60.0
-    validation_scenes: int = 300
-    seed: int = 0
-
-
-def train_detector(
-    photos_file: Path, out: Path, recipe: DetectorTraining, start: Path | None = None
-) -> None:
+def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
     """Train.
 
     Args:
-        photos_file: What `prnet.data.scene_photos.pack_photos` wrote.
-        out: Folder for `weights.pt`, `detector.onnx` and `log.csv`.
         recipe: Its settings.
-        start: Weights to begin with; None: random ones.
+        out: Folder for `weights.pt` and `log.csv`.
+
+    Returns:
+        The averaged network, on the CPU.
+
+    Raises:
+        LabelError: The photos can't be read or made.
+        RecipeError: The weights to start with can't be read.
     """
     begin = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = Detector()
+    if recipe.start:
+        _load(network, Path(recipe.start))
     with tempfile.TemporaryDirectory() as decoded:
-        photos, pixels = load_photos(photos_file, decoded)
+        photos, pixels = load_photos(prepare_photos(recipe), decoded)
         feed = SceneFeed(
             photos, pixels, batch_size=recipe.batch_size, workers=recipe.workers, seed=recipe.seed
         )
         try:
             with (out / "log.csv").open("w", newline="") as log:
-                network = _run(photos, feed, device, recipe, start, begin, log, out)
+                return _run(network.to(device), photos, feed, recipe, begin, log, out).cpu()
         finally:
             feed.close()
-    spec: dict[str, object] = {"recipe": dataclasses.asdict(recipe)}
-    _write(out / "detector.onnx", export_detector(network.cpu(), spec))
 
 
 def _run(
+    network: Detector,
     photos: ScenePhotos,
     feed: SceneFeed,
-    device: torch.device,
-    recipe: DetectorTraining,
-    start: Path | None,
+    recipe: DetectorRecipe,
     begin: float,
     log: TextIO,
     out: Path,
 ) -> Detector:
     """The loop: the averaged network at its end."""
-    network = Detector().to(device)
+    device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start is not None:
-        network.load_state_dict(torch.load(start, map_location=device, weights_only=True))
     average = torch.optim.swa_utils.AveragedModel(
         network,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average_decay),
@@ -141,7 +115,7 @@ def _run(
             row = _log_row(begin, step, recipe.batch_size, rate, means, matches)
             writer.writerow(row)
             log.flush()
-            print(dict(zip(LOG_COLUMNS, row, strict=True)), flush=True)  # noqa: T201
+            logger.info(", ".join(map("{} {}".format, LOG_COLUMNS, row)))
             sums.zero_()
             steps_summed, validated = 0, time.monotonic()
         if is_over:
@@ -215,14 +189,14 @@ def _log_row(
 
 
 def _save(network: nn.Module, path: Path) -> None:
-    """Write weights aside, then give them their name."""
-    aside = path.with_name(path.name + ".partial")
-    torch.save(network.state_dict(), aside)
-    aside.replace(path)
+    """Write weights."""
+    with write_aside(path) as aside:
+        torch.save(network.state_dict(), aside)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file aside, then give it its name."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_bytes(content)
-    aside.replace(path)
+def _load(network: nn.Module, path: Path) -> None:
+    """Read weights; raises RecipeError if they aren't the network's."""
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise RecipeError(f"{path}: not weights of the detector ({error})") from error
