@@ -89,7 +89,7 @@ class SceneComposer:
         canvas = _Canvas(self._ground(rng), np.zeros((size, size), np.uint8), [], [])
         for _ in range(rng.integers(0, 5)):
             self._paste_distractor(canvas, rng)
-        sizes = _draw_sizes(rng)
+        sizes = _draw_sizes(rng, size / SCENE_SIZE)
         if len(sizes) == 1 and rng.random() < 0.3:
             self._paste_face(canvas, rng, sizes[0], whole=True)
         else:
@@ -315,17 +315,17 @@ class SceneComposer:
         return image
 
 
-def _draw_sizes(rng: np.random.Generator) -> NDArray[np.float64]:
-    """How many faces, and of which size in pixels, largest first."""
+def _draw_sizes(rng: np.random.Generator, room: float) -> NDArray[np.float64]:
+    """How many faces, and of which size in pixels, largest first; `room`: the scene's, over 320."""
     kind = rng.random()
     if kind < 0.1:
         return np.empty(0)
     if kind < 0.4:
-        count, low, high = 1, 24.0, LARGEST_PX
+        count, low, high = 1, 24.0, LARGEST_PX * room
     elif kind < 0.8:
-        count, low, high = int(rng.integers(2, 7)), SMALLEST_PX, 180.0
+        count, low, high = int(rng.integers(2, 7)), SMALLEST_PX, 180.0 * room
     else:
-        count, low, high = int(rng.integers(8, 31)), SMALLEST_PX, 50.0
+        count, low, high = int(rng.integers(8, 9 + 22 * room**2)), SMALLEST_PX, 50.0
     return np.sort(np.exp(rng.uniform(np.log(low), np.log(high), count)))[::-1]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prnet.data.scene_photos import ScenePhotos, load_photos
-from prnet.data.scenes import SCENE_SIZE, Scene, SceneComposer
+from prnet.data.scenes import Scene, SceneComposer
 from prnet.detect.cells import cell_centers, decode_cells
 from prnet.detect.search import SAME_FACE
 from prnet.errors import RecipeError
@@ -62,7 +62,12 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
     with tempfile.TemporaryDirectory() as decoded:
         photos, pixels = load_photos(prepare_photos(recipe), decoded)
         feed = SceneFeed(
-            photos, pixels, batch_size=recipe.batch_size, workers=recipe.workers, seed=recipe.seed
+            photos,
+            pixels,
+            size=recipe.scene_size,
+            batch_size=recipe.batch_size,
+            workers=recipe.workers,
+            seed=recipe.seed,
         )
         try:
             with (out / "log.csv").open("w", newline="") as log:
@@ -91,7 +96,7 @@ def _run(
     optimizer = torch.optim.AdamW(
         _parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate
     )
-    centers = torch.tensor(cell_centers(SCENE_SIZE, SCENE_SIZE), device=device)
+    centers = torch.tensor(cell_centers(recipe.scene_size, recipe.scene_size), device=device)
     composer = SceneComposer(photos, held_out=True, seed=recipe.seed)
     rng = np.random.default_rng([recipe.seed, 7])
     validation = [composer.compose(rng) for _ in range(recipe.validation_scenes)]

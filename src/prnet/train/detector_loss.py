@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from prnet.detect.cells import STRIDES
 from prnet.networks.detector import decode
 
 # √(w·h) of the faces in strides that a level's cells may answer for; neighbours share some
@@ -57,7 +58,7 @@ def detector_loss(cells: Tensor, centers: Tensor, truth: Truth) -> Losses:
     """
     logits, boxes, directions = decode(cells, centers)
     with torch.no_grad():
-        target, face = assign(logits, boxes, centers, truth)
+        target, faces = assign(logits, boxes, centers, truth)
         ignored = _within(centers, truth.ignored) & (target == 0)
     score = logits.sigmoid().detach()
     weight = torch.where(target > 0, target, BACKGROUND_WEIGHT * score**FOCUS)
@@ -67,9 +68,9 @@ def detector_loss(cells: Tensor, centers: Tensor, truth: Truth) -> Losses:
     score_loss = (bce * weight).sum() / count
 
     scene, cell = (target > 0).nonzero(as_tuple=True)
-    own, own_face = target[scene, cell], truth.boxes[scene, face[scene, cell]]
+    own, own_face = target[scene, cell], faces[scene, cell]
     found, direction = boxes[scene, cell], directions[scene, cell]
-    fit, penalty = _upright_overlap(found, own_face)
+    fit, penalty = upright_overlap(found, own_face)
     size = (found[:, 2:].log() - own_face[:, 2:4].log()).abs().sum(1)
     box_loss = BOX_WEIGHT * (1 - fit + penalty) + SIZE_WEIGHT * size
     aim = torch.stack([own_face[:, 4].cos(), own_face[:, 4].sin()], -1)
@@ -90,45 +91,53 @@ def assign(logits: Tensor, boxes: Tensor, centers: Tensor, truth: Truth) -> tupl
 
     Returns:
         (N, C) float32 what the score should be: 1 for each face's best cell, less for the next
-        ones, 0 for background; and (N, C) int64, whose face it is.
+        ones, 0 for background; and (N, C, 5) float32, the box of the face that the cell belongs to.
     """
-    faces = truth.boxes
-    size = (faces[..., 2] * faces[..., 3]).clamp(min=1e-6).sqrt()
+    scene, _ = truth.is_face.nonzero(as_tuple=True)
+    faces = truth.boxes[truth.is_face]  # (F, 5), of all scenes
+    share = torch.zeros_like(logits)
+    own = torch.ones((*logits.shape, 5), dtype=boxes.dtype, device=boxes.device)
+    if not len(faces):
+        return share, own
+    size = (faces[:, 2] * faces[:, 3]).sqrt()
     xy, stride = centers[:, :2], centers[:, 2]
-    away = (faces[:, :, None, :2] - xy).norm(dim=-1)  # (N, M, C)
-    reach = torch.maximum(CENTER_REACH * size[..., None], CENTER_STRIDES * stride)
-    relative = size[..., None] / stride
-    bounds = torch.tensor([LEVEL_REACH[int(s)] for s in (8, 16, 32)], device=centers.device)
+    away = (faces[:, None, :2] - xy).norm(dim=-1)  # (F, C)
+    reach = torch.maximum(CENTER_REACH * size[:, None], CENTER_STRIDES * stride)
+    relative = size[:, None] / stride
+    bounds = torch.tensor([LEVEL_REACH[int(s)] for s in STRIDES], device=centers.device)
     low, high = bounds[(stride.log2() - 3).long()].unbind(-1)
-    may = (away <= reach) & (relative >= low) & (relative < high) & truth.is_face[..., None]
-    fit = _pairwise_overlap(faces, boxes)
-    quality = logits.sigmoid()[:, None] ** SCORE_POWER * fit**FIT_POWER + 1e-9
-    quality = quality.masked_fill(~may, 0)
-    least = quality.topk(min(TOP_CELLS, quality.shape[-1]), -1).values[..., -1:]
-    quality = quality.masked_fill(quality < least.clamp(min=1e-12), 0)
-    best = quality.amax(-1, keepdim=True).clamp(min=1e-12)
-    # a cell in reach of two faces belongs to the one that it fits better
-    owner = (quality > 0).float().mul(fit + 1e-6).argmax(1)
-    share = (quality / best).gather(1, owner[:, None])[:, 0]
-    return share, owner
+    may = (away <= reach) & (relative >= low) & (relative < high)
+    # the few cells in reach of each face: pairs of both
+    face, cell = may.nonzero(as_tuple=True)
+    fit, _ = upright_overlap(boxes[scene[face], cell], faces[face])
+    quality = logits[scene[face], cell].sigmoid() ** SCORE_POWER * fit**FIT_POWER + 1e-9
+    table = torch.zeros_like(away)
+    table[face, cell] = quality
+    best = table.topk(min(TOP_CELLS, table.shape[-1]), -1).values
+    kept = quality >= best[face, -1].clamp(min=1e-12)
+    face, cell, fit = face[kept], cell[kept], fit[kept]
+    value = quality[kept] / best[face, 0]
+    # a cell in reach of two faces belongs to the one that it fits better: that comes last
+    order = fit.argsort()
+    face, cell, value = face[order], cell[order], value[order]
+    face, cell, value = _last_of_each(face, cell, value, scene, len(centers))
+    share[scene[face], cell] = value
+    own[scene[face], cell] = faces[face]
+    return share, own
 
 
-def _pairwise_overlap(faces: Tensor, boxes: Tensor) -> Tensor:
-    """Faces (N, M, 5) and boxes (N, C, 4) → (N, M, C) overlap, upright with the face."""
-    cos, sin = faces[..., 4].cos()[..., None], faces[..., 4].sin()[..., None]
-    dx = boxes[:, None, :, 0] - faces[:, :, None, 0]
-    dy = boxes[:, None, :, 1] - faces[:, :, None, 1]
-    shared = torch.ones_like(dx)
-    for axis, along in enumerate((cos * dx + sin * dy, cos * dy - sin * dx)):
-        half, other = faces[:, :, None, 2 + axis] / 2, boxes[:, None, :, 2 + axis] / 2
-        shared = shared * (
-            torch.minimum(half, along + other) - torch.maximum(-half, along - other)
-        ).clamp(min=0)
-    area = (faces[..., 2] * faces[..., 3])[..., None] + (boxes[..., 2] * boxes[..., 3])[:, None]
-    return shared / (area - shared).clamp(min=1e-6)
+def _last_of_each(
+    face: Tensor, cell: Tensor, value: Tensor, scene: Tensor, cells: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of pairs of one cell keep the last."""
+    place = scene[face] * cells + cell
+    last = torch.full((int(place.max()) + 1,), -1, device=place.device)
+    last.scatter_reduce_(0, place, torch.arange(len(place), device=place.device), "amax")
+    kept = last[place] == torch.arange(len(place), device=place.device)
+    return face[kept], cell[kept], value[kept]
 
 
-def _upright_overlap(boxes: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+def upright_overlap(boxes: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (P, 4) and their faces (P, 5) → overlap and CIoU's distance of centers, (P,) each."""
     cos, sin = faces[:, 4].cos(), faces[:, 4].sin()
     dx, dy = (boxes[:, :2] - faces[:, :2]).unbind(-1)

@@ -43,6 +43,7 @@ class DetectorRecipe:
         start: Weights to begin with; empty for random ones.
         minutes: The run ends after so long; the learning rate has fallen to 0 by then.
         max_steps: It ends earlier after so many steps; 0: by the clock alone.
+        scene_size: Side of the scenes, a multiple of 32.
         batch_size: Scenes a step, a multiple of 16.
         workers: Processes that compose scenes.
         learning_rate: The highest.
@@ -62,6 +63,7 @@ class DetectorRecipe:
     start: str = ""
     minutes: float = 8.0
     max_steps: int = 0
+    scene_size: int = 320
     batch_size: int = 128
     workers: int = 12
     learning_rate: float = 3e-3
@@ -82,6 +84,8 @@ class DetectorRecipe:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.average_decay < 1:
             raise RecipeError(f"average_decay must be in [0, 1), got {self.average_decay}")
+        if self.scene_size < 32 or self.scene_size % 32:
+            raise RecipeError(f"scene_size must be a multiple of 32, got {self.scene_size}")
         if self.batch_size < 1 or self.batch_size % 16:
             raise RecipeError(f"batch_size must be a multiple of 16, got {self.batch_size}")
 

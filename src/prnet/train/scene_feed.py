@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from prnet.data.scene_photos import ScenePhotos
-from prnet.data.scenes import MAX_ROWS, SCENE_SIZE, Scene, SceneComposer
+from prnet.data.scenes import MAX_ROWS, Scene, SceneComposer
 from prnet.train.detector_loss import Truth
 
 CHUNK = 16  # scenes that a process hands over at once
@@ -25,7 +25,6 @@ SLOTS = 3  # chunks that each process may be ahead
 READY = 6  # batches that wait at most
 # a scene's labels as one array: faces' rows of 5, then ignored regions' rows of 4
 LABEL_SHAPE = (2, MAX_ROWS, 5)
-IMAGE_SHAPE = (SCENE_SIZE, SCENE_SIZE, 3)
 # where files are memory, if there is enough of it
 MEMORY = Path("/dev/shm")  # noqa: S108
 
@@ -69,7 +68,7 @@ def _compose_forever(
     cv2.setNumThreads(1)
     photos = dataclasses.replace(photos, pixels=np.load(pixels, mmap_mode="r"))
     slots = np.load(slots_file, mmap_mode="r+")
-    composer = SceneComposer(photos, held_out=False, seed=seed)
+    composer = SceneComposer(photos, held_out=False, seed=seed, size=slots.shape[2])
     rng = np.random.default_rng(seed)
     labels = np.empty((CHUNK, *LABEL_SHAPE), np.float32)
     free = list(range(SLOTS))
@@ -90,13 +89,21 @@ class SceneFeed:
     """Batches of scenes, made by other processes while the last ones are trained on."""
 
     def __init__(
-        self, photos: ScenePhotos, pixels: Path, *, batch_size: int, workers: int, seed: int
+        self,
+        photos: ScenePhotos,
+        pixels: Path,
+        *,
+        size: int,
+        batch_size: int,
+        workers: int,
+        seed: int,
     ) -> None:
         """Start the processes.
 
         Args:
             photos: As `load_photos` gives them.
             pixels: The file of their pixels.
+            size: Side of the scenes.
             batch_size: A multiple of 16.
             workers: Processes.
             seed: Of all scenes; which batch they come in depends on the processes' speed.
@@ -107,9 +114,10 @@ class SceneFeed:
         if batch_size % CHUNK:
             raise ValueError(f"batch_size must be a multiple of {CHUNK}, got {batch_size}")
         self._batch_size = batch_size
+        self._image_shape = (size, size, 3)
         self._ready: queue.Queue[SceneBatch | Exception] = queue.Queue(READY)
         self._stop = threading.Event()
-        shape = (SLOTS, CHUNK, *IMAGE_SHAPE)
+        shape = (SLOTS, CHUNK, *self._image_shape)
         self._folder = tempfile.TemporaryDirectory(dir=_roomy(workers * int(np.prod(shape))))
         context = get_context("spawn")
         without = dataclasses.replace(photos, pixels=np.empty(0, np.uint8))
@@ -152,7 +160,7 @@ class SceneFeed:
         try:
             while not self._stop.is_set():
                 images = torch.empty(
-                    (self._batch_size, *IMAGE_SHAPE),
+                    (self._batch_size, *self._image_shape),
                     dtype=torch.uint8,
                     pin_memory=torch.cuda.is_available(),
                 )
