@@ -13,21 +13,14 @@ import skimage.data
 
 from prnet.data.face_crops import build_cutouts
 from prnet.face import Face
-from prnet.geometry.pose import Pose, rotation_from_angles
+from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
-from prnet.geometry.similarity import Similarity
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
-from prnet.uv.position_map import (
-    centre_depth,
-    decode_landmarks68,
-    decode_vertices,
-    flip_y,
-    sample_map,
-)
+from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, sample_map
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -379,7 +372,7 @@ def _draw_record(model: FaceModel, rng: np.random.Generator) -> tuple[dict[str, 
         **{"blendshapes": np.linspace(0, 1, 52, dtype=np.float16)},
     }
     shape = model.shape(label["identity"].astype(np.float32), label["expression"].astype(float))
-    vertices = flip_y(Similarity(scale, rotation, translation).apply(shape))
+    vertices = Pose(scale, rotation, translation).apply(shape)
     mesh = model.mesh
     corners = vertices[mesh.landmarks68_vertices]
     label["landmarks68"] = (mesh.landmarks68_barycentric[..., None] * corners).sum(1)
@@ -394,17 +387,17 @@ def _draw_record(model: FaceModel, rng: np.random.Generator) -> tuple[dict[str, 
 def painted_offsets() -> Callable[..., np.ndarray]:
     """`painted_offsets(photo, pose, shape)` compares a painted photo with a label, pixel by pixel.
 
-    `photo` is one of `tiny_facekit`, or made from it; `pose` leads to its pixels, y up; `shape` is
+    `photo` is one of `tiny_facekit`, or made from it; `pose` leads to its pixels; `shape` is
     the (GRID², 3) face without pose. Gives (N, 2): from where each face pixel is to where the label
     puts the point that it shows, in pixels. Colours are rounded, so single offsets are off by some
     tenths; their mean isn't.
     """
 
-    def compare(photo: np.ndarray, pose: Similarity, shape: np.ndarray) -> np.ndarray:
+    def compare(photo: np.ndarray, pose: Pose, shape: np.ndarray) -> np.ndarray:
         rows, columns = np.nonzero(photo[..., 2] > 250)
         place = photo[rows, columns, :2].astype(np.float32) / 255 * (GRID - 1)
         grid = shape.reshape(GRID, GRID, 3).astype(np.float32)
         point = cv2.remap(grid, place[:, None, 0], place[:, None, 1], cv2.INTER_LINEAR)[:, 0]
-        return flip_y(pose.apply(point))[:, :2] - np.stack([columns, rows], 1)
+        return pose.apply(point)[:, :2] - np.stack([columns, rows], 1)
 
     return compare

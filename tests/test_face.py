@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +10,9 @@ import pytest
 
 from prnet.errors import OutputError
 from prnet.face import Face
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose
 from prnet.morphable.linear import FaceModel
+from prnet.uv.atlas import embedded_atlas
 from prnet.uv.chart import ChartSampler
 from prnet.uv.position_map import centre_depth, encode
 
@@ -122,7 +124,7 @@ def test_a_fitted_label_s_pose(
     with np.load(facekit / "labels/lfw.npz") as labels:
         rows = {name: labels[name][:20] for name in labels.files}
     for i in range(20):
-        pose = Similarity(float(rows["scale"][i]), rows["rotation"][i], rows["translation"][i])
+        pose = Pose(float(rows["scale"][i]), rows["rotation"][i], rows["translation"][i])
         shape = face_model.shape(rows["identity"][i], rows["expression"][i])
         position_map = centre_depth(
             encode(face_sampler, shape, pose).astype(np.float32), template.atlas
@@ -165,3 +167,72 @@ def test_importing_faces_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# as a mesh
+
+
+def test_life_size_and_centred(make_face: Callable[..., Face]) -> None:
+    face = make_face(scale=3.7, centre=(40.0, 90.0))
+    vertices = face.mesh().vertices
+    expected = face.atlas.canonical_vertices / 100
+    np.testing.assert_allclose(vertices, expected - expected.mean(0), atol=1e-5)
+    np.testing.assert_allclose(vertices.mean(0), 0, atol=1e-5)
+
+
+def test_the_head_is_turned_as_in_the_photo(make_face: Callable[..., Face]) -> None:
+    """Yaw > 0 looks to the left of the photo: the nose has a smaller x than the head's middle."""
+    face = make_face(60)
+    nose = int(np.argmin(np.abs(face.atlas.vertices_uv - face.atlas.landmarks68_uv[30]).sum(1)))
+    x, _, z = face.mesh().vertices[nose]
+    assert x < -0.05 and z > 0.02
+
+
+def test_the_texture_is_as_fine_as_the_photo(make_face: Callable[..., Face]) -> None:
+    sizes = []
+    for scale, side in ((2.0, 64), (8.0, 256), (15.0, 480)):
+        centre = (side / 2, side / 2)
+        face = make_face(scale=scale, centre=centre, shape_hw=(side, side))
+        sizes.append(len(face.mesh().texture))
+    assert sizes == [256, 256, 512]
+    assert face.mesh(texture_size=100).texture.shape == (100, 100, 3)
+
+
+# without its photo
+
+
+def test_a_face_without_its_photo(face: Face, tmp_path: Path) -> None:
+    bare = face.without_image()
+    assert bare.image is None and bare.score == face.score
+    for name in ("vertices", "landmarks68", "visibility", "frontal_vertices"):
+        np.testing.assert_array_equal(getattr(bare, name), getattr(face, name))
+    np.testing.assert_array_equal(bare.depth((64, 80)), face.depth((64, 80)))
+    for needs_photo in (
+        lambda: bare.colors,
+        lambda: bare.texture(),
+        lambda: bare.depth(),
+        lambda: bare.mesh(),
+        lambda: bare.save(tmp_path / "face.glb"),
+    ):
+        with pytest.raises(ValueError, match="this face has no photo"):
+            needs_photo()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_face_pickles_small(face: Face) -> None:
+    """The package's atlas goes by name, and nothing goes that can be worked out again."""
+    _ = face.vertices, face.colors, face.visibility
+    bare = pickle.dumps(face.without_image())
+    assert len(bare) < face.position_map.nbytes + 2000
+    again = pickle.loads(pickle.dumps(face))
+    assert again.atlas is embedded_atlas()
+    assert (again.score, again.detection_score) == (face.score, face.detection_score)
+    for name in ("position_map", "box", "image", "vertices", "colors"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(face, name))
+
+
+def test_a_face_of_another_atlas_pickles_too(face: Face) -> None:
+    other = dataclasses.replace(face.atlas, landmarks68_uv=face.atlas.landmarks68_uv[::-1].copy())
+    again = pickle.loads(pickle.dumps(dataclasses.replace(face, atlas=other)))
+    assert again.atlas.sha256 == other.sha256 != face.atlas.sha256
+    np.testing.assert_array_equal(again.landmarks68, face.landmarks68[::-1])

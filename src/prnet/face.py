@@ -1,21 +1,26 @@
 """One face of a photo: its position map, and everything that is read off it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.pose import Pose, fit_pose
+from prnet.geometry.pose import Pose, fit_pose, flip_y
 from prnet.geometry.surface import front_triangles
-from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.mesh.mesh import Mesh
+from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
 
 A = TypeVar("A", bound=NDArray[np.generic])
+
+TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
+SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
+CM_PER_METRE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +38,17 @@ class Face:
         score: In [0, 1], how far to trust it. From a network with a confidence, as the one in the
             package, what it expects of exp(−NME / 5 %): about 0.7 for a usual face, near 0 where
             there is none. From others the detector's score, 1 for boxes given by hand.
-        image: (H, W, 3) uint8 RGB, the whole photo. Shared, not copied: leave it as it is.
+        image: (H, W, 3) uint8 RGB, the whole photo. Shared, not copied: leave it as it is. None for
+            a face without its photo, which has no colors and no texture.
+        detection_score: In [0, 1], how sure the detector was; None for boxes given by hand.
     """
 
     position_map: NDArray[np.float32]
     atlas: Atlas
     box: NDArray[np.float32]
     score: float
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None = None
+    detection_score: float | None = None
 
     def __post_init__(self) -> None:
         """Check the parts; raises ValueError naming the one that is wrong."""
@@ -52,17 +60,28 @@ class Face:
             )
         if not np.isfinite(self.position_map).all():
             raise ValueError("position_map must be finite, got NaN or infinity")
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(
-                f"image must be (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}"
-            )
+        image = self.image
+        if image is not None and (image.ndim, image.shape[2:], image.dtype) != (
+            3,
+            (3,),
+            np.dtype(np.uint8),
+        ):
+            raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
         if np.shape(self.box) != (4,):
             raise ValueError(f"box must be x0 y0 x1 y1, got shape {np.shape(self.box)}")
+
+    def __getstate__(self) -> dict[str, object]:
+        """What pickles: the parts, not what was worked out of them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def without_image(self) -> "Face":
+        """The same face without its photo, which needn't stay in memory then."""
+        return replace(self, image=None)
 
     @cached_property
     def vertices(self) -> NDArray[np.float32]:
         """(V, 3) float32, photo frame: the mesh."""
-        return _read_only(decode_vertices(self.position_map, self.atlas))
+        return read_only(decode_vertices(self.position_map, self.atlas))
 
     @property
     def triangles(self) -> NDArray[np.int32]:
@@ -72,7 +91,7 @@ class Face:
     @cached_property
     def landmarks68(self) -> NDArray[np.float32]:
         """(68, 3) float32, photo frame: the iBUG points as in 300W-LP, jaw on the 3D outline."""
-        return _read_only(decode_landmarks68(self.position_map, self.atlas))
+        return read_only(decode_landmarks68(self.position_map, self.atlas))
 
     @cached_property
     def pose(self) -> Pose:
@@ -86,20 +105,23 @@ class Face:
 
         Hair, hands and the photo's own edges are not considered; `texture` minds the edges.
         """
-        return _read_only(find_visible(self.vertices, self.triangles))
+        return read_only(find_visible(self.vertices, self.triangles))
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
         """(V, 3) uint8 RGB, the photo at each vertex, bilinear; beyond its edge, the edge's colour.
 
         A hidden vertex has the colour of what hides it: see `visibility`.
+
+        Raises:
+            ValueError: The face has no photo.
         """
-        return _read_only(sample_photo(self.image, self.vertices))
+        return read_only(sample_photo(self._photo, self.vertices))
 
     @cached_property
     def frontal_vertices(self) -> NDArray[np.float32]:
         """(V, 3) float32, canonical frame (cm, y up): the mesh without its pose."""
-        return _read_only(self.pose.remove(self.vertices))
+        return read_only(self.pose.remove(self.vertices))
 
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.
@@ -115,9 +137,11 @@ class Face:
             is set.
 
         Raises:
-            ValueError: size is not a positive number.
+            ValueError: size is not a positive number, or the face has no photo.
         """
-        texture = sample_texture(self.image, self.position_map, self._to_map(self.visibility), size)
+        texture = sample_texture(
+            self._photo, self.position_map, self._to_map(self.visibility), size
+        )
         if not complete:
             return texture
         facing = vertices_facing(self.vertices, self.triangles)
@@ -135,34 +159,68 @@ class Face:
         Returns:
             (H, W) float32, z in pixels toward the viewer, 0 at the mean of the vertices; NaN where
             the picture shows no face (so `np.nanmin`, `np.nanmax`).
+
+        Raises:
+            ValueError: No shape, and the face has no photo.
         """
         from prnet.geometry.bands import rasterize_bands  # numba is slow to import
 
-        height, width = (self.image.shape if shape is None else shape)[:2]
+        height, width = (self._photo.shape if shape is None else shape)[:2]
         depth = np.full((height, width), np.nan, np.float32)
         triangles = front_triangles(self.vertices, self.triangles)
         for rows, columns, raster in rasterize_bands(self.vertices, triangles, (height, width)):
             np.copyto(depth[rows, columns], raster.depth, where=raster.is_covered)
         return depth
 
+    def mesh(self, texture_size: int | None = None) -> Mesh:
+        """The face as a mesh of its own, in metres.
+
+        Frame: x right in the photo, y up, z toward the viewer, origin at the mean of the vertices;
+        the head is rotated as in the photo, and as large as the canonical face. Skin that the photo
+        doesn't show has a likely colour.
+
+        Args:
+            texture_size: Texels a side; None for as many as the photo makes worth while.
+
+        Raises:
+            ValueError: texture_size is not a positive number, or the face has no photo.
+        """
+        centred = self.vertices.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
+        vertices = flip_y(centred / (self.pose.scale * CM_PER_METRE)).astype(np.float32)
+        texture = self.texture(texture_size or self._texture_size(), complete=True)
+        rgb = np.ascontiguousarray(texture[..., :3])
+        return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colours).
 
         Raises:
             OutputError: An extension other than these, or the file can't be written.
+            ValueError: The face has no photo.
         """
         from prnet.mesh.files import write_mesh  # trimesh is slow to import
 
-        write_mesh(path, self)
+        write_mesh(path, self.mesh())
+
+    @property
+    def _photo(self) -> NDArray[np.uint8]:
+        """The photo; ValueError without one."""
+        if self.image is None:
+            raise ValueError("this face has no photo: its image is None")
+        return self.image
+
+    def _texture_size(self) -> int:
+        """Texels a side with which the texture is as fine as the photo."""
+        corners = self.vertices[self.triangles[self.visibility[self.triangles].all(1)], :2]
+        sharpest = 0.0
+        if len(corners):
+            edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+            sharpest = float(np.percentile(edges.min(1), SHARPEST_SHARE))  # pixels per map step
+        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
+        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def _to_map(self, values: A) -> A:
         """Spread (V,) values over the map: (M, M), 0 outside the chart."""
         spread = np.zeros(MAP_SIZE * MAP_SIZE, values.dtype)
         spread[self.atlas.vertex_index] = values
         return spread.reshape(MAP_SIZE, MAP_SIZE)  # type: ignore[return-value]
-
-
-def _read_only(array: A) -> A:
-    """The same array, closed to writing: it is kept and handed out many times."""
-    array.flags.writeable = False
-    return array

@@ -8,14 +8,13 @@ import pytest
 from prnet.data.facekit import FIELDS, SOURCES, Facekit, FacekitRecord
 from prnet.errors import LabelError
 from prnet.morphable.linear import FaceModel
-from prnet.uv.position_map import flip_y
 
 
 def projected_landmarks(record: FacekitRecord, model: FaceModel) -> np.ndarray:
     """The iBUG points of a record's shape in its pose, photo frame."""
     mesh = model.mesh
     shape = model.shape(record.identity, record.expression)[mesh.landmarks68_vertices]
-    return flip_y(record.pose.apply((mesh.landmarks68_barycentric[..., None] * shape).sum(1)))
+    return record.pose.apply((mesh.landmarks68_barycentric[..., None] * shape).sum(1))
 
 
 def test_records_are_kept_by_source_and_split(tiny_facekit: Path) -> None:

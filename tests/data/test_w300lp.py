@@ -14,11 +14,11 @@ from prnet.cli.main import main
 from prnet.data.bfm import Bfm, load_bfm
 from prnet.data.w300lp import W300lpMaps, build_maps, list_photos, make_record, read_label
 from prnet.errors import LabelError, OutputError
-from prnet.geometry.pose import fit_pose, rotation_from_angles
+from prnet.geometry.pose import fit_pose, flip_y, rotation_from_angles
 from prnet.landmarks import MIRROR68
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import decode_landmarks68, flip_y
+from prnet.uv.position_map import decode_landmarks68
 
 AFLW2000 = ("image00050", "image00251")
 SIDE = 450  # of the data sets' photos

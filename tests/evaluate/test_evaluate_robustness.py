@@ -33,7 +33,7 @@ from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EARS, FACE, MAP_SIZE, NECK, Atlas
 from prnet.uv.build_atlas import build_atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import decode_landmarks68, decode_vertices, flip_y
+from prnet.uv.position_map import decode_landmarks68, decode_vertices
 
 Array = np.ndarray
 KINDS = AS_IS, COVERED, SMALL, MIRRORED, NOTHING = (
@@ -110,7 +110,7 @@ class Oracle:
         shape = self.shapes[record.filename]
         return SimpleNamespace(
             landmarks68=(truth + self._error(kind, box, truth)).astype(truth.dtype),
-            vertices=flip_y(record.pose.apply(shape)),
+            vertices=record.pose.apply(shape),
             frontal_vertices=shape,
             score=self._score(kind, is_face),
         )

@@ -10,6 +10,7 @@ from prnet.geometry.pose import (
     fit_pose,
     rotation_from_angles,
 )
+from prnet.geometry.similarity import Similarity
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import decode_landmarks68
 
@@ -133,3 +134,19 @@ def test_samples_show_every_sign(facekit: Path) -> None:
     scipy_io = pytest.importorskip("scipy.io")
     label = scipy_io.loadmat(facekit / "samples/image00251.mat")
     assert (np.abs(np.degrees(label["Pose_Para"][0, :3])) > (5, 40, 10)).all()
+
+
+def test_a_pose_moves_with_its_picture() -> None:
+    """Shifted, scaled and rotated in the picture plane; z takes the scale."""
+    rng = np.random.default_rng(0)
+    pose = Pose(3.0, rotation_from_angles(20, -10, 30), np.array([50.0, -40.0, 7.0]))
+    c, s = np.cos(0.7), np.sin(0.7)
+    move = Similarity(1.7, np.array([[c, -s], [s, c]]), np.array([5.0, -9.0]))
+    points = rng.normal(size=(6, 3))
+    found, photo = (move @ pose).apply(points), pose.apply(points)
+    np.testing.assert_allclose(found[:, :2], move.apply(photo[:, :2]), atol=1e-9)
+    np.testing.assert_allclose(found[:, 2], 1.7 * photo[:, 2], atol=1e-9)
+    again = move.inverse() @ (move @ pose)
+    np.testing.assert_allclose(again.apply(points), photo, atol=1e-9)
+    both = (move @ move) @ pose, move @ (move @ pose)
+    np.testing.assert_allclose(both[0].apply(points), both[1].apply(points), atol=1e-9)

@@ -109,3 +109,61 @@ def test_fit_of_a_flat_face_is_still_a_rotation() -> None:
 def test_fit_refuses(source: np.ndarray, target: np.ndarray, weights: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit_similarity(source, target, weights)  # type: ignore[arg-type]
+
+
+# the axioms of a group that acts on points
+
+
+@pytest.fixture(params=[2, 3])
+def several(request: pytest.FixtureRequest) -> list[Similarity]:
+    rng = np.random.default_rng(3)
+    return [
+        Similarity(
+            rng.uniform(0.2, 5),
+            random_rotation(rng, request.param),
+            rng.normal(size=request.param) * 10,
+        )
+        for _ in range(3)
+    ]
+
+
+def assert_same(one: Similarity, other: Similarity) -> None:
+    np.testing.assert_allclose(one.matrix(), other.matrix(), atol=1e-9)
+
+
+def test_composition_is_one_after_the_other(several: list[Similarity]) -> None:
+    a, b, _ = several
+    points = np.random.default_rng(0).normal(size=(5, len(a.translation)))
+    np.testing.assert_allclose((a @ b).apply(points), a.apply(b.apply(points)), atol=1e-9)
+
+
+def test_composition_is_associative(several: list[Similarity]) -> None:
+    a, b, c = several
+    assert_same((a @ b) @ c, a @ (b @ c))
+
+
+def test_the_identity_changes_nothing(several: list[Similarity]) -> None:
+    for each in several:
+        identity = Similarity.identity(len(each.translation))
+        assert_same(identity @ each, each)
+        assert_same(each @ identity, each)
+
+
+def test_the_inverse_undoes_from_both_sides(several: list[Similarity]) -> None:
+    for each in several:
+        identity = Similarity.identity(len(each.translation))
+        assert_same(each.inverse() @ each, identity)
+        assert_same(each @ each.inverse(), identity)
+        assert_same(each.inverse().inverse(), each)
+
+
+def test_the_inverse_of_a_composition_is_turned_round(several: list[Similarity]) -> None:
+    a, b, _ = several
+    assert_same((a @ b).inverse(), b.inverse() @ a.inverse())
+
+
+def test_dimensions_must_agree() -> None:
+    with pytest.raises(ValueError, match="of one dimension, got 2 and 3"):
+        Similarity.identity(2) @ Similarity.identity(3)
+    with pytest.raises(TypeError):
+        Similarity.identity(2) @ 2.0  # type: ignore[operator]

@@ -13,7 +13,8 @@ import trimesh
 from prnet.errors import OutputError
 from prnet.face import Face
 from prnet.geometry.rasterize import rasterize
-from prnet.mesh.files import metric_vertices, write_mesh
+from prnet.mesh.files import write_mesh
+from prnet.mesh.mesh import Mesh
 
 VALIDATE = """
 const validator = require('gltf-validator');
@@ -28,11 +29,16 @@ def face(make_face: Callable[..., Face]) -> Face:
 
 
 @pytest.fixture(scope="module")
-def files(face: Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mesh(face: Face) -> Mesh:
+    return face.mesh()
+
+
+@pytest.fixture(scope="module")
+def files(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the face in every form, moved after writing, with a name that isn't simple."""
     written = tmp_path_factory.mktemp("written")
     for suffix in (".glb", ".obj", ".ply"):
-        write_mesh(written / f"Zoë 2.1{suffix}", face)
+        write_mesh(written / f"Zoë 2.1{suffix}", mesh)
     moved = tmp_path_factory.mktemp("moved") / "elsewhere"
     written.rename(moved)
     return moved
@@ -62,7 +68,7 @@ def test_which_files(files: Path) -> None:
 def test_same_mesh_when_reopened(face: Face, files: Path, suffix: str) -> None:
     mesh = reopen(files / f"Zoë 2.1{suffix}")
     np.testing.assert_array_equal(mesh.faces, face.triangles)
-    np.testing.assert_allclose(mesh.vertices, metric_vertices(face), atol=1e-7)
+    np.testing.assert_allclose(mesh.vertices, face.mesh().vertices, atol=1e-7)
     if suffix != ".ply":
         np.testing.assert_allclose(mesh.visual.uv[:, 0], face.atlas.vertices_uv[:, 0], atol=1e-7)
         np.testing.assert_allclose(
@@ -99,22 +105,6 @@ def test_no_dark_patches_where_skin_is_hidden(face: Face, files: Path) -> None:
     assert np.percentile(blue, 5) > 150
     texture = picture_of(reopen(files / "Zoë 2.1.glb"))
     assert (texture[..., 2] > 150).mean() > 0.97
-
-
-def test_life_size_and_centred(make_face: Callable[..., Face]) -> None:
-    face = make_face(scale=3.7, centre=(40.0, 90.0))
-    vertices = metric_vertices(face)
-    expected = face.atlas.canonical_vertices / 100
-    np.testing.assert_allclose(vertices, expected - expected.mean(0), atol=1e-5)
-    np.testing.assert_allclose(vertices.mean(0), 0, atol=1e-5)
-
-
-def test_the_head_is_turned_as_in_the_photo(make_face: Callable[..., Face]) -> None:
-    """Yaw > 0 looks to the left of the photo: the nose has a smaller x than the head's middle."""
-    face = make_face(60)
-    nose = int(np.argmin(np.abs(face.atlas.vertices_uv - face.atlas.landmarks68_uv[30]).sum(1)))
-    x, _, z = metric_vertices(face)[nose]
-    assert x < -0.05 and z > 0.02
 
 
 def test_triangles_are_wound_outward(face: Face, files: Path) -> None:
@@ -166,38 +156,26 @@ def test_khronos_validator(files: Path, repository: Path) -> None:
     assert issues["numErrors"] == 0 and issues["numWarnings"] == 0, issues
 
 
-def test_the_texture_is_as_fine_as_the_photo(
-    make_face: Callable[..., Face], tmp_path: Path
-) -> None:
-    sizes = []
-    for scale, side in ((2.0, 64), (8.0, 256), (15.0, 480)):
-        centre = (side / 2, side / 2)
-        face = make_face(scale=scale, centre=centre, shape_hw=(side, side))
-        write_mesh(tmp_path / "face.glb", face)
-        sizes.append(len(picture_of(reopen(tmp_path / "face.glb"))))
-    assert sizes == [256, 256, 512]
-
-
 @pytest.mark.parametrize("name", ["face", "face.stl", "face.glb.txt", ".obj"])
-def test_unknown_extension(face: Face, tmp_path: Path, name: str) -> None:
+def test_unknown_extension(mesh: Mesh, tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match=rf"{name}: mesh files end in \.glb, \.obj, \.ply"):
-        write_mesh(tmp_path / name, face)
+        write_mesh(tmp_path / name, mesh)
     assert not list(tmp_path.iterdir())
 
 
-def test_capital_extension(face: Face, tmp_path: Path) -> None:
-    write_mesh(tmp_path / "face.PLY", face)
+def test_capital_extension(mesh: Mesh, tmp_path: Path) -> None:
+    write_mesh(tmp_path / "face.PLY", mesh)
     assert [path.name for path in tmp_path.iterdir()] == ["face.PLY"]
 
 
 @pytest.mark.parametrize("taken", ["face.obj", "face.mtl", "face.png"])
-def test_obj_is_written_whole_or_not_at_all(face: Face, tmp_path: Path, taken: str) -> None:
+def test_obj_is_written_whole_or_not_at_all(mesh: Mesh, tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).mkdir()
     with pytest.raises(OutputError, match=taken):
-        write_mesh(tmp_path / "face.obj", face)
+        write_mesh(tmp_path / "face.obj", mesh)
     assert [path.name for path in tmp_path.iterdir()] == [taken]
 
 
-def test_no_such_folder(face: Face, tmp_path: Path) -> None:
+def test_no_such_folder(mesh: Mesh, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"missing.*face\.glb: can't write"):
-        write_mesh(tmp_path / "missing" / "face.glb", face)
+        write_mesh(tmp_path / "missing" / "face.glb", mesh)

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from prnet.data.face_crops import Cutout, cut_out
 from prnet.data.facekit import Facekit
-from prnet.geometry.pose import rotation_from_angles
+from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import crop_face
 from prnet.morphable.linear import FaceModel
-from prnet.train.augment import choose_crop, crop_cutout, degrade, mirror_pose
+from prnet.train.augment import choose_crop, crop_cutout, crop_units, degrade, mirror_pose
 from prnet.train.config import AugmentConfig
-from prnet.uv.position_map import flip_y
 
 SIZE = 128
 PLAIN = AugmentConfig(
@@ -49,10 +48,9 @@ def landmarks(
     return [(weights * shape[mesh.landmarks68_vertices]).sum(1) for shape in shapes]
 
 
-def in_pixels(pose: Similarity) -> Similarity:
-    """From crop units to crop pixels, both with y up."""
-    middle = np.array([(SIZE - 1) / 2, -(SIZE - 1) / 2, 0])
-    return Similarity(pose.scale * SIZE / 2, pose.rotation, pose.translation * SIZE / 2 + middle)
+def in_pixels(pose: Pose) -> Pose:
+    """From crop units to crop pixels."""
+    return crop_units(SIZE).inverse() @ pose
 
 
 @pytest.mark.parametrize("wide_share", [0.0, 1.0])
@@ -123,7 +121,7 @@ def test_without_chance_the_crop_is_the_reconstructors(
         expected, image_to_crop = crop_face(photo, record.box, SIZE, 1.5)
         crop, pose = crop_cutout(cutout.pixels, cutout.pose, points, SIZE, AugmentConfig(), None)
         np.testing.assert_allclose(
-            flip_y(in_pixels(pose).apply(points))[:, :2],
+            in_pixels(pose).apply(points)[:, :2],
             image_to_crop.apply(record.landmarks68[:, :2]),
             atol=0.02,
         )
@@ -132,7 +130,7 @@ def test_without_chance_the_crop_is_the_reconstructors(
 
 
 def test_a_mirrored_pose_is_a_pose() -> None:
-    pose = Similarity(0.08, rotation_from_angles(20, -10, 30), np.array([0.1, -0.2, 0.3]))
+    pose = Pose(0.08, rotation_from_angles(20, -10, 30), np.array([0.1, -0.2, 0.3]))
     mirrored = mirror_pose(pose)
     expected = rotation_from_angles(-20, -10, -30)
     np.testing.assert_allclose(mirrored.rotation, expected, atol=1e-12)
@@ -140,7 +138,9 @@ def test_a_mirrored_pose_is_a_pose() -> None:
     points = np.random.default_rng(0).normal(size=(5, 3))
     flip = [-1, 1, 1]
     np.testing.assert_allclose(mirrored.apply(points * flip), pose.apply(points) * flip)
-    np.testing.assert_array_equal(mirror_pose(mirrored).matrix(), pose.matrix())
+    again = mirror_pose(mirrored)
+    np.testing.assert_array_equal(again.rotation, pose.rotation)
+    np.testing.assert_array_equal(again.translation, pose.translation)
 
 
 # degrading

@@ -3,8 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.geometry.pose import rotation_from_angles
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, Atlas
@@ -30,18 +29,18 @@ def maker(tiny_face_model: FaceModel, atlas: Atlas) -> CoefficientTargets:
     return CoefficientTargets(tiny_face_model, atlas, EVEN_UV)
 
 
-def labels(count: int) -> list[tuple[np.ndarray, Similarity]]:
+def labels(count: int) -> list[tuple[np.ndarray, Pose]]:
     """Coefficients (153,) and poses in crop units."""
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(count):
         coefficients = np.concatenate([rng.normal(0, 1, 100), rng.uniform(0, 1, 53)])
         rotation = rotation_from_angles(*rng.uniform(-50, 50, 3))
-        rows.append((coefficients, Similarity(0.08, rotation, rng.uniform(-0.3, 0.3, 3))))
+        rows.append((coefficients, Pose(0.08, rotation, rng.uniform(-0.3, 0.3, 3))))
     return rows
 
 
-def make_batch(rows: list[tuple[np.ndarray, Similarity]], mirrored: bool) -> CoefficientBatch:
+def make_batch(rows: list[tuple[np.ndarray, Pose]], mirrored: bool) -> CoefficientBatch:
     def stack(values: list[Any]) -> Any:
         return torch.from_numpy(np.array(values, np.float32))
 
@@ -56,7 +55,7 @@ def make_batch(rows: list[tuple[np.ndarray, Similarity]], mirrored: bool) -> Coe
     )
 
 
-def encoded(model: FaceModel, coefficients: np.ndarray, pose: Similarity) -> np.ndarray:
+def encoded(model: FaceModel, coefficients: np.ndarray, pose: Pose) -> np.ndarray:
     """The posed map by way of the face model and uv, z not centred."""
     mesh = model.mesh
     sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
@@ -79,7 +78,7 @@ def test_targets_are_the_encoded_maps(
         np.testing.assert_allclose(
             found[..., 2] * CROP / 2, (expected[..., 2] - depth) * CROP / 2, atol=1e-3
         )
-        shape = encoded(tiny_face_model, coefficients, Similarity(1.0, np.eye(3), np.zeros(3)))
+        shape = encoded(tiny_face_model, coefficients, Pose(1.0, np.eye(3), np.zeros(3)))
         np.testing.assert_allclose(target.shape[k].numpy(), shape * [1, -1, 1], atol=1e-4)
 
 

@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from prnet.uv.atlas import (
     NECK,
     OUTSIDE,
     Atlas,
+    embedded_atlas,
 )
 from prnet.uv.build_atlas import build_atlas
 from prnet.uv.chart import ChartSampler, boundary_edges
@@ -274,6 +276,27 @@ def test_the_shipped_file_is_what_the_builder_writes(
     built.save(tmp_path / "atlas.npz")
     assert built.sha256 == atlas.sha256
     assert (tmp_path / "atlas.npz").read_bytes() == atlas_path.read_bytes()
+
+
+# ---- arrays and pickles
+
+
+def test_arrays_are_closed_to_writing(atlas: Atlas) -> None:
+    """Also what is worked out of them; the arrays that an atlas is made of stay the caller's."""
+    for name in (
+        *("region", "vertex_index", "triangles", "landmarks68_uv", "canonical_map", "mask"),
+        *("weight_mask", "vertices_uv", "canonical_vertices", "rigid_vertices"),
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(atlas, name)[0] = 0
+    mine = np.array(atlas.region)
+    replace(atlas, region=mine)
+    mine[0, 0] = 1
+
+
+def test_the_packages_atlas_pickles_by_name(atlas: Atlas) -> None:
+    assert len(pickle.dumps(atlas)) < 100
+    assert pickle.loads(pickle.dumps(atlas)) is embedded_atlas()
 
 
 # ---- the file

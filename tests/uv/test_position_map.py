@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.similarity import Similarity
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import Atlas
@@ -13,7 +14,6 @@ from prnet.uv.position_map import (
     decode_landmarks68,
     decode_vertices,
     encode,
-    flip_y,
     image_to_crop,
     sample_map,
 )
@@ -51,7 +51,7 @@ def face_size(landmarks: np.ndarray) -> float:
 
 
 def test_encode_by_hand(square: ChartSampler) -> None:
-    pose = Similarity(2.0, np.eye(3), np.array([10.0, 20.0, 5.0]))
+    pose = Pose(2.0, np.eye(3), np.array([10.0, 20.0, 5.0]))
     position_map = encode(square, SHEET, pose)
     assert position_map.dtype == np.float32
     # pixel (row 1, column 2) is the sheet's point (2.5/4, 1.5/4, 0); the photo's y points down
@@ -137,9 +137,9 @@ def test_faces_survive_the_map(
     identity = rng.normal(size=len(face_model.identity))
     expression = rng.uniform(size=len(face_model.expression)) * (rng.uniform(size=53) < 0.3)
     rotation = turn(rng.uniform(-90, 90), rng.uniform(-40, 40), rng.uniform(-40, 40))
-    pose = Similarity(rng.uniform(3, 60), rotation, rng.uniform(-100, 2000, size=3))
+    pose = Pose(rng.uniform(3, 60), rotation, rng.uniform(-100, 2000, size=3))
     vertices = face_model.shape(identity, expression)
-    truth = flip_y(pose.apply(vertices.astype(np.float64)))
+    truth = pose.apply(vertices.astype(np.float64))
     truth68 = landmarks68(face_model, truth)
     size = face_size(truth68)
 
@@ -160,7 +160,7 @@ def test_the_kits_labels_become_maps_with_the_kits_landmarks(
 ) -> None:
     with np.load(facekit / "labels" / f"{source}.npz") as labels:
         for row in range(0, len(labels["scale"]), len(labels["scale"]) // 5):
-            pose = Similarity(
+            pose = Pose(
                 float(labels["scale"][row]), labels["rotation"][row], labels["translation"][row]
             )
             vertices = face_model.shape(labels["identity"][row], labels["expression"][row])
@@ -173,7 +173,7 @@ def test_the_kits_labels_become_maps_with_the_kits_landmarks(
 def test_holes_and_border_carry_the_nearest_value(
     face_model: FaceModel, face_sampler: ChartSampler
 ) -> None:
-    pose = Similarity(10.0, turn(30, 10, 5), np.array([100.0, -100.0, 0.0]))
+    pose = Pose(10.0, turn(30, 10, 5), np.array([100.0, -100.0, 0.0]))
     position_map = encode(face_sampler, face_model.mesh.vertices, pose)
     covered = np.argwhere(face_sampler.is_covered)
     empty = np.argwhere(~face_sampler.is_covered)

@@ -95,8 +95,10 @@ class ResultFolder:
         for number, face in enumerate(faces, 1):
             begin = name if number == 1 else f"{name}_face{number}"
             files = {each: self.folder / f"{begin}.{each}" for each in self.wanted.formats}
-            for path in files.values():
-                contents |= WRITERS[path.suffix](path, face)
+            if files:
+                mesh = face.mesh()
+                for path in files.values():
+                    contents |= WRITERS[path.suffix](path, mesh)
             if self.wanted.texture:
                 files["texture"] = self.folder / f"{begin}_texture.png"
                 contents[files["texture"]] = encode_png(face.texture(TEXTURE_SIZE))

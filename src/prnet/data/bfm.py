@@ -22,11 +22,9 @@ import scipy.io
 from numpy.typing import NDArray
 
 from prnet.errors import LabelError
-from prnet.geometry.pose import rotation_from_angles
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.uv.atlas import MAP_SIZE
 from prnet.uv.build_atlas import ChartMesh
-from prnet.uv.position_map import flip_y
 
 logger = logging.getLogger(__name__)
 
@@ -144,8 +142,8 @@ class Bfm:
         if numbers.shape != (7,):
             raise ValueError(f"pose_para must be 7 numbers, got {numbers.size}")
         pitch, yaw, roll = np.degrees(numbers[:3])
-        pose = Similarity(numbers[6], rotation_from_angles(yaw, pitch, roll), numbers[3:6])
-        photo = flip_y(pose.apply(self.shape(shape_para, exp_para).astype(np.float64)))
+        pose = Pose(numbers[6], rotation_from_angles(yaw, pitch, roll), numbers[3:6])
+        photo = pose.apply(self.shape(shape_para, exp_para).astype(np.float64))
         return (photo + [0, image_height - 1, 0]).astype(np.float32)
 
 

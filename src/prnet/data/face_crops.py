@@ -22,7 +22,7 @@ from prnet.data.rotate import turn
 from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
 from prnet.files import write_aside
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose
 from prnet.image.crop import crop_face, shows_photo
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
@@ -41,7 +41,7 @@ class Cutout:
 
     Attributes:
         pixels: (192, 192, 3) uint8 RGB.
-        pose: Canonical frame → cut-out pixels with y up.
+        pose: Canonical frame → cut-out pixels.
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         openings: (2,) float32, of eyes and mouth as in the facekit.
@@ -49,7 +49,7 @@ class Cutout:
     """
 
     pixels: NDArray[np.uint8]
-    pose: Similarity
+    pose: Pose
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
     openings: NDArray[np.float32]
@@ -72,28 +72,11 @@ def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, ND
         The cut-out, black past the photo's edge, and (192, 192) bool, true where there is photo.
     """
     pixels, image_to_crop = crop_face(photo, record.box, CUTOUT_SIZE, CUTOUT_SCALE)
-    scale, (x, y) = image_to_crop.scale, image_to_crop.translation
-    pose = Similarity(
-        record.pose.scale * scale,
-        record.pose.rotation,
-        record.pose.translation * scale + [x, -y, 0],
-    )
     openings = np.array([record.eye_opening, record.mouth_opening], np.float32)
     identity, expression = record.identity, record.expression
     is_photo = shows_photo(photo.shape, image_to_crop, CUTOUT_SIZE)
+    pose = image_to_crop @ record.pose
     return Cutout(pixels, pose, identity, expression, openings, False), is_photo
-
-
-def yaw_of(rotation: NDArray[np.floating]) -> float:
-    """Read the yaw off a pose, with the opposite sign of `prnet.geometry.pose`.
-
-    Args:
-        rotation: (3, 3) float, canonical frame → photo with y up.
-
-    Returns:
-        Degrees in [−180, 180] by which the face looks to the photo's right.
-    """
-    return float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
 
 
 def turned_copy(
@@ -120,8 +103,8 @@ def turned_copy(
     Returns:
         The turned cut-out; its label is the given one but for the pose.
     """
-    yaw = yaw_of(cutout.pose.rotation)
-    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([-1.0, 1.0])
+    yaw = cutout.pose.yaw
+    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([1.0, -1.0])
     added = side * max(target_yaw_deg - side * yaw, 0.0)
     shape = model.shape(cutout.identity, cutout.expression)
     pixels, pose = turn(

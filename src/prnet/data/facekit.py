@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prnet.errors import LabelError
 from prnet.geometry.boxes import tight_box
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose
 
 OPENINGS_YAW_DEG = 25.0  # the openings are valid under this |yaw|
 SOURCES = ("lfw", "utk", "web", "mix", "cfp", "ibug")
@@ -35,8 +35,7 @@ class FacekitRecord:
     Attributes:
         source: One of SOURCES.
         filename: The photo's name in the source's tar.
-        pose: Canonical frame (cm) → photo pixels with y up; `flip_y` of its points is the photo
-            frame.
+        pose: Canonical frame (cm) → photo frame.
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         landmarks68: (68, 3) float32, photo frame: the fitted iBUG points.
@@ -58,7 +57,7 @@ class FacekitRecord:
 
     source: str
     filename: str
-    pose: Similarity
+    pose: Pose
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
     landmarks68: NDArray[np.float32]
@@ -172,7 +171,7 @@ def _read_labels(
             FacekitRecord(
                 source=source,
                 filename=str(columns["filename"][row]),
-                pose=Similarity(float(scale), rotation, translation),
+                pose=Pose(float(scale), rotation, translation),
                 identity=columns["identity"][row].astype(np.float32),
                 expression=columns["expression"][row].astype(np.float32),
                 landmarks68=columns["landmarks68"][row].astype(np.float32),

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
 from prnet.geometry.sampling import push_pull
-from prnet.geometry.similarity import Similarity
-from prnet.uv.position_map import flip_y
 
 GRID_STEP_PX = 3  # of the relief's mesh
 SEAM_PX = 4.0  # width of the transition to a foreign background
@@ -21,13 +20,13 @@ def turn(
     photo: NDArray[np.uint8],
     vertices: NDArray[np.floating],
     triangles: NDArray[np.integer],
-    pose: Similarity,
+    pose: Pose,
     yaw_deg: float,
     pitch_deg: float = 0.0,
     *,
     is_photo: NDArray[np.bool_] | None = None,
     background: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.uint8], Similarity]:
+) -> tuple[NDArray[np.uint8], Pose]:
     """Turn the head in a photo about its own up axis (yaw), then about its own left-right axis.
 
     Args:
@@ -35,9 +34,8 @@ def turn(
             wide.
         vertices: (V, 3) float, canonical frame, cm: the face's shape without pose.
         triangles: (T, 3) int, its triangles.
-        pose: Canonical frame → photo pixels with y up.
-        yaw_deg: Added yaw; positive turns the face toward the subject's left, the right of the
-            photo: the opposite sign of `prnet.geometry.pose`.
+        pose: Canonical frame → photo frame.
+        yaw_deg: Added yaw, with the sign of `Pose`: positive turns the face to the photo's left.
         pitch_deg: Added pitch; positive turns the face up.
         is_photo: (H, W) bool, false where the cut-out reaches past the photo; None: true
             everywhere.
@@ -45,19 +43,19 @@ def turn(
             seam; None: uncovered parts continue their surroundings smoothly.
 
     Returns:
-        The turned photo (H, W, 3) uint8 RGB, and the turned pose, canonical frame → photo pixels
-        with y up: the label stays the same but for it.
+        The turned photo (H, W, 3) uint8 RGB, and the turned pose: the label stays the same but
+        for it.
 
     Source: Zhu et al. 2016, "Face Alignment Across Large Poses", section 4 (face profiling).
     """
     height, width = photo.shape[:2]
-    depth = _relief(flip_y(pose.apply(vertices)), triangles, (height, width))
+    depth = _relief(pose.apply(vertices), triangles, (height, width))
     # the head turns about a point inside it, so that it stays where it is in the photo
     pivot = np.array([0.0, vertices[:, 1].mean(), vertices[:, 2].mean()])
-    turning = rotation_y(yaw_deg) @ rotation_x(-pitch_deg)
+    turning = rotation_from_angles(yaw_deg, 0, 0) @ rotation_from_angles(0, pitch_deg, 0)
     rotation = pose.rotation @ turning
     translation = pose.translation + pose.scale * (pose.rotation - rotation) @ pivot
-    turned_pose = Similarity(pose.scale, rotation, translation)
+    turned_pose = Pose(pose.scale, rotation, translation)
 
     x, y = np.meshgrid(
         np.append(np.arange(0, width - 1, GRID_STEP_PX), width - 1),
@@ -65,7 +63,7 @@ def turn(
     )
     source = np.stack([x.ravel(), y.ravel()], 1).astype(np.float32)
     points = np.column_stack([source, depth[y, x].ravel()]).astype(np.float64)
-    centre = flip_y(pose.apply(pivot[None]))[0]
+    centre = pose.apply(pivot[None])[0]
     # the same turn, seen in the photo: R·T·Rᵀ with y down
     in_photo = flip_y(flip_y((rotation @ pose.rotation.T).T).T)
     moved = (points - centre) @ in_photo.T + centre
@@ -106,18 +104,6 @@ def fill(
         share = np.where(is_known, 0, np.clip(2 * seam - 0.5, 0, 1))[..., None]
         filled = filled * (1 - share) + background * share
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
-
-
-def rotation_y(degrees: float) -> NDArray[np.float64]:
-    """Rotation about the y axis that takes z toward x: (3, 3) float64."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-
-
-def rotation_x(degrees: float) -> NDArray[np.float64]:
-    """Rotation about the x axis that takes y toward z: (3, 3) float64."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
 
 def _relief(

@@ -85,7 +85,7 @@ def evaluate_aflw2000(
             row |= point_errors(face.landmarks68, record.landmarks68)
             row |= _pose_errors(face, record)
             if dense is not None:
-                row |= dense.errors(face, record)
+                row |= dense.errors(face, record, photo.shape[0])
             title = f"{record.photo.name}  yaw {record.yaw_deg:.0f}°  {row['nme68_2d']:.1f}%"
             worst.add(row["nme68_2d"], Example(title, photo, face.landmarks68, record.landmarks68))
         rows.append(row)
@@ -116,14 +116,13 @@ class DenseTruth:
             bfm.uv, bfm.triangles, bfm.triangles, MAP_SIZE
         )
 
-    def errors(self, face: Face, record: AFLW2000Record) -> Row:
+    def errors(self, face: Face, record: AFLW2000Record, height: int) -> Row:
         """Dense errors in % of the face's size, reconstruction error in % of the eyes' distance.
 
         For the dense errors the mean z of all vertices is taken off and the size is that of all
         true vertices' box. For the reconstruction error the face is first aligned by a similarity;
-        the outer eye corners' distance is that in space.
+        the outer eye corners' distance is that in space. `height` is the photo's, in pixels.
         """
-        height = face.image.shape[0]
         posed = self._bfm.vertices(record.shape_para, record.exp_para, record.pose_para, height)
         truth = decode_vertices(self._sampler.sample(posed), self._atlas)
         distance = aligned_distance(face.vertices, truth)

@@ -25,14 +25,13 @@ from prnet.evaluate.report import (
 )
 from prnet.face import Face
 from prnet.geometry.boxes import tight_box
-from prnet.geometry.pose import angles_from_rotation
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose, flip_y
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import decode_vertices, flip_y
+from prnet.uv.position_map import decode_vertices
 
 TURNED_YAW_DEG = ((30.0, 60.0), (60.0, 90.0))  # each photo is turned once into each
 SEED = 2  # of the turns
@@ -105,9 +104,7 @@ def evaluate_facekit(
     rows: list[Row] = []
     worst = {PHOTO: Worst(), TURNED: Worst()}
 
-    def reconstruct(
-        kind: str, record: FacekitRecord, photo: NDArray[np.uint8], pose: Similarity
-    ) -> None:
+    def reconstruct(kind: str, record: FacekitRecord, photo: NDArray[np.uint8], pose: Pose) -> None:
         """Measure a photo in its label's box."""
         truth = pose_landmarks(record, pose)
         (face,) = reconstructor(photo, boxes=[tight_box(truth)])
@@ -150,9 +147,9 @@ def spread_evenly(count: int, limit: int | None) -> list[int]:
     return np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
 
 
-def pose_landmarks(record: FacekitRecord, pose: Similarity) -> NDArray[np.float32]:
+def pose_landmarks(record: FacekitRecord, pose: Pose) -> NDArray[np.float32]:
     """The label's 68 points in another pose: (68, 3) float32, photo frame."""
-    return flip_y(pose.apply(record.pose.inverse().apply(flip_y(record.landmarks68))))
+    return np.asarray(pose.apply(record.pose.remove(record.landmarks68)), np.float32)
 
 
 class ShapeComparison:
@@ -196,10 +193,10 @@ class ShapeComparison:
         return MM_PER_CM * aligned_distance(vertices[is_face], self.truth[is_face])
 
 
-def begin_row(kind: str, record: FacekitRecord, pose: Similarity) -> Row:
+def begin_row(kind: str, record: FacekitRecord, pose: Pose) -> Row:
     """What identifies a measurement, with the tags that are known; yaw with 300W-LP's sign."""
-    yaw = angles_from_rotation(pose.rotation).yaw
-    row: Row = {"kind": kind, "source": record.source, "filename": record.filename, "yaw_deg": yaw}
+    row: Row = {"kind": kind, "source": record.source, "filename": record.filename}
+    row["yaw_deg"] = pose.yaw
     tags = {"age": record.age, "gender": record.gender, "origin": record.origin}
     return row | {name: tag for name, tag in tags.items() if tag >= 0}
 

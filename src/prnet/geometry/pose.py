@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from prnet.geometry.similarity import Similarity, fit_similarity
 
-Y_FLIP = np.array([1.0, -1.0, 1.0])  # y up ↔ the photo's y down
 LOCKED = 1e-6  # cosine of yaw under which pitch and roll turn about the same axis
 
 
@@ -61,6 +60,22 @@ class Pose:
         """All three, worked out once."""
         return angles_from_rotation(self.rotation)
 
+    def __rmatmul__(self, photo_to_other: Similarity) -> "Pose":
+        """The pose in another picture: `photo_to_other @ pose`.
+
+        Args:
+            photo_to_other: 2D, photo pixels → the other picture's, both with y down; z takes its
+                scale.
+        """
+        if not isinstance(photo_to_other, Similarity):
+            return NotImplemented
+        (c, s), _ = photo_to_other.rotation
+        rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])  # the same, with y up
+        x, y = photo_to_other.translation
+        lifted = Similarity(photo_to_other.scale, rotation, np.array([x, -y, 0.0]))
+        moved = lifted @ self._similarity
+        return Pose(moved.scale, moved.rotation, moved.translation)
+
     def apply(self, canonical_points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Put canonical points where the photo shows them.
 
@@ -70,17 +85,21 @@ class Pose:
         Returns:
             (..., 3) float of the same precision, photo frame.
         """
-        photo = self._similarity.apply(canonical_points)
-        return photo * Y_FLIP.astype(photo.dtype)
+        return flip_y(self._similarity.apply(canonical_points))
 
     def remove(self, photo_points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Take photo points back to the canonical frame: the inverse of `apply`."""
-        return self._similarity.inverse().apply(photo_points * Y_FLIP.astype(photo_points.dtype))
+        return self._similarity.inverse().apply(flip_y(photo_points))
 
     @property
     def _similarity(self) -> Similarity:
         """The pose before y is turned down."""
         return Similarity(self.scale, self.rotation, self.translation)
+
+
+def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Turn y-up points into y-down points or back: (..., 3) float → a new array of the same."""
+    return points * np.array([1, -1, 1], points.dtype)
 
 
 def fit_pose(canonical_points: NDArray[np.floating], photo_points: NDArray[np.floating]) -> Pose:
@@ -99,7 +118,7 @@ def fit_pose(canonical_points: NDArray[np.floating], photo_points: NDArray[np.fl
     photo = np.asarray(photo_points, np.float64)
     if photo.ndim != 2 or photo.shape[1] != 3:
         raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
-    similarity = fit_similarity(canonical_points, photo * Y_FLIP)
+    similarity = fit_similarity(canonical_points, flip_y(photo))
     return Pose(similarity.scale, similarity.rotation, similarity.translation)
 
 

@@ -1,4 +1,7 @@
-"""Point sets → the similarity between them, and points moved by it."""
+"""Point sets → the similarity between them, and points moved by it.
+
+Similarities compose with `@`, the right one first, have an identity and an inverse.
+"""
 
 from dataclasses import dataclass
 
@@ -21,6 +24,26 @@ class Similarity:
     scale: float
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
+
+    @classmethod
+    def identity(cls, dimensions: int) -> "Similarity":
+        """The similarity that moves nothing, in 2 or 3 dimensions."""
+        return cls(1.0, np.eye(dimensions), np.zeros(dimensions))
+
+    def __matmul__(self, first: "Similarity") -> "Similarity":
+        """The similarity that does `first`, then this one; ValueError if dimensions differ."""
+        if not isinstance(first, Similarity):
+            return NotImplemented
+        if first.translation.shape != self.translation.shape:
+            raise ValueError(
+                f"similarities must be of one dimension, got {len(self.translation)} and "
+                f"{len(first.translation)}"
+            )
+        return Similarity(
+            self.scale * first.scale,
+            self.rotation @ first.rotation,
+            self.scale * self.rotation @ first.translation + self.translation,
+        )
 
     def apply(self, points: Array) -> Array:
         """Move points.

@@ -131,8 +131,7 @@ def shows_photo(
     """
     crop_xy = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float64)
     xy = image_to_crop.inverse().apply(crop_xy)
-    is_shown: NDArray[np.bool_] = ((xy >= 0) & (xy <= np.array(shape_hw[1::-1]) - 1)).all(axis=-1)
-    return is_shown
+    return np.asarray(((xy >= 0) & (xy <= np.array(shape_hw[1::-1]) - 1)).all(axis=-1), np.bool_)
 
 
 def check_box(box: ArrayLike, width: int, height: int) -> tuple[float, float, float, float]:

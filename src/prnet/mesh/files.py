@@ -1,4 +1,4 @@
-"""Face → textured mesh file: OBJ with MTL and PNG, PLY with vertex colours, or GLB."""
+"""Mesh → file: OBJ with MTL and PNG, PLY with vertex colours, or GLB."""
 
 import os
 from collections.abc import Callable
@@ -15,30 +15,21 @@ from trimesh.visual import ColorVisuals, TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from prnet.errors import OutputError
-from prnet.face import Face
 from prnet.files import write_files
-from prnet.geometry.surface import vertex_normals
-from prnet.uv.atlas import MAP_SIZE
-from prnet.uv.position_map import flip_y
+from prnet.mesh.mesh import Mesh
 
-TEXTURE_SIZES = (256, 2048)  # texels a side, least and most
-SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
-CM_PER_METRE = 100
 WHITE, BLACK = [255, 255, 255, 255], [0, 0, 0, 255]
 
 
-def write_mesh(path: str | os.PathLike[str], face: Face) -> None:
-    """Write a face's mesh in the form that the path's extension names.
+def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
+    """Write a mesh in the form that the path's extension names.
 
-    Frame of the file: metres, x right in the photo, y up, z toward the viewer, origin at the mean
-    of the vertices; the head is turned as in the photo, and as large as the canonical face.
-    Vertices, their order and triangles are the face's own. Skin that the photo doesn't show has a
-    likely colour.
+    Vertices, their order and triangles are the mesh's own.
 
     Args:
         path: Ends in .glb (texture inside), .obj (with a .mtl and a .png of the same stem beside
             it) or .ply (vertex colours).
-        face: The face.
+        mesh: What to write.
 
     Raises:
         OutputError: Another extension, or a file can't be written; then none is.
@@ -47,23 +38,21 @@ def write_mesh(path: str | os.PathLike[str], face: Face) -> None:
     contents_of = WRITERS.get(path.suffix.lower())
     if contents_of is None:
         raise OutputError(f"{path}: mesh files end in {', '.join(WRITERS)}, not {path.suffix!r}")
-    write_files(contents_of(path, face))
+    write_files(contents_of(path, mesh))
 
 
-def metric_vertices(face: Face) -> NDArray[np.float32]:
-    """The vertices as in a mesh file: (V, 3) float32, metres, y up, centred."""
-    centred = face.vertices.astype(np.float64) - face.vertices.mean(0, dtype=np.float64)
-    return flip_y(centred / (face.pose.scale * CM_PER_METRE)).astype(np.float32)
-
-
-def _obj(path: Path, face: Face) -> dict[Path, bytes]:
+def _obj(path: Path, mesh: Mesh) -> dict[Path, bytes]:
     """The three files of an OBJ, itself last."""
     # no lighting is to be added to the photo's own, so the colour doesn't shine
     material = SimpleMaterial(
-        image=_picture(face), name=path.stem, diffuse=WHITE, ambient=WHITE, specular=BLACK
+        image=Image.fromarray(mesh.texture),
+        name=path.stem,
+        diffuse=WHITE,
+        ambient=WHITE,
+        specular=BLACK,
     )
     text, others = export_obj(
-        _mesh(face, TextureVisuals(_uv_up(face), material=material)),
+        _for_trimesh(mesh, TextureVisuals(_uv_up(mesh), material=material)),
         include_normals=False,
         return_texture=True,
         mtl_name=f"{path.stem}.mtl",
@@ -74,61 +63,45 @@ def _obj(path: Path, face: Face) -> dict[Path, bytes]:
     return {**files, path: text.encode()}
 
 
-def _ply(path: Path, face: Face) -> dict[Path, bytes]:
+def _ply(path: Path, mesh: Mesh) -> dict[Path, bytes]:
     """A binary PLY."""
-    texture = face.texture(MAP_SIZE, complete=True)
-    colours = texture.reshape(-1, 4)[face.atlas.vertex_index]
-    mesh = _mesh(face, ColorVisuals(vertex_colors=colours))
-    return {path: export_ply(mesh, encoding="binary", vertex_normal=True)}
+    opaque = np.full((len(mesh.vertices), 1), 255, np.uint8)
+    colours = ColorVisuals(vertex_colors=np.hstack([mesh.colors, opaque]))
+    content = export_ply(_for_trimesh(mesh, colours), encoding="binary", vertex_normal=True)
+    return {path: content}
 
 
-def _glb(path: Path, face: Face) -> dict[Path, bytes]:
+def _glb(path: Path, mesh: Mesh) -> dict[Path, bytes]:
     """A GLB with its texture inside."""
     material = PBRMaterial(
         name="face",
-        baseColorTexture=_picture(face),
+        baseColorTexture=Image.fromarray(mesh.texture),
         metallicFactor=0.0,
         roughnessFactor=1.0,
         doubleSided=True,
     )
-    mesh = _mesh(face, TextureVisuals(_uv_up(face), material=material))
+    visual = TextureVisuals(_uv_up(mesh), material=material)
     scene = trimesh.Scene()
-    scene.add_geometry(mesh, geom_name="face", node_name="face")
+    scene.add_geometry(_for_trimesh(mesh, visual), geom_name="face", node_name="face")
     return {path: export_glb(scene, include_normals=True)}
 
 
-WRITERS: dict[str, Callable[[Path, Face], dict[Path, bytes]]] = {
+# extension → what makes the files' contents, by path; a new format is one function and one line
+WRITERS: dict[str, Callable[[Path, Mesh], dict[Path, bytes]]] = {
     ".glb": _glb,
     ".obj": _obj,
     ".ply": _ply,
 }
 
 
-def _mesh(face: Face, visual: TextureVisuals | ColorVisuals) -> trimesh.Trimesh:
-    """The face for trimesh, which is to leave it as it is."""
-    vertices = metric_vertices(face)
+def _for_trimesh(mesh: Mesh, visual: TextureVisuals | ColorVisuals) -> trimesh.Trimesh:
+    """The mesh for trimesh, which is to leave it as it is."""
     return trimesh.Trimesh(
-        vertices,
-        face.triangles,
-        vertex_normals=vertex_normals(vertices, face.triangles),
-        visual=visual,
-        process=False,
+        mesh.vertices, mesh.triangles, vertex_normals=mesh.normals, visual=visual, process=False
     )
 
 
-def _uv_up(face: Face) -> NDArray[np.float32]:
+def _uv_up(mesh: Mesh) -> NDArray[np.float32]:
     """(V, 2) float32, v up from the texture's lower edge, as OBJ and trimesh have it."""
-    u, v = face.atlas.vertices_uv.T
+    u, v = mesh.uv.T
     return np.stack([u, 1 - v], axis=1)
-
-
-def _picture(face: Face) -> Image.Image:
-    """The completed texture, as fine as the photo makes worth while."""
-    corners = face.vertices[face.triangles[face.visibility[face.triangles].all(1)], :2]
-    sharpest = 0.0
-    if len(corners):
-        edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-        sharpest = float(np.percentile(edges.min(1), SHARPEST_SHARE))  # pixels per step of the map
-    wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
-    size = int(np.clip(wanted, *TEXTURE_SIZES))
-    return Image.fromarray(np.ascontiguousarray(face.texture(size, complete=True)[..., :3]))

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
 from prnet.model.spec import METADATA_KEY, NetworkSpec
-from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
 
-EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "lite"
-NETWORK_FILE, ATLAS_FILE = "network.onnx", "atlas.npz"
+NETWORK_FILE = "network.onnx"
 INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
 # Crops in one call of ONNX Runtime: its memory grows with the batch, its speed hardly beyond this.
 MAX_BATCH = 16

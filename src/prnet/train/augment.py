@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import cut, square_to_crop
 from prnet.train.config import AugmentConfig
-from prnet.uv.position_map import flip_y
 
 Photo = NDArray[np.uint8]
 
@@ -18,18 +18,18 @@ NUDGE = 0.04  # of face size: how far a pair's second crop is shifted and scaled
 
 def crop_cutout(
     pixels: Photo,
-    pose: Similarity,
+    pose: Pose,
     landmarks68: NDArray[np.floating],
     size: int,
     settings: AugmentConfig,
     rng: np.random.Generator | None,
     nudge: np.random.Generator | None = None,
-) -> tuple[Photo, Similarity]:
+) -> tuple[Photo, Pose]:
     """Cut the network's crop out of a cut-out.
 
     Args:
         pixels: (C, C, 3) uint8 RGB.
-        pose: Canonical frame → cut-out pixels with y up.
+        pose: Canonical frame → cut-out pixels.
         landmarks68: (68, 3) float, canonical frame, cm.
         size: Side of the crop in pixels.
         settings: Ranges.
@@ -37,12 +37,12 @@ def crop_cutout(
         nudge: Moves that crop a little, see `choose_crop`.
 
     Returns:
-        The crop (size, size, 3) uint8 RGB, and the pose in it: canonical frame → crop units, y up,
-        where 0 is the crop's middle and 1 half its side.
+        The crop (size, size, 3) uint8 RGB, and the pose in it: canonical frame → crop units, where
+        0 is the crop's middle and 1 half its side.
     """
-    points = flip_y(pose.apply(landmarks68))[:, :2]
+    points = pose.apply(landmarks68)[:, :2]
     image_to_crop = choose_crop(points.min(0), points.max(0), size, settings, rng, nudge)
-    return cut(pixels, image_to_crop, size), pose_in_crop(pose, image_to_crop, size)
+    return cut(pixels, image_to_crop, size), crop_units(size) @ image_to_crop @ pose
 
 
 def choose_crop(
@@ -84,27 +84,12 @@ def choose_crop(
     return square_to_crop(centre, side, size, angle)
 
 
-def pose_in_crop(pose: Similarity, image_to_crop: Similarity, size: int) -> Similarity:
-    """Move a pose along with its photo into the crop.
-
-    Args:
-        pose: Canonical frame → photo pixels with y up.
-        image_to_crop: 2D, photo pixels → crop pixels, y down.
-        size: Side of the crop in pixels.
-
-    Returns:
-        Canonical frame → crop units with y up, see `crop_cutout`.
-    """
-    (c, s), _ = image_to_crop.rotation
-    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])  # the photo's turn, with y up
-    shift = image_to_crop.translation - (size - 1) / 2
-    translation = image_to_crop.scale * turn @ pose.translation + [shift[0], -shift[1], 0]
-    unit = 2 / size
-    scale = image_to_crop.scale * pose.scale * unit
-    return Similarity(scale, turn @ pose.rotation, translation * unit)
+def crop_units(size: int) -> Similarity:
+    """Crop pixels → units of half the crop's side, 0 in its middle, y down."""
+    return Similarity(2 / size, np.eye(2), np.full(2, (1 - size) / size))
 
 
-def mirror_pose(pose: Similarity) -> Similarity:
+def mirror_pose(pose: Pose) -> Pose:
     """Find the pose of a mirrored shape in the mirrored crop: x ↦ −x on both sides.
 
     Args:
@@ -114,7 +99,7 @@ def mirror_pose(pose: Similarity) -> Similarity:
         The mirrored one, again with a rotation of determinant +1.
     """
     flip = np.array([-1.0, 1.0, 1.0])
-    return Similarity(pose.scale, flip[:, None] * pose.rotation * flip, pose.translation * flip)
+    return Pose(pose.scale, flip[:, None] * pose.rotation * flip, pose.translation * flip)
 
 
 def degrade(crop: Photo, other: Photo, settings: AugmentConfig, rng: np.random.Generator) -> Photo:

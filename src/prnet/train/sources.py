@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, yaw_of
+from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout
 from prnet.data.facekit import OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
-from prnet.geometry.similarity import Similarity
+from prnet.geometry.pose import Pose, angles_from_rotation
 from prnet.image.crop import cut
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import LandmarkModel
@@ -66,10 +66,10 @@ Batch = CoefficientBatch | MapBatch
 
 
 class CutoutSample(NamedTuple):
-    """A crop of a cut-out; `pose` leads to crop units, y up."""
+    """A crop of a cut-out; `pose` leads to crop units."""
 
     crop: NDArray[np.uint8]
-    pose: Similarity
+    pose: Pose
     cutout: Cutout
     mirrored: bool
 
@@ -147,7 +147,8 @@ class CutoutSource:
             labels = {name: arrays[name] for name in arrays.files}
         labels["coefficients"] = np.concatenate([labels["identity"], labels["expression"]], 1)
         if self._expression_names is not None:
-            yaw = [abs(yaw_of(rotation)) for rotation in labels["rotation"][::VARIANTS]]
+            angles = map(angles_from_rotation, labels["rotation"][::VARIANTS])
+            yaw = [abs(each.yaw) for each in angles]
             labels["coefficients"] = follow_teacher(
                 labels["coefficients"],
                 labels["openings"],
@@ -173,7 +174,7 @@ class CutoutSource:
         row = {name: column[index] for name, column in self._labels.items()}
         return Cutout(
             np.array(self._pixels[index]),
-            Similarity(float(row["scale"]), row["rotation"], row["translation"]),
+            Pose(float(row["scale"]), row["rotation"], row["translation"]),
             row["identity"],
             row["expression"],
             row["openings"],
@@ -215,7 +216,7 @@ class CutoutSource:
         return [
             (
                 CutoutSample(*self._crop(cutout, self.config.augment, None), cutout, False),
-                abs(yaw_of(cutout.pose.rotation)),
+                abs(cutout.pose.yaw),
                 cutout.turned,
             )
             for cutout in cutouts
@@ -227,7 +228,7 @@ class CutoutSource:
         settings: AugmentConfig,
         rng: np.random.Generator | None,
         nudge: np.random.Generator | None = None,
-    ) -> tuple[NDArray[np.uint8], Similarity]:
+    ) -> tuple[NDArray[np.uint8], Pose]:
         landmarks = self.landmarks.points(cutout.coefficients)
         size = self.config.network.input_size
         return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng, nudge)

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,10 @@ from prnet.files import write_aside
 from prnet.landmarks import NOSE_BASE
 from prnet.uv.position_map import sample_map
 
+A = TypeVar("A", bound=NDArray[np.generic])
+
+EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "lite"
+ATLAS_FILE = "atlas.npz"
 MAP_SIZE = 256  # side of every finished position map, as in the paper
 
 # region of a pixel → its name; the order is that of the file
@@ -26,7 +32,9 @@ REGION_WEIGHTS = np.array([0, 0, 3, 3, 4, 16], np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """One UV space; M = 256 is the side of its maps.
+    """One UV space; M = 256 is the side of its maps. Its arrays can't be written into.
+
+    The atlas inside the package pickles as its name; any other with all that is in it.
 
     Attributes:
         region: (M, M) uint8, index into REGIONS.
@@ -45,6 +53,8 @@ class Atlas:
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other; raises ValueError naming the one that doesn't."""
+        for field in fields(self):  # views, so that the caller may go on writing into their own
+            object.__setattr__(self, field.name, read_only(getattr(self, field.name).view()))
         side = MAP_SIZE
         expected = {
             "region": (side, side),
@@ -66,23 +76,23 @@ class Atlas:
         """(M, M) bool, true at the pixels that are vertices."""
         mask = np.zeros(MAP_SIZE * MAP_SIZE, bool)
         mask[self.vertex_index] = True
-        return mask.reshape(MAP_SIZE, MAP_SIZE)
+        return read_only(mask.reshape(MAP_SIZE, MAP_SIZE))
 
     @cached_property
     def weight_mask(self) -> NDArray[np.float32]:
         """(M, M) float32, the paper's loss weights."""
-        return REGION_WEIGHTS[self.region]
+        return read_only(REGION_WEIGHTS[self.region])
 
     @cached_property
     def vertices_uv(self) -> NDArray[np.float32]:
         """(V, 2) float32 in [0, 1], u right, v down: the pixel centres of the vertices."""
         rows, columns = np.divmod(self.vertex_index, MAP_SIZE)
-        return ((np.stack([columns, rows], 1) + 0.5) / MAP_SIZE).astype(np.float32)
+        return read_only(((np.stack([columns, rows], 1) + 0.5) / MAP_SIZE).astype(np.float32))
 
     @cached_property
     def canonical_vertices(self) -> NDArray[np.float32]:
         """(V, 3) float32, canonical frame: the mean face."""
-        return self.canonical_map.reshape(-1, 3)[self.vertex_index]
+        return read_only(self.canonical_map.reshape(-1, 3)[self.vertex_index])
 
     @cached_property
     def rigid_vertices(self) -> NDArray[np.int64]:
@@ -92,7 +102,7 @@ class Atlas:
         ]
         region = self.region.ravel()[self.vertex_index]
         is_face = (region == FACE) | (region == EYE_NOSE_MOUTH) | (region == KEYPOINT)
-        return np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base))
+        return read_only(np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base)))
 
     @cached_property
     def sha256(self) -> str:
@@ -101,6 +111,12 @@ class Atlas:
         for field in fields(self):
             digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
         return digest.hexdigest()
+
+    def __reduce__(self) -> tuple[Callable[..., "Atlas"], tuple[object, ...]]:
+        """How it pickles."""
+        if self is embedded_atlas() or self.sha256 == embedded_atlas().sha256:
+            return embedded_atlas, ()
+        return Atlas, tuple(np.array(getattr(self, field.name)) for field in fields(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the atlas as .npz, all or nothing; equal atlases give equal bytes."""
@@ -123,3 +139,15 @@ class Atlas:
             raise ModelFileError(
                 f"{path}: not a prnet atlas ({error}); rebuild it with `prnet data atlas`"
             ) from error
+
+
+@cache
+def embedded_atlas() -> Atlas:
+    """The atlas of the model folder inside the package."""
+    return Atlas.load(EMBEDDED_FOLDER / ATLAS_FILE)
+
+
+def read_only(array: A) -> A:
+    """The same array, closed to writing: it is kept and handed out many times."""
+    array.flags.writeable = False
+    return array

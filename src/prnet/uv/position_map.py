@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose
 from prnet.geometry.sampling import sample_bilinear
 from prnet.geometry.similarity import Similarity
 
@@ -14,25 +15,20 @@ if TYPE_CHECKING:
 
 
 def encode(
-    sampler: "ChartSampler", vertices: NDArray[np.floating], pose: Similarity
+    sampler: "ChartSampler", vertices: NDArray[np.floating], pose: Pose
 ) -> NDArray[np.float32]:
     """Make the position map of a posed face mesh.
 
     Args:
         sampler: The chart at the map's size M.
         vertices: (V, 3) float, canonical frame, cm, the mesh that the sampler was made for.
-        pose: Canonical frame with y up → photo pixels with y up (see `flip_y`).
+        pose: Canonical frame → photo frame.
 
     Returns:
         (M, M, 3) float32, photo frame; complete over holes and border. z is the pose's own, not
         centred.
     """
-    return flip_y(sampler.sample(pose.apply(vertices)))
-
-
-def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Turn y-up points into y-down points or back: (..., 3) float → a new array of the same."""
-    return points * np.array([1, -1, 1], points.dtype)
+    return sampler.sample(pose.apply(vertices))
 
 
 def centre_depth(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:

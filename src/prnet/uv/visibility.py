@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import flip_y
 from prnet.geometry.surface import vertex_normals
-from prnet.uv.position_map import flip_y
 
 # Side of the depth buffer that the face fills, in pixels: about two for each step of a 256×256 map,
 # so neighbouring vertices don't share a pixel.

@@ -1,0 +1,59 @@
+"""A textured triangle mesh, whatever it shows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.geometry.sampling import sample_bilinear
+from prnet.geometry.surface import vertex_normals
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """What a mesh file holds.
+
+    Attributes:
+        vertices: (V, 3) float32, metres, y up, z toward the viewer.
+        triangles: (T, 3) int32, counter-clockwise seen from outside.
+        uv: (V, 2) float32 in [0, 1], u right, v down from the texture's upper edge.
+        texture: (S, S, 3) uint8 RGB.
+
+    Raises:
+        ValueError: Another shape or type, or a triangle of vertices that aren't there.
+    """
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    uv: NDArray[np.float32]
+    texture: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Check what was given."""
+        count, size = len(self.vertices), len(self.texture)
+        expected = {
+            "vertices": ((count, 3), np.float32),
+            "triangles": ((len(self.triangles), 3), np.int32),
+            "uv": ((count, 2), np.float32),
+            "texture": ((size, size, 3), np.uint8),
+        }
+        for name, (shape, dtype) in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}"
+                )
+        if self.triangles.size and not 0 <= self.triangles.min() <= self.triangles.max() < count:
+            raise ValueError(f"triangles must index the {count} vertices")
+
+    @cached_property
+    def normals(self) -> NDArray[np.float32]:
+        """(V, 3) float32 of length 1, outward."""
+        return vertex_normals(self.vertices, self.triangles)
+
+    @cached_property
+    def colors(self) -> NDArray[np.uint8]:
+        """(V, 3) uint8 RGB, the texture at the vertices, bilinear."""
+        places = self.uv.astype(np.float64) * len(self.texture) - 0.5
+        return np.rint(sample_bilinear(self.texture, places)).astype(np.uint8)
