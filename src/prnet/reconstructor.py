@@ -94,8 +94,9 @@ class Reconstructor:
         if max_faces is not None and max_faces < 1:
             raise ValueError(f"max_faces must be 1 or more, got {max_faces}")
         found = self.detector.detect(photo) if boxes is None else _check_boxes(boxes, photo)
-        face_boxes, angles_deg = found.boxes[:max_faces], found.angles_deg[:max_faces]
-        views = self._look(photo, face_boxes, angles_deg)
+        oriented = found.oriented()[:max_faces]
+        face_boxes = oriented[:, :4]
+        views = self._look(photo, face_boxes, oriented[:, 4])
         for _ in range(self.passes - 1):
             views = self._look_again(photo, views)
         atlas = self.model.atlas
@@ -123,6 +124,8 @@ class Reconstructor:
             for i, view in enumerate(views)
             if np.isnan(angles_deg[i]) and view.confidence is not None and view.confidence < UNSURE
         ]
+        if not unsure:
+            return views
         turns = np.repeat(np.array(QUARTER_TURNS_DEG, np.float32), len(unsure))
         turned = self._regress(photo, np.tile(boxes[unsure], (len(QUARTER_TURNS_DEG), 1)), turns)
         best = [

@@ -76,7 +76,7 @@ def measure(
             if len(found.boxes) == 0:
                 raise ValueError(f"{photo}: no face found; bench needs a photo with one")
             box, score = found.boxes[0], float(found.scores[0])
-            angle_deg = float(found.angles_deg[0])
+            angle_deg = float(found.oriented()[0, 4])
             with timed("crop"):
                 crop, image_to_crop = crop_face(
                     image, box, spec.input_size, spec.crop_scale, angle_deg

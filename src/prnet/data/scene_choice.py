@@ -178,7 +178,7 @@ def _turned(
         shape[model.mesh.landmarks68_vertices],
         model.mesh.landmarks68_barycentric,
     )
-    landmarks = turned.pose.apply(points) * [1, -1, 1]
+    landmarks = turned.pose.apply(points)
     return turned.pixels, *upright_face(landmarks, turned.pose.rotation)
 
 

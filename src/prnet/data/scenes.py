@@ -325,7 +325,7 @@ def _draw_sizes(rng: np.random.Generator, room: float) -> NDArray[np.float64]:
     elif kind < 0.8:
         count, low, high = int(rng.integers(2, 7)), SMALLEST_PX, 180.0 * room
     else:
-        count, low, high = int(rng.integers(8, 9 + 22 * room**2)), SMALLEST_PX, 50.0
+        count, low, high = int(rng.integers(8, int(9 + 22 * room**2))), SMALLEST_PX, 50.0
     return np.sort(np.exp(rng.uniform(np.log(low), np.log(high), count)))[::-1]
 
 

@@ -17,7 +17,8 @@ class Detections:
             partly outside the photo.
         scores: (N,) float32 in [0, 1], how sure the detector is.
         angles_deg: (N,) float32, the faces' in-plane angles in degrees, clockwise as seen: 0
-            upright, 90 with the top of the head to the right. NaN where it isn't known.
+            upright, 90 with the top of the head to the right. NaN where it isn't known, None if
+            none is.
 
     Raises:
         ValueError: Other shapes or types, a box that isn't finite or has no size, a score out of
@@ -26,15 +27,17 @@ class Detections:
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
-    angles_deg: NDArray[np.float32]
+    angles_deg: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check what was given."""
         boxes = self.boxes
         if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype != np.float32:
             raise ValueError(f"boxes must be (N, 4) float32, got {boxes.shape} {boxes.dtype}")
-        for name in ("scores", "angles_deg"):
-            values = getattr(self, name)
+        arrays = {"scores": self.scores, "angles_deg": self.angles_deg}
+        for name, values in arrays.items():
+            if values is None:
+                continue
             if values.shape != (len(boxes),) or values.dtype != np.float32:
                 raise ValueError(
                     f"{name} must be ({len(boxes)},) float32, got {values.shape} {values.dtype}"
@@ -43,7 +46,7 @@ class Detections:
             raise ValueError(f"boxes must be finite with x0 < x1 and y0 < y1, got {boxes.tolist()}")
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise ValueError(f"scores must be in [0, 1], got {self.scores.tolist()}")
-        if np.isinf(self.angles_deg).any():
+        if self.angles_deg is not None and np.isinf(self.angles_deg).any():
             raise ValueError(f"angles_deg must not be infinite, got {self.angles_deg.tolist()}")
 
     def __len__(self) -> int:
@@ -53,7 +56,12 @@ class Detections:
     @classmethod
     def empty(cls) -> "Detections":
         """No face."""
-        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.float32))
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+
+    def oriented(self) -> NDArray[np.float32]:
+        """(N, 5) float32 x0 y0 x1 y1 and the angle in degrees, as `Reconstructor` takes boxes."""
+        nan = np.full(len(self), np.nan, np.float32)
+        return np.column_stack([self.boxes, nan if self.angles_deg is None else self.angles_deg])
 
     @classmethod
     def of_oriented(cls, boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> "Detections":

@@ -84,7 +84,8 @@ class YuNetDetector:
         """
         found = self.own_boxes(picture)
         extent = found[:, 2:4]
-        center = found[:, :2] + (0.5 + np.array(OFFSET)) * extent
+        # pixels have their centers at integers here, half a pixel further there
+        center = found[:, :2] - 0.5 + (0.5 + np.array(OFFSET)) * extent
         points = found[:, EYES].reshape(-1, 2, 2).mean(1), found[:, MOUTH].reshape(-1, 2, 2).mean(1)
         up = points[0] - points[1]
         angle = np.arctan2(up[:, 0], -up[:, 1])

@@ -28,8 +28,7 @@ def find_box(
     found = detector.detect(photo)
     overlap = box_overlap(found.boxes, box)
     best = np.argsort(-overlap)[:1]
-    turned = np.column_stack([found.boxes, found.angles_deg])
-    return turned[best[overlap[best] >= FOUND_OVERLAP]]
+    return found.oriented()[best[overlap[best] >= FOUND_OVERLAP]]
 
 
 def reconstruct_labelled(

@@ -1,6 +1,5 @@
 """Trained weights of the detector → one small ONNX file that says what it is."""
 
-import copy
 import json
 import tempfile
 from pathlib import Path
@@ -36,15 +35,13 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
     """Write the network as ONNX.
 
     Args:
-        network: On the CPU, trained; it isn't changed.
+        network: On the CPU, trained.
         spec: What the file says about itself besides strides and units, JSON's types.
 
     Returns:
         The file: pictures (N, H, W, 3) uint8 RGB → cells (N, C, 7) float32, H and W multiples of
         32. Weights are stored in half precision and widened when the file is opened.
     """
-    network = copy.deepcopy(network)
-    network.fold_pixel_scale()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "detector.onnx"
         torch.onnx.export(

@@ -1,8 +1,7 @@
 """The detector's network: a picture of any size → score, box and in-plane angle at every cell.
 
-Depthwise separable blocks down to a 32nd of the picture, a pyramid back up to an 8th, and one small
-head for each of the three strides. The widths were chosen by time: on one CPU thread in ONNX
-Runtime it takes 0.6 of YuNet's, with twice the weights, most of them where the picture is small.
+YuNet's layers (Wu et al. 2023), down to a 32nd of the picture and back up to an 8th, with a head of
+its own: so it can start from YuNet's weights, which know upright faces, and learn the rest.
 """
 
 import math
@@ -13,11 +12,16 @@ from torch.nn import functional
 
 from prnet.detect.cells import LARGEST_LOG, OUTPUTS, STRIDES, UNIT_STRIDES
 
-STEM_CHANNELS = 8
-STAGES = ((24, 1), (48, 3), (96, 5), (128, 4))  # channels and blocks; each halves the picture
-NECK_CHANNELS = 48
-PIXEL_SCALE = 1 / 128  # black stays 0, as the padding is: a photo's black frame is nothing at all
-PRIOR = 0.01  # of a cell to show a face, before it has learned anything
+STEM_CHANNELS = 16
+# Channels of the units of each stage; each begins with halving the picture. YuNet halves it one
+# unit later the first two times, which takes it a fifth of its time.
+STAGES = ((16, 16, 32, 32), (64, 64, 64), (64, 64), (64, 64))
+NECK_CHANNELS = 64
+# what YuNet's own heads say: class, object, box (x, y, log w, log h), five points (x, y)
+HEAD_CHANNELS = 1 + 1 + 4 + 10
+# Where the box around the 68 landmarks lies in YuNet's: shift down and size, in its height and
+# width; a start for learning.
+BOX_DOWN, BOX_SIZE = 0.13, (1.027, 0.765)
 
 
 class Detector(nn.Module):
@@ -25,35 +29,23 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pixel_scale = PIXEL_SCALE
-        self.stem = _conv(3, STEM_CHANNELS, 3, stride=2)
+        self.stem = nn.Conv2d(3, STEM_CHANNELS, 3, 2, 1)
         self.stages = nn.ModuleList()
         channels = STEM_CHANNELS
-        for width, blocks in STAGES:
-            rest = [Residual(width) for _ in range(blocks - 1)]
-            self.stages.append(nn.Sequential(_separable(channels, width, 2), *rest))
-            channels = width
-        widths = [width for width, _ in STAGES[-len(STRIDES) :]]
-        self.laterals = nn.ModuleList(
-            nn.Identity()
-            if width == NECK_CHANNELS
-            else nn.Sequential(*_normed(width, NECK_CHANNELS, 1))
-            for width in widths
-        )
-        self.necks = nn.ModuleList(_separable(NECK_CHANNELS, NECK_CHANNELS) for _ in STRIDES)
+        for widths in STAGES:
+            units = []
+            for width in widths:
+                units.append(Unit(channels, width))
+                channels = width
+            self.stages.append(nn.Sequential(*units))
+        self.necks = nn.ModuleList(Unit(NECK_CHANNELS, NECK_CHANNELS) for _ in STRIDES)
         self.heads = nn.ModuleList(
             nn.Sequential(
-                _separable(NECK_CHANNELS, NECK_CHANNELS), nn.Conv2d(NECK_CHANNELS, OUTPUTS, 1)
+                Unit(NECK_CHANNELS, HEAD_CHANNELS, is_last=True),
+                nn.Conv2d(HEAD_CHANNELS, OUTPUTS, 1),
             )
             for _ in STRIDES
         )
-        for head in self.heads:
-            assert isinstance(head, nn.Sequential)
-            last = head[-1]
-            assert isinstance(last, nn.Conv2d)
-            assert last.bias is not None
-            nn.init.zeros_(last.bias)
-            last.bias.data[0] = -math.log(1 / PRIOR - 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Look at pictures.
@@ -65,42 +57,90 @@ class Detector(nn.Module):
             (N, C, 7) float: the cells of `prnet.detect.cells.cell_centers`, and of each what
             OUTPUTS says there.
         """
-        if self.pixel_scale != 1:
-            pictures = pictures * self.pixel_scale
-        features = self.stem(pictures)
+        features = functional.relu(self.stem(pictures))
         pyramid = []
         for stage in self.stages:
-            features = stage(features)
+            features = stage(functional.max_pool2d(features, 2))
             pyramid.append(features)
         above, cells = None, []
         for level in reversed(range(len(STRIDES))):
-            lateral = self.laterals[level](pyramid[level - len(STRIDES)])
+            lateral = pyramid[level - len(STRIDES)]
             if above is not None:
                 lateral = lateral + functional.interpolate(above, scale_factor=2.0, mode="nearest")
             above = self.necks[level](lateral)
             cells.append(self.heads[level](above).permute(0, 2, 3, 1).flatten(1, 2))
         return torch.cat(cells[::-1], 1)
 
-    def fold_pixel_scale(self) -> None:
-        """Put the pixels' scale into the first weights: a tenth of the time saved."""
-        first = self.stem[0]
-        assert isinstance(first, nn.Conv2d)
-        first.weight.data *= self.pixel_scale
-        self.pixel_scale = 1.0
+    def start_from_yunet(self, weights: list[tuple[Tensor, Tensor]]) -> None:
+        """Take over YuNet's layers, and read score, box and angle off what it says.
+
+        Args:
+            weights: Weight and bias of each of YuNet's convolutions in the order of its file, batch
+                norms folded into them; its input is BGR.
+
+        Raises:
+            ValueError: They aren't YuNet's.
+        """
+        units = [*(unit for unit in self.stages.modules() if isinstance(unit, Unit))]
+        units += [unit for unit in reversed(self.necks) if isinstance(unit, Unit)]
+        layers = [self.stem, *(layer for unit in units for layer in (unit.across, unit.within))]
+        body, parts = weights[: len(layers)], weights[len(layers) :]
+        levels = len(STRIDES)
+        # of each of class, box, object and points the levels' two convolutions
+        if len(parts) != 4 * levels * 2:
+            raise ValueError(f"YuNet has {len(layers) + 8 * levels} layers, got {len(weights)}")
+        with torch.no_grad():
+            for layer, (weight, bias) in zip(layers, body, strict=True):
+                assert layer.bias is not None
+                if layer.weight.shape != weight.shape:
+                    raise ValueError(f"not YuNet's: {tuple(weight.shape)}, {layer.weight.shape}")
+                layer.weight.copy_(weight.flip(1) if layer is self.stem else weight)
+                layer.bias.copy_(bias)
+            for level, head in enumerate(self.heads):
+                unit, mix = head.children()
+                assert isinstance(unit, Unit)
+                assert isinstance(mix, nn.Conv2d)
+                # class, object, box, points
+                mine = [parts[2 * levels * kind + 2 * level :][:2] for kind in (0, 2, 1, 3)]
+                for i, layer in enumerate((unit.across, unit.within)):
+                    layer.weight.copy_(torch.cat([each[i][0] for each in mine]))
+                    assert layer.bias is not None
+                    layer.bias.copy_(torch.cat([each[i][1] for each in mine]))
+                _read_yunet(mix)
 
 
-class Residual(nn.Module):
-    """relu(x + block(x)): ONNX Runtime does sum and ReLU within the block's last convolution."""
+def _read_yunet(mix: nn.Conv2d) -> None:
+    """Weights that make OUTPUTS of what YuNet's heads say."""
+    assert mix.bias is not None
+    weight = torch.zeros(OUTPUTS, HEAD_CHANNELS)
+    bias = torch.zeros(OUTPUTS)
+    weight[0, :2] = 0.5  # the geometric mean of two scores, nearly
+    weight[1, 2], weight[2, 3], weight[3, 4], weight[4, 5] = 1, 1, 1, 1
+    # YuNet's centers are measured from the cell's corner, its sizes are in strides
+    bias[1:3] = -0.5
+    bias[3] = math.log(BOX_SIZE[0] / UNIT_STRIDES)
+    bias[4] = math.log(BOX_SIZE[1] / UNIT_STRIDES)
+    # up is where the eyes are, seen from the mouth's corners: points 0 and 1 from 3 and 4
+    for point, sign in ((0, 1), (1, 1), (3, -1), (4, -1)):
+        weight[6, 6 + 2 * point] = sign / 4
+        weight[5, 7 + 2 * point] = -sign / 4
+    mix.weight.copy_(weight[..., None, None])
+    mix.bias.copy_(bias)
 
-    def __init__(self, channels: int) -> None:
+
+class Unit(nn.Module):
+    """A convolution across the channels, then one within each, then ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, is_last: bool = False) -> None:
         super().__init__()
-        self.block = nn.Sequential(
-            _conv(channels, channels, 3, groups=channels), *_normed(channels, channels, 1)
-        )
+        self.across = nn.Conv2d(inputs, outputs, 1)
+        self.within = nn.Conv2d(outputs, outputs, 3, 1, 1, groups=outputs)
+        self.is_last = is_last
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) → the same shape."""
-        return functional.relu(features + self.block(features))
+        """(N, inputs, H, W) → (N, outputs, H, W)."""
+        features = self.within(self.across(features))
+        return features if self.is_last else functional.relu(features)
 
 
 def decode(cells: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,26 +159,3 @@ def decode(cells: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     middle = xy + cells[..., 1:3] * stride
     size = torch.exp(cells[..., 3:5].clamp(-LARGEST_LOG, LARGEST_LOG)) * (UNIT_STRIDES * stride)
     return cells[..., 0], torch.cat([middle, size], -1), cells[..., 5:7]
-
-
-def _normed(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-) -> list[nn.Module]:
-    """Convolution, batch norm."""
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-
-
-def _conv(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    layers = _normed(inputs, outputs, kernel, stride, groups)
-    return nn.Sequential(*layers, nn.ReLU(inplace=True))
-
-
-def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
-    """A convolution of each channel, then one across them."""
-    return nn.Sequential(_conv(inputs, inputs, 3, stride, groups=inputs), _conv(inputs, outputs, 1))

@@ -25,12 +25,14 @@ from prnet.files import write_aside
 from prnet.geometry.oriented import keep_distinct
 from prnet.networks.detector import Detector
 from prnet.train.detector_loss import detector_loss
-from prnet.train.detector_recipe import DetectorRecipe, prepare_photos
+from prnet.train.detector_recipe import DetectorRecipe, prepare_photos, yunet_file
+from prnet.train.detector_start import start_from_yunet
 from prnet.train.scene_feed import SceneFeed
 
 FALSE_PER_SCENE = 0.1  # at which recall is given
 logger = logging.getLogger(__name__)
 
+START_SIZE = 160  # of the scenes by which the first layers imitate YuNet
 LEAST_SCORE = 0.02  # detections below aren't looked at
 LOG_COLUMNS = (
     *("seconds", "step", "scenes", "learning_rate", "score", "box", "angle"),
@@ -61,6 +63,11 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
         _load(network, Path(recipe.start))
     with tempfile.TemporaryDirectory() as decoded:
         photos, pixels = load_photos(prepare_photos(recipe), decoded)
+        network.to(device)
+        if not recipe.start:
+            composer = SceneComposer(photos, held_out=False, seed=recipe.seed, size=START_SIZE)
+            yunet = yunet_file(recipe)
+            start_from_yunet(network, yunet, composer, recipe.imitate_steps, recipe.seed)
         feed = SceneFeed(
             photos,
             pixels,
@@ -71,7 +78,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
         )
         try:
             with (out / "log.csv").open("w", newline="") as log:
-                return _run(network.to(device), photos, feed, recipe, begin, log, out).cpu()
+                return _run(network, photos, feed, recipe, begin, log, out).cpu()
         finally:
             feed.close()
 
@@ -94,7 +101,7 @@ def _run(
         use_buffers=True,
     )
     optimizer = torch.optim.AdamW(
-        _parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate
+        _parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate, fused=True
     )
     centers = torch.tensor(cell_centers(recipe.scene_size, recipe.scene_size), device=device)
     composer = SceneComposer(photos, held_out=True, seed=recipe.seed)

@@ -40,7 +40,8 @@ class DetectorRecipe:
     Attributes:
         facekit: Its folder, with `init/yunet.onnx`.
         photos: The facekit's photos packed for this; made if it isn't there.
-        start: Weights to begin with; empty for random ones.
+        start: Weights to begin with, a run's `weights.pt`; empty for those of the facekit's YuNet.
+        imitate_steps: In which the first layers learn to say what YuNet's say; without a start.
         minutes: The run ends after so long; the learning rate has fallen to 0 by then.
         max_steps: It ends earlier after so many steps; 0: by the clock alone.
         scene_size: Side of the scenes, a multiple of 32.
@@ -61,6 +62,7 @@ class DetectorRecipe:
     facekit: str = "../shared/facekit"
     photos: str = "cache/detector/photos.npz"
     start: str = ""
+    imitate_steps: int = 1500
     minutes: float = 8.0
     max_steps: int = 0
     scene_size: int = 320
@@ -79,7 +81,7 @@ class DetectorRecipe:
         for name in ("minutes", "workers", "learning_rate", "warmup_steps", "validation_scenes"):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("max_steps", "weight_decay", "validate_seconds", "seed"):
+        for name in ("imitate_steps", "max_steps", "weight_decay", "validate_seconds", "seed"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.average_decay < 1:
@@ -117,6 +119,11 @@ def load_detector_recipe(path: str | os.PathLike[str]) -> DetectorRecipe:
         raise RecipeError(f"{path}: {error}") from error
 
 
+def yunet_file(recipe: DetectorRecipe) -> Path:
+    """Where the facekit has YuNet."""
+    return Path(recipe.facekit) / "init" / "yunet.onnx"
+
+
 def prepare_photos(recipe: DetectorRecipe) -> Path:
     """The recipe's packed photos; makes them of the facekit if they aren't there.
 
@@ -127,9 +134,7 @@ def prepare_photos(recipe: DetectorRecipe) -> Path:
     path = Path(recipe.photos)
     if path.is_file():
         return path
-    teacher = YuNetDetector(
-        Path(recipe.facekit) / "init" / "yunet.onnx", min_score=TEACHER_SCORE
-    ).own_boxes
+    teacher = YuNetDetector(yunet_file(recipe), min_score=TEACHER_SCORE).own_boxes
     path.parent.mkdir(parents=True, exist_ok=True)
     chosen = (
         choose_photos(recipe.facekit, split, counts, teacher, LARGEST_PX)
