@@ -74,6 +74,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
             size=recipe.scene_size,
             batch_size=recipe.batch_size,
             workers=recipe.workers,
+            uses=recipe.uses,
             seed=recipe.seed,
         )
         try:

@@ -46,6 +46,7 @@ class DetectorRecipe:
         max_steps: It ends earlier after so many steps; 0: by the clock alone.
         scene_size: Side of the scenes, a multiple of 32.
         batch_size: Scenes a step, a multiple of 16.
+        uses: How often a scene is used, each time a quarter turned further: composing takes time.
         workers: Processes that compose scenes.
         learning_rate: The highest.
         warmup_steps: In which it rises.
@@ -67,6 +68,7 @@ class DetectorRecipe:
     max_steps: int = 0
     scene_size: int = 320
     batch_size: int = 128
+    uses: int = 1
     workers: int = 12
     learning_rate: float = 3e-3
     warmup_steps: int = 300
@@ -78,7 +80,14 @@ class DetectorRecipe:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("minutes", "workers", "learning_rate", "warmup_steps", "validation_scenes"):
+        for name in (
+            "minutes",
+            "uses",
+            "workers",
+            "learning_rate",
+            "warmup_steps",
+            "validation_scenes",
+        ):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("imitate_steps", "max_steps", "weight_decay", "validate_seconds", "seed"):

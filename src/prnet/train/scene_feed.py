@@ -1,6 +1,7 @@
 """Processes that compose scenes, and the batches that they fill."""
 
 import dataclasses
+import math
 import queue
 import shutil
 import tempfile
@@ -35,6 +36,18 @@ class SceneBatch:
 
     images: torch.Tensor
     truth: Truth
+
+    def rotated(self) -> "SceneBatch":
+        """The same scenes, a quarter turned counter-clockwise."""
+        last = self.images.shape[1] - 1
+        boxes, is_face, ignored = self.truth
+        x, y, width, height, angle = boxes.unbind(-1)
+        turned = torch.stack([y, last - x, width, height, angle - math.pi / 2], -1)
+        x0, y0, x1, y1 = ignored.unbind(-1)
+        regions = torch.stack([y0, last - x1, y1, last - x0], -1)
+        return SceneBatch(
+            torch.rot90(self.images, 1, (1, 2)).contiguous(), Truth(turned, is_face, regions)
+        )
 
 
 def pack_labels(scene: Scene) -> NDArray[np.float32]:
@@ -96,6 +109,7 @@ class SceneFeed:
         size: int,
         batch_size: int,
         workers: int,
+        uses: int = 1,
         seed: int,
     ) -> None:
         """Start the processes.
@@ -106,6 +120,7 @@ class SceneFeed:
             size: Side of the scenes.
             batch_size: A multiple of 16.
             workers: Processes.
+            uses: How often each scene is used.
             seed: Of all scenes; which batch they come in depends on the processes' speed.
 
         Raises:
@@ -113,7 +128,7 @@ class SceneFeed:
         """
         if batch_size % CHUNK:
             raise ValueError(f"batch_size must be a multiple of {CHUNK}, got {batch_size}")
-        self._batch_size = batch_size
+        self._batch_size, self._uses = batch_size, uses
         self._image_shape = (size, size, 3)
         self._ready: queue.Queue[SceneBatch | Exception] = queue.Queue(READY)
         self._stop = threading.Event()
@@ -137,12 +152,15 @@ class SceneFeed:
         self._reader.start()
 
     def __iter__(self) -> Iterator[SceneBatch]:
-        """Batches without end."""
+        """Batches without end; each `uses` times, every time a quarter turned further."""
         while True:
             batch = self._ready.get()
             if isinstance(batch, Exception):
                 raise RuntimeError("a process that composes scenes has died") from batch
             yield batch
+            for _ in range(self._uses - 1):
+                batch = batch.rotated()
+                yield batch
 
     def close(self) -> None:
         """End the processes."""
