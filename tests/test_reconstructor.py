@@ -1,7 +1,7 @@
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -180,11 +180,62 @@ def test_all_faces_of_a_photo_are_one_batch(
     assert batches == [2]
 
 
+def test_many_photos_give_what_single_ones_do(model_folder: Path, drawn_photo: Path) -> None:
+    """In order, with the faces of several photos in one batch; photos are taken when needed."""
+    model = Model(model_folder, threads=1)
+    batches, taken = [], []
+    regress = model.regress
+    model.regress = lambda crops: (batches.append(len(crops)), regress(crops))[1]  # type: ignore[method-assign]
+    pixels = read(drawn_photo)
+
+    def photos() -> Iterator[np.ndarray]:
+        for number in range(5):
+            taken.append(number)
+            yield np.roll(pixels, number, axis=1) if number != 2 else pixels[:1, :1]
+
+    class Detector:
+        def detect(self, image: np.ndarray) -> Detections:
+            found = FixedDetector().detect(image)
+            return found if len(image) > 1 else Detections.empty()
+
+    reconstructor = Reconstructor(model, Detector())
+    faces = reconstructor.many(photos(), batch_size=4)
+    assert taken == []
+    first = next(faces)
+    assert (taken, batches) == ([0, 1], [4])
+    rest = list(faces)
+    assert [len(each) for each in (first, *rest)] == [2, 2, 0, 2, 2]
+    assert batches == [4, 4]
+    for own, photo in zip((first, *rest), photos(), strict=True):
+        alone = reconstructor(photo)
+        for one, other in zip(own, alone, strict=True):
+            np.testing.assert_allclose(one.position_map, other.position_map, atol=1e-4)
+            assert one.image is photo or np.array_equal(one.image, photo)
+    assert list(reconstructor.many([])) == []
+    assert [len(each) for each in reconstructor.many([drawn_photo], max_faces=1)] == [1]
+    with pytest.raises(ValueError, match="batch_size must be 1 or more, got 0"):
+        next(reconstructor.many([], batch_size=0))
+
+
+def test_the_detectors_score_stays_beside_the_networks(
+    make_model: MakeModel, tmp_path: Path, drawn_photo: Path
+) -> None:
+    model = make_model(tmp_path, confidences="confidences")
+    reconstructor = Reconstructor(model, FixedDetector(), threads=1)
+    faces = reconstructor(drawn_photo)
+    assert [face.detection_score for face in faces] == pytest.approx([0.9, 0.8])
+    assert faces[0].score != pytest.approx(0.9)
+    (by_hand,) = reconstructor(drawn_photo, boxes=BOXES[:1])
+    assert by_hand.detection_score is None
+
+
 def test_refuses_impossible_settings(model_folder: Path) -> None:
     with pytest.raises(ValueError, match="passes must be 1 or more, got 0"):
         Reconstructor(model_folder, passes=0)
     with pytest.raises(ValueError, match="threads must be None with an open model"):
         Reconstructor(Model(model_folder), threads=2)
+    with pytest.raises(ValueError, match="device can't be given with an open model"):
+        Reconstructor(Model(model_folder), device="cuda")
 
 
 def test_finds_the_face_by_itself(model_folder: Path, portrait: Path) -> None:

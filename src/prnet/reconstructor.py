@@ -1,6 +1,8 @@
-"""Photo → faces: the whole way in one place, one call per step."""
+"""Photo → faces: the whole way in one place, one step a method; `prnet bench` times the same."""
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +13,10 @@ from prnet.detect.network import FaceDetector
 from prnet.face import Face
 from prnet.geometry.oriented import tight_oriented
 from prnet.geometry.pose import fit_pose, in_plane_angle
-from prnet.image.crop import check_box, crop_face
+from prnet.geometry.similarity import Similarity
+from prnet.image.crop import check_boxes, crop_face
 from prnet.image.read import check_image, read_image
-from prnet.model.model import Model
-from prnet.uv.atlas import Atlas
+from prnet.model.model import MAX_BATCH, Model
 from prnet.uv.position_map import (
     centre_depth,
     crop_to_image,
@@ -23,14 +25,44 @@ from prnet.uv.position_map import (
 )
 
 DEFAULT_PASSES = 1
-# Of a box without a known angle the network sees the face as the photo shows it. If it is less sure
-# than this, it sees the three quarter turns too.
-UNSURE = 0.6
-QUARTER_TURNS_DEG = (90.0, 180.0, 270.0)
+# If the network is less sure of a face than this, it sees it at other angles too: where the angle
+# isn't known, and where the detector has told it.
+UNSURE, UNSURE_DETECTED = 0.6, 0.3
+OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
+# What was detected and is then taken for a face no more than this is left out.
+LEAST_CONFIDENCE = 0.1
+Image = str | os.PathLike[str] | NDArray[np.uint8]
+
+
+class Crops(NamedTuple):
+    """What the network sees.
+
+    Attributes:
+        pixels: (N, S, S, 3) uint8 RGB.
+        image_to_crop: N similarities, photo pixels → crop pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    image_to_crop: list[Similarity]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A photo and where its faces are.
+
+    Attributes:
+        photo: (H, W, 3) uint8 RGB.
+        boxes: (N, 5) float32 x0 y0 x1 y1 and the angle, see `Detections.oriented`.
+        scores: (N,) float32, the detector's; None for boxes given by hand.
+    """
+
+    photo: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32] | None
 
 
 class Reconstructor:
-    """Finds the faces of photos and reconstructs each; opens its network once.
+    """Finds the faces of photos and reconstructs each; opens its model once.
 
     Attributes:
         model: Crops → position maps.
@@ -45,30 +77,35 @@ class Reconstructor:
         detector: Detector | None = None,
         threads: int | None = None,
         passes: int = DEFAULT_PASSES,
+        device: str = "cpu",
     ) -> None:
-        """Open the network.
+        """Open the model.
 
         Args:
             model: A model folder, or an open model; None for the one in the package.
             detector: None for `FaceDetector`.
             threads: CPU threads of the network; None for one per usable core.
             passes: 1 or more.
+            device: Where the network runs: see `prnet.model.model.DEVICES`.
 
         Raises:
             ModelFileError: The model folder is incomplete, or its parts don't match.
-            ValueError: threads or passes isn't positive, or threads comes with an open model.
+            ValueError: threads or passes isn't positive, the device isn't there, or threads or a
+                device comes with an open model.
         """
         if passes < 1:
             raise ValueError(f"passes must be 1 or more, got {passes}")
         if isinstance(model, Model) and threads is not None:
             raise ValueError("threads must be None with an open model: it has its own already")
-        self.model = model if isinstance(model, Model) else Model(model, threads)
+        if isinstance(model, Model) and device != "cpu":
+            raise ValueError("device can't be given with an open model: it has its own already")
+        self.model = model if isinstance(model, Model) else Model(model, threads, device)
         self.detector: Detector = FaceDetector() if detector is None else detector
         self.passes = passes
 
     def __call__(
         self,
-        image: str | os.PathLike[str] | NDArray[np.uint8],
+        image: Image,
         boxes: ArrayLike | None = None,
         max_faces: int | None = None,
     ) -> list[Face]:
@@ -77,9 +114,10 @@ class Reconstructor:
         Args:
             image: A photo's path, or its pixels (H, W, 3) uint8 RGB.
             boxes: (N, 4) numbers x0 y0 x1 y1, photo pixels, tight around the 68 landmarks of each
-                face; they may reach beyond the photo. Or (N, 5) with the faces' in-plane angles in
-                degrees, see `Detections`; without, and where it is NaN, a face that doesn't look
-                upright is looked for at the other angles. With boxes the detector isn't asked.
+                face; they may reach beyond the photo. Or (N, 5), with the angle in degrees by which
+                each is turned, see `Detections`; without one, and where it is NaN, a face that
+                doesn't look upright is looked for at other angles. With boxes the detector isn't
+                asked.
             max_faces: At most so many: the detector's largest, or the first boxes; None for all.
 
         Returns:
@@ -90,135 +128,174 @@ class Reconstructor:
             ValueError: Pixels of another shape or type, max_faces isn't positive, or a box isn't
                 finite, has no size or lies outside the photo.
         """
+        return self.reconstruct([self.find(image, boxes, max_faces)])[0]
+
+    def many(
+        self, images: Iterable[Image], max_faces: int | None = None, batch_size: int = MAX_BATCH
+    ) -> Iterator[list[Face]]:
+        """Reconstruct the faces of many photos; the network sees faces of several at a time.
+
+        Args:
+            images: Photos as in a call; taken one by one, when they are needed.
+            max_faces: See a call.
+            batch_size: Faces that the network sees at a time, about.
+
+        Yields:
+            The faces of each photo, in the photos' order.
+
+        Raises:
+            ImageReadError: A file is missing or not a photo.
+            ValueError: See a call; or batch_size isn't positive.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        waiting: list[Found] = []
+        for image in images:
+            waiting.append(self.find(image, None, max_faces))
+            if sum(len(each.boxes) for each in waiting) >= batch_size:
+                yield from self.reconstruct(waiting)
+                waiting = []
+        yield from self.reconstruct(waiting)
+
+    def find(
+        self, image: Image, boxes: ArrayLike | None = None, max_faces: int | None = None
+    ) -> Found:
+        """The steps read and detect: see a call for arguments and errors."""
         photo = read_image(image) if isinstance(image, str | os.PathLike) else check_image(image)
         if max_faces is not None and max_faces < 1:
             raise ValueError(f"max_faces must be 1 or more, got {max_faces}")
-        found = self.detector.detect(photo) if boxes is None else _check_boxes(boxes, photo)
-        oriented = found.oriented()[:max_faces]
-        face_boxes = oriented[:, :4]
-        views = self._look(photo, face_boxes, oriented[:, 4])
-        for _ in range(self.passes - 1):
-            views = self._look_again(photo, views)
+        if boxes is not None:
+            return Found(photo, check_boxes(boxes, *photo.shape[1::-1])[:max_faces], None)
+        found = self.detect(photo)
+        return Found(photo, found.oriented()[:max_faces], found.scores[:max_faces])
+
+    def detect(self, photo: NDArray[np.uint8]) -> Detections:
+        """The step detect: the faces of a photo, largest first."""
+        return self.detector.detect(photo)
+
+    def crop(self, photo: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Crops:
+        """The step crop: cut the square of each box (N, 5) out of its photo, the face upright."""
+        spec = self.model.spec
+        pixels = np.empty((len(boxes), spec.input_size, spec.input_size, 3), np.uint8)
+        moves = []
+        for crop, box in zip(pixels, boxes, strict=True):
+            *corners, angle_deg = np.nan_to_num(box).tolist()
+            crop[:], image_to_crop = crop_face(
+                photo, corners, spec.input_size, spec.crop_scale, angle_deg
+            )
+            moves.append(image_to_crop)
+        return Crops(pixels, moves)
+
+    def place(
+        self, crop_maps: NDArray[np.float32], image_to_crop: Sequence[Similarity]
+    ) -> list[NDArray[np.float32]]:
+        """The step place: bring the crops' maps into their photos, z centred."""
         atlas = self.model.atlas
         return [
-            Face(
-                centre_depth(view.position_map, atlas),
-                atlas,
-                box,
-                float(score if view.confidence is None else view.confidence),
-                photo,
-            )
-            for view, box, score in zip(views, face_boxes, found.scores[:max_faces], strict=True)
+            centre_depth(crop_to_image(crop_map, move), atlas)
+            for crop_map, move in zip(crop_maps, image_to_crop, strict=True)
         ]
 
+    def reconstruct(self, photos: Sequence[Found]) -> list[list[Face]]:
+        """The rest of the way for several photos at a time: crop, network, place.
+
+        Args:
+            photos: What `find` gave.
+
+        Returns:
+            The faces of each, in the order of its boxes.
+        """
+        owners = np.repeat(np.arange(len(photos)), [len(each.boxes) for each in photos])
+        if not len(owners):
+            return [[] for _ in photos]
+        views = self._look(photos, owners, np.concatenate([each.boxes for each in photos]))
+        views = self._look_around(photos, owners, views)
+        for _ in range(self.passes - 1):
+            views = self._look(photos, owners, self._boxes_seen(photos, owners, views))
+        faces: list[list[Face]] = [[] for _ in photos]
+        number = np.concatenate([np.arange(len(each.boxes)) for each in photos])
+        for owner, i, view in zip(owners.tolist(), number.tolist(), views, strict=True):
+            found = photos[owner]
+            sure = None if found.scores is None else float(found.scores[i])
+            own_score = 1.0 if sure is None else sure
+            score = own_score if view.confidence is None else view.confidence
+            if view.confidence is not None and sure is not None and score < LEAST_CONFIDENCE:
+                continue
+            box, atlas = found.boxes[i, :4], self.model.atlas
+            faces[owner].append(Face(view.position_map, atlas, box, score, found.photo, sure))
+        return faces
+
     def _look(
-        self,
-        photo: NDArray[np.uint8],
-        boxes: NDArray[np.float32],
-        angles_deg: NDArray[np.float32],
+        self, photos: Sequence[Found], owners: NDArray[np.intp], boxes: NDArray[np.float32]
     ) -> list["_View"]:
-        """The face in each box; where the angle is NaN and the face may not be upright, turned."""
-        views = self._regress(photo, boxes, np.nan_to_num(angles_deg))
+        """One pass: the face in each box (N, 5), which lies in the photo that owns it."""
+        crops = [
+            self.crop(photos[owner].photo, box[None])
+            for owner, box in zip(owners.tolist(), boxes, strict=True)
+        ]
+        crop_maps, confidences = self.model.regress(np.concatenate([c.pixels for c in crops]))
+        maps = self.place(crop_maps, [move for each in crops for move in each.image_to_crop])
+        sure = [None] * len(maps) if confidences is None else confidences.tolist()
+        return [_View(*each) for each in zip(maps, sure, boxes, strict=True)]
+
+    def _look_around(
+        self, photos: Sequence[Found], owners: NDArray[np.intp], views: list["_View"]
+    ) -> list["_View"]:
+        """Faces of which the network isn't sure, seen at other angles; the surest of each."""
         unsure = [
             i
             for i, view in enumerate(views)
-            if np.isnan(angles_deg[i]) and view.confidence is not None and view.confidence < UNSURE
+            if view.confidence is not None
+            and view.confidence < (UNSURE if np.isnan(view.box[4]) else UNSURE_DETECTED)
         ]
         if not unsure:
             return views
-        turns = np.repeat(np.array(QUARTER_TURNS_DEG, np.float32), len(unsure))
-        turned = self._regress(photo, np.tile(boxes[unsure], (len(QUARTER_TURNS_DEG), 1)), turns)
-        best = [
-            max([views[i], *turned[k :: len(unsure)]], key=lambda view: view.confidence or 0)
-            for k, i in enumerate(unsure)
-        ]
-        # a quarter turn leaves up to 45 degrees, and the box was not drawn for them
-        for i, first, again in zip(unsure, best, self._look_again(photo, best), strict=True):
-            views[i] = max(first, again, key=lambda view: view.confidence or 0)
+        count, own = len(unsure), owners[unsure]
+        boxes = np.nan_to_num(np.stack([views[i].box for i in unsure]))
+        turned = np.concatenate([boxes + [0, 0, 0, 0, angle] for angle in OTHER_ANGLES_DEG])
+        others = self._look(photos, np.tile(own, len(OTHER_ANGLES_DEG)), turned)
+        best = [max([views[i], *others[k::count]], key=_sureness) for k, i in enumerate(unsure)]
+        # what is left of the angle is up to 45 degrees, and the box wasn't drawn for it
+        again = self._look(photos, own, self._boxes_seen(photos, own, best))
+        views = list(views)
+        for i, *both in zip(unsure, best, again, strict=True):
+            views[i] = max(both, key=_sureness)
         return views
 
-    def _look_again(self, photo: NDArray[np.uint8], views: list["_View"]) -> list["_View"]:
-        """The faces seen in boxes and at angles of the landmarks just found."""
-        height, width = photo.shape[:2]
-        boxes = np.empty((len(views), 4), np.float32)
-        angles_deg = np.empty(len(views), np.float32)
-        for i, view in enumerate(views):
-            box, angle_deg = view.seen_box(self.model.atlas)
-            low, high = box[:2], box[2:]
-            is_inside = (low < [width - 0.5, height - 0.5]).all() and (high > -0.5).all()
-            boxes[i], angles_deg[i] = (box, angle_deg) if is_inside else (view.box, view.angle_deg)
-        return self._regress(photo, boxes, angles_deg)
-
-    def _regress(
-        self,
-        photo: NDArray[np.uint8],
-        boxes: NDArray[np.float32],
-        angles_deg: NDArray[np.float32],
-    ) -> list["_View"]:
-        """The face in each box, turned upright by its angle."""
-        spec = self.model.spec
-        crops = np.empty((len(boxes), spec.input_size, spec.input_size, 3), np.uint8)
-        moves = []
-        for crop, box, angle_deg in zip(crops, boxes, angles_deg, strict=True):
-            crop[:], image_to_crop = crop_face(
-                photo, box, spec.input_size, spec.crop_scale, float(angle_deg)
-            )
-            moves.append(image_to_crop)
-        crop_maps, confidences = self.model.regress(crops)
-        return [
-            _View(
-                crop_to_image(crop_map, move),
-                None if confidences is None else float(confidences[i]),
-                boxes[i],
-                float(angles_deg[i]),
-            )
-            for i, (crop_map, move) in enumerate(zip(crop_maps, moves, strict=True))
-        ]
+    def _boxes_seen(
+        self, photos: Sequence[Found], owners: NDArray[np.intp], views: list["_View"]
+    ) -> NDArray[np.float32]:
+        """Boxes (N, 5) tight around landmarks, at their angles; old ones outside the photo."""
+        boxes = np.stack([np.nan_to_num(view.box) for view in views]).astype(np.float32)
+        atlas = self.model.atlas
+        rigid = atlas.rigid_vertices
+        for box, owner, view in zip(boxes, owners.tolist(), views, strict=True):
+            vertices = decode_vertices(view.position_map, atlas)[rigid]
+            angle = in_plane_angle(fit_pose(atlas.canonical_vertices[rigid], vertices).rotation)
+            x, y, *extent, _ = tight_oriented(decode_landmarks68(view.position_map, atlas), angle)
+            reach_x, reach_y = np.array(extent) / 2
+            corners = x - reach_x, y - reach_y, x + reach_x, y + reach_y
+            height, width = photos[owner].photo.shape[:2]
+            is_inside = corners[0] < width - 0.5 and corners[1] < height - 0.5
+            if is_inside and corners[2] > -0.5 and corners[3] > -0.5:
+                box[:] = *corners, np.degrees(angle)
+        return boxes
 
 
 class _View(NamedTuple):
     """What the network said of a crop.
 
     Attributes:
-        position_map: (256, 256, 3) float32, photo frame, z not centred.
+        position_map: (256, 256, 3) float32, photo frame, z centred.
         confidence: None from a network without.
-        box: (4,) float32, what the crop was cut by.
-        angle_deg: Likewise.
+        box: (5,) float32, what the crop was cut by.
     """
 
     position_map: NDArray[np.float32]
     confidence: float | None
     box: NDArray[np.float32]
-    angle_deg: float
-
-    def seen_box(self, atlas: Atlas) -> tuple[NDArray[np.float32], float]:
-        """The box tight around the landmarks once upright, and the angle."""
-        rigid = atlas.rigid_vertices
-        vertices = decode_vertices(self.position_map, atlas)[rigid]
-        angle = in_plane_angle(fit_pose(atlas.canonical_vertices[rigid], vertices).rotation)
-        box = tight_oriented(decode_landmarks68(self.position_map, atlas), angle)
-        reach = box[2:4] / 2
-        return np.concatenate([box[:2] - reach, box[:2] + reach]), float(np.degrees(angle))
 
 
-def _check_boxes(boxes: ArrayLike, photo: NDArray[np.uint8]) -> Detections:
-    """Boxes from outside as detections of score 1; ValueError names the box that is wrong."""
-    try:
-        with np.errstate(over="ignore"):
-            array = np.asarray(boxes, np.float64).astype(np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"boxes must be (N, 4) or (N, 5) numbers ({error})") from error
-    if array.shape == (0,):
-        return Detections.empty()
-    if array.ndim != 2 or array.shape[1] not in (4, 5):
-        raise ValueError(f"boxes must be (N, 4) or (N, 5) numbers, got {array.shape}")
-    height, width = photo.shape[:2]
-    for i, box in enumerate(array[:, :4]):
-        try:
-            check_box(box, width, height)
-        except ValueError as error:
-            raise ValueError(f"boxes[{i}]: {error}") from error
-    angles_deg = array[:, 4] if array.shape[1] == 5 else np.full(len(array), np.nan, np.float32)
-    if np.isinf(angles_deg).any():
-        raise ValueError(f"boxes: angles must not be infinite, got {angles_deg.tolist()}")
-    return Detections(array[:, :4], np.ones(len(array), np.float32), angles_deg)
+def _sureness(view: _View) -> float:
+    """By which views of one face are compared."""
+    return view.confidence or 0.0

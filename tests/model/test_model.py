@@ -1,4 +1,5 @@
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 
 from prnet.errors import ModelFileError
-from prnet.model.model import MAX_BATCH, Model
+from prnet.model import model
+from prnet.model.model import MAX_BATCH, Model, choose_device
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import decode_landmarks68
 
@@ -147,5 +149,27 @@ def test_refuses_a_broken_file(model_folder: Path, tmp_path: Path, content: byte
 def test_refuses_impossible_arguments(model_folder: Path) -> None:
     with pytest.raises(ValueError, match="threads must be 1 or more, got 0"):
         Model(model_folder, threads=0)
-    with pytest.raises(ValueError, match="providers must be among .*got \\['Abacus'\\]"):
-        Model(model_folder, providers=["Abacus"])
+
+
+def test_devices_by_plain_names(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Model(model_folder, threads=1).device == "cpu"
+    with pytest.raises(ValueError, match="device must be auto, cuda, .*cpu, got 'abacus'"):
+        Model(model_folder, device="abacus")
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(model.onnxruntime, "get_available_providers", lambda: providers)
+    assert choose_device("auto") == choose_device("cuda") == "cuda"
+    assert choose_device("cpu") == "cpu"
+    monkeypatch.setattr(model.onnxruntime, "get_available_providers", lambda: providers[1:])
+    assert choose_device("auto") == "cpu"
+    with pytest.raises(ValueError, match="device cuda: .* only cpu; .*pip install onnxruntime-gpu"):
+        Model(model_folder, device="cuda")
+
+
+def test_a_model_pickles_as_its_folder(model_folder: Path) -> None:
+    first = Model(model_folder, threads=1)
+    content = pickle.dumps(first)
+    assert len(content) < 500
+    again = pickle.loads(content)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    for one, other in zip(first.regress(crops), again.regress(crops), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -9,18 +9,15 @@ from prnet.uv.position_map import sample_map
 
 torch = pytest.importorskip("torch")
 
-from prnet.networks.lite import (  # noqa: E402
+from prnet.networks.lite import MEAN_SCALE, TRAIN_SIZE, Lite, rotation_from_six  # noqa: E402
+from prnet.networks.mobilenet import warm_start  # noqa: E402
+from prnet.networks.spline import (  # noqa: E402
     FIXED_POINT,
-    MEAN_SCALE,
-    TRAIN_SIZE,
-    Lite,
     bilinear_rows,
     cubic_spline_matrix,
     in_steps,
     pixel_centres,
-    rotation_from_six,
     share_of_rows,
-    warm_start,
 )
 
 pytestmark = pytest.mark.torch
@@ -206,7 +203,7 @@ def test_a_warm_start_takes_the_encoder_from_bgr_to_rgb(
 ) -> None:
     state = {f"module.{k}": v.clone() for k, v in network.encoder.state_dict().items()}
     warmed = Lite(atlas).eval()
-    warm_start(warmed, state | {"module.fc.weight": torch.zeros(62, 512)})
+    warm_start(warmed.encoder, state | {"module.fc.weight": torch.zeros(62, 512)})
     with torch.no_grad():
         expected, swapped = network.encoder(crops.flip(1)), network.encoder(crops)
         np.testing.assert_allclose(warmed.encoder(crops), expected, atol=1e-4)
@@ -223,7 +220,7 @@ def test_a_warm_start_from_another_network_is_refused(atlas: Atlas, change: str)
     else:
         state["0.0.weight"] = torch.ones(32, 3, 3, 3)
     with pytest.raises(ValueError, match="must be a MobileNetV1×0.5"):
-        warm_start(network, state)
+        warm_start(network.encoder, state)
     np.testing.assert_array_equal(network.encoder.state_dict()["0.0.weight"], before)
 
 
@@ -233,7 +230,7 @@ def test_the_kits_warm_start_fits(atlas: Atlas, facekit: Path, portrait: Path) -
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     torch.manual_seed(0)
     cold, warm = Lite(atlas).eval(), Lite(atlas).eval()
-    warm_start(warm, state)
+    warm_start(warm.encoder, state)
     photo = cv2.imread(str(portrait))[..., ::-1]
     photo = cv2.resize(photo, (128, 128)).astype(np.float32)
     pair = torch.from_numpy((np.stack([photo, photo[:, ::-1]]) - 127.5) / 128).permute(0, 3, 1, 2)

@@ -13,8 +13,8 @@ from lightning_fabric import Fabric
 from prnet.model.model import EMBEDDED_FOLDER
 from prnet.networks.lite import Lite
 from prnet.train.config import NetworkConfig, TrainConfig
-from prnet.train.loop import Run
-from prnet.train.sources import MapBatch, MapSample
+from prnet.train.run import Run
+from prnet.train.samples import MapBatch, MapSample
 from prnet.train.targets import MapTargets
 from prnet.uv.atlas import Atlas
 
@@ -72,7 +72,7 @@ def main(processes: int, out: Path) -> None:
     # batch norm's statistics are each process's own, so with them gradients can't be equal
     run.network.eval()
     terms = run.compare(run.network, run.batches[0])
-    fabric.backward(terms.total)
+    fabric.backward(terms["total"])
     if fabric.is_global_zero:
         named = network.named_parameters()
         torch.save({name: p.grad for name, p in named if p.grad is not None}, out)

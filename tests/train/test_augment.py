@@ -17,9 +17,9 @@ from prnet.train.config import AugmentConfig
 
 SIZE = 128
 PLAIN = AugmentConfig(
-    colour=(1.0, 1.0),
+    color=(1.0, 1.0),
     **dict.fromkeys(
-        ["p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_grey", "p_light"], 0.0
+        ["p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_gray", "p_light"], 0.0
     ),
 )
 
@@ -182,7 +182,7 @@ def test_nothing_asked_for_changes_nothing(
 def test_grey_photos_are_grey_and_occluders_cover_a_part(
     photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
 ) -> None:
-    settings = dataclasses.replace(PLAIN, p_grey=1.0)
+    settings = dataclasses.replace(PLAIN, p_gray=1.0)
     grey = degrade(*photos, settings, np.random.default_rng(0))
     np.testing.assert_array_equal(grey, grey[..., :1].repeat(3, 2))
     settings = dataclasses.replace(PLAIN, p_occluder=1.0)

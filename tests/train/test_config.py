@@ -5,18 +5,38 @@ import pytest
 
 from prnet.cli.main import main
 from prnet.errors import RecipeError
-from prnet.train.config import AugmentConfig, LossConfig, TrainConfig, load_recipe
+from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.train.recipe import RENAMED, build_config, load_recipe
+from prnet.train.terms import TERMS
 
 NOT_NEGATIVE = (
-    *("warmup_steps", "cooldown_steps", "calm_steps", "halve_epochs", "weight_decay"),
+    *("warmup_steps", "cooldown_steps", "reduced_augmentation_steps", "halve_epochs"),
+    "weight_decay",
     *("checkpoint_minutes", "workers", "seed"),
 )
 SHARES = (
-    *("p_occluder", "p_mirror", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_grey"),
-    *("p_light", "wide_share", "calm"),
+    *("p_occluder", "p_mirror", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_gray"),
+    *("p_light", "wide_share", "reduction"),
 )
-TERMS = [each.name for each in dataclasses.fields(LossConfig) if each.type is float]
-TERMS.remove("empty")
+# every setting that was renamed, as an old recipe has it
+OLD = """
+calm_steps = 7
+[data]
+cutouts = "crops"
+turned_share = 0.5
+pairs = 2
+[augment]
+colour = [0.5, 1.5]
+p_grey = 0.3
+calm = 0.2
+[loss]
+position_map = 2
+landmarks = 3
+shape = 4
+openings = 5
+concordance = 6
+steadiness = 7
+"""
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
@@ -62,54 +82,81 @@ def test_values_come_in_their_declared_kinds(recipe: Path) -> None:
         ("stepz = 3", "unknown setting stepz; known are: .*steps"),
         ("[augment]\nblur = 0.1", "unknown setting augment.blur; known are: .*p_blur"),
         ("[optimizer]\nname = 1", "unknown setting optimizer"),
-        ('steps = "many"', "steps must be of type int, got 'many'"),
-        ("steps = 3.5", "steps must be of type int"),
-        ("steps = true", "steps must be of type int"),
-        ("learning_rate = true", "learning_rate must be of type float"),
-        ("[network]\nwarm_start = 3", "network.warm_start must be of type str"),
-        ("network = 3", "network must be a table"),
-        ('[network]\nname = "vgg"', "network.name must be one of .*lite.*, got 'vgg'"),
-        ("precision = 32", "precision must be one of"),
-        ("[augment]\nscale = [0.9]", "augment.scale must be 2 numbers"),
-        ("[augment]\nscale = 0.9", "augment.scale must be 2 numbers"),
-        ('[augment]\nscale = [0.9, "x"]', "augment.scale must be of type float"),
+        ('steps = "many"', "steps must be a valid integer, got 'many'"),
+        ("steps = 3.5", "steps must be a valid integer"),
+        ("steps = true", "steps must be a valid integer"),
+        ("learning_rate = true", "learning_rate must be a valid number"),
+        ("[network]\nwarm_start = 3", "network.warm_start must be a valid string"),
+        ("network = 3", "network must be an object, got 3"),
+        ('[network]\nname = "vgg"', "network.name must be 'lite' or 'resfcn256', got 'vgg'"),
+        ("precision = 32", "precision must be 'auto', '32' or 'bf16', got 32"),
+        ("[augment]\nscale = [0.9]", "augment.scale .*required"),
+        ("[augment]\nscale = 0.9", "augment.scale must be a valid array"),
+        ('[augment]\nscale = [0.9, "x"]', "augment.scale must be a valid number, got 'x'"),
         # can't be run
         ("[network]\ninput_size = 100", "network.input_size must be a multiple of 32, got 100"),
         ("[network]\ninput_size = 0", "network.input_size must be a multiple of 32, got 0"),
         ('[network]\nname = "resfcn256"\ninput_size = 128', "network.input_size must be 256"),
-        ("batch_size = 1", "batch_size must be at least 2, got 1"),
-        ("steps = 0", "steps must be at least 1, got 0"),
-        ("evaluate_steps = 0", "evaluate_steps must be at least 1, got 0"),
+        ("batch_size = 1", "batch_size must be greater than or equal to 2, got 1"),
+        ("steps = 0", "steps must be greater than or equal to 1, got 0"),
+        ("evaluate_steps = 0", "evaluate_steps must be greater than or equal to 1, got 0"),
         ("steps = 10\nwarmup_steps = 6\ncooldown_steps = 5", "warmup_steps and cooldown_steps"),
-        *((f"{name} = -1", f"{name} must be at least 0, got -1") for name in NOT_NEGATIVE),
-        ("learning_rate = 0", "learning_rate must be above 0, got 0.0"),
-        ("learning_rate = -1e-3", "learning_rate must be above 0, got -0.001"),
+        *(
+            (f"{name} = -1", f"{name} must be greater than or equal to 0, got -1")
+            for name in NOT_NEGATIVE
+        ),
+        ("learning_rate = 0", "learning_rate must be greater than 0, got 0"),
+        ("learning_rate = -1e-3", "learning_rate must be greater than 0, got -0.001"),
         ("learning_rate = nan", "learning_rate must be a finite number, got nan"),
         ("weight_decay = inf", "weight_decay must be a finite number, got inf"),
-        ("momentum = 1", "momentum must be from 0 to below 1, got 1.0"),
-        ("average_decay = 1", "average_decay must be from 0 to below 1, got 1.0"),
-        ("average_decay = -0.1", "average_decay must be from 0 to below 1, got -0.1"),
-        ("[data]\nturned_share = 1.01", "data.turned_share must be from 0 to 1, got 1.01"),
-        ("[data]\nphotos = -1", "data.photos must be at least 0, got -1"),
-        ("[data]\nnegatives = -1", "data.negatives must be at least 0, got -1"),
+        ("momentum = 1", "momentum must be less than 1, got 1"),
+        ("average_decay = 1", "average_decay must be less than 1, got 1"),
+        ("average_decay = -0.1", "average_decay must be greater than or equal to 0, got -0.1"),
+        (
+            "[data]\nrotated_share = 1.01",
+            "data.rotated_share must be less than or equal to 1, got 1.01",
+        ),
+        ("[data]\nphotos = -1", "data.photos must be greater than or equal to 0, got -1"),
+        ("[data]\nnegatives = -1", "data.negatives must be greater than or equal to 0, got -1"),
         *(
-            (f"[augment]\n{name} = {value}", f"augment.{name} must be from 0 to 1, got {value}")
+            (
+                f"[augment]\n{name} = {value}",
+                f"augment.{name} must be (less|greater) than or equal to [01], got {value}",
+            )
             for name in SHARES
             for value in (-0.1, 1.1)
         ),
-        ("[augment]\nrotation_deg = -1", "augment.rotation_deg must be at least 0, got -1.0"),
-        ("[augment]\ntranslation = -1", "augment.translation must be at least 0, got -1.0"),
-        ("[augment]\nbox_jitter = -1", "augment.box_jitter must be at least 0, got -1.0"),
-        ("[augment]\ncrop_scale = 0", "augment.crop_scale must be above 0, got 0.0"),
-        ("[augment]\nscale = [1.2, 0.9]", "augment.scale must be two .*smaller first.*1.2, 0.9"),
-        ("[augment]\nscale = [0, 1]", "augment.scale must be two numbers above 0"),
-        ("[augment]\ncolour = [1.4, 0.6]", "augment.colour must be two .*smaller first"),
-        ("[augment]\ncolour = [-1, 1]", "augment.colour must be two numbers above 0"),
-        *((f"[loss]\n{name} = -1", f"loss.{name} must be at least 0, got -1") for name in TERMS),
-        ("[loss]\nempty = -1", "loss.empty must be at least 0, got -1.0"),
         (
-            "[loss]\n" + "".join(f"{name} = 0\n" for name in TERMS),
-            "loss.position_map, .* must not all be 0",
+            "[augment]\nrotation_deg = -1",
+            "augment.rotation_deg must be greater than or equal to 0, got -1",
+        ),
+        (
+            "[augment]\ntranslation = -1",
+            "augment.translation must be greater than or equal to 0, got -1",
+        ),
+        (
+            "[augment]\nbox_jitter = -1",
+            "augment.box_jitter must be greater than or equal to 0, got -1",
+        ),
+        ("[augment]\ncrop_scale = 0", "augment.crop_scale must be greater than 0, got 0"),
+        ("[augment]\nscale = [1.2, 0.9]", "augment.scale must be two .*smaller first.*1.2, 0.9"),
+        ("[augment]\nscale = [0, 1]", "augment.scale must be greater than 0, got 0"),
+        ("[augment]\ncolor = [1.4, 0.6]", "augment.color must be two .*smaller first"),
+        ("[augment]\ncolor = [-1, 1]", "augment.color must be greater than 0, got -1"),
+        *(
+            (f"[loss.weights]\n{name} = -1", f"loss.weights.{name} must be greater .*, got -1")
+            for name in TERMS
+        ),
+        ("[loss.weights]\nbeauty = 1", "loss.weights must be of position_map, .*, got 'beauty'"),
+        ("[loss]\nempty = -1", "loss.empty must be greater than or equal to 0, got -1"),
+        (
+            "[loss.weights]\n" + "".join(f"{name} = 0\n" for name in TERMS),
+            "loss.weights must not all be 0",
+        ),
+        # renamed
+        (
+            "calm_steps = 1\nreduced_augmentation_steps = 1",
+            "calm_steps is called reduced_aug.*both",
         ),
         # isn't TOML
         ("steps = ", "recipe.toml: "),
@@ -131,17 +178,17 @@ def test_what_lies_on_the_edge_is_allowed(recipe: Path) -> None:
         + "".join(f"{name} = 0\n" for name in NOT_NEGATIVE)
         + "[augment]\nscale = [1, 1]\nrotation_deg = 0\n"
         + augment
-        + "[loss]\nempty = 0\n"
-        + "".join(f"{name} = 0\n" for name in TERMS[1:])
+        + "[loss]\nempty = 0\n[loss.weights]\n"
+        + "".join(f"{name} = 0\n" for name in list(TERMS)[1:])
     )
     config = load_recipe(recipe)
     assert (config.average_decay, config.augment.scale) == (0, (1, 1))
 
 
 def test_settings_made_in_python_are_checked_too() -> None:
-    with pytest.raises(ValueError, match="^p_blur must be from 0 to 1, got 2$"):
+    with pytest.raises(ValueError, match=r"(?s)p_blur.*less than or equal to 1"):
         AugmentConfig(p_blur=2)
-    with pytest.raises(ValueError, match="^workers must be at least 0, got -1$"):
+    with pytest.raises(ValueError, match=r"(?s)workers.*greater than or equal to 0"):
         dataclasses.replace(TrainConfig(), workers=-1)
 
 
@@ -154,7 +201,7 @@ def test_the_command_line_names_the_recipe_and_the_setting(
     with pytest.raises(SystemExit) as left:
         main(["train", str(recipe), "--out", str(tmp_path / "run")])
     assert left.value.code == 2
-    message = f"prnet: {recipe}: augment.p_noise must be from 0 to 1, got 7.0\n"
+    message = f"prnet: {recipe}: augment.p_noise must be less than or equal to 1, got 7\n"
     assert capsys.readouterr().err == message
     assert not (tmp_path / "run").exists()
 
@@ -169,10 +216,25 @@ def test_a_file_that_cannot_be_read_is_named(recipe: Path, tmp_path: Path) -> No
         load_recipe(recipe)
 
 
-def test_calm_augmentation_is_milder_but_mirrors_as_before() -> None:
-    settings = AugmentConfig(calm=0.5)
-    calm = settings.calmed()
+def test_reduced_augmentation_is_milder_but_mirrors_as_before() -> None:
+    settings = AugmentConfig(reduction=0.5)
+    reduced = settings.reduced()
     for name in (f.name for f in dataclasses.fields(settings)):
-        before, after = getattr(settings, name), getattr(calm, name)
+        before, after = getattr(settings, name), getattr(reduced, name)
         is_milder = name == "wide_share" or (name.startswith("p_") and name != "p_mirror")
         assert after == (before / 2 if is_milder else before), name
+
+
+def test_an_old_recipe_still_loads(recipe: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recipe.write_text(OLD)
+    config = load_recipe(recipe)
+    assert config.reduced_augmentation_steps == 7
+    data, augment = config.data, config.augment
+    assert (data.face_crops, data.rotated_share, data.paired_crops) == ("crops", 0.5, 2)
+    assert (augment.color, augment.p_gray, augment.reduction) == ((0.5, 1.5), 0.3, 0.2)
+    assert list(config.loss.weights.values()) == [2, 3, 4, 5, 6, 7]
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"{recipe}: {old} is called {new} now" for old, new in RENAMED.items()]
+    caplog.clear()
+    assert build_config(dataclasses.asdict(config)) == config
+    assert not caplog.records

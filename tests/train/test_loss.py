@@ -5,20 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from prnet.landmarks import eye_opening, mouth_opening  # noqa: E402
-from prnet.networks.lite import Prediction  # noqa: E402
+from prnet.landmarks import LOWER, UPPER, eye_opening, mouth_opening  # noqa: E402  # noqa: E402
+from prnet.networks.prediction import Prediction  # noqa: E402
 from prnet.train.config import LossConfig  # noqa: E402
-from prnet.train.loss import (  # noqa: E402
-    CM,
-    LOWER,
-    UPPER,
-    DistanceLoss,
-    concordance_correlation,
-    expected_confidence,
-    openings68,
-    region_weights,
-)
+from prnet.train.loss import Loss, expected_confidence, region_weights  # noqa: E402
 from prnet.train.targets import Target  # noqa: E402
+from prnet.train.terms import CM, concordance_correlation, openings68  # noqa: E402
 from prnet.uv.atlas import EARS, EYE_NOSE_MOUTH, FACE, KEYPOINT, NECK, OUTSIDE  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -44,24 +36,27 @@ def moved(target: Target, **shifts: Any) -> Prediction:
 @pytest.mark.parametrize("distance", ["euclidean", "squared"])
 @pytest.mark.parametrize("mask", ["paper", "ones", "keypoints", "soft"])
 def test_a_perfect_prediction_costs_nothing(distance: Any, mask: Any) -> None:
-    loss = DistanceLoss(REGION, LossConfig(distance=distance, mask=mask))
+    loss = Loss(REGION, LossConfig(distance=distance, mask=mask))
     terms = loss(moved(random_target()), random_target())
-    assert all(0 <= term < 0.01 for term in terms)  # in per cent; the root is kept off 0
+    assert all(0 <= term < 0.01 for term in terms.values())  # in per cent; the root is kept off 0
 
 
 @pytest.mark.parametrize("mask", ["paper", "ones", "keypoints", "soft"])
 def test_a_known_shift_costs_its_length(mask: Any) -> None:
-    target, config = random_target(), LossConfig(mask=mask, landmarks=2.0, shape=0.5)
+    target, config = (
+        random_target(),
+        LossConfig(mask=mask, weights={"landmarks": 2.0, "shape": 0.5}),
+    )
     prediction = moved(
         target, position_map=[0.03, 0.04, 0.0], landmarks68=[0.0, 0.0, 0.02], shape=[0.0, 1.0, 0.0]
     )
-    terms = DistanceLoss(REGION, config)(prediction, target)
-    assert terms.position_map.item() == pytest.approx(5, rel=1e-4)  # % of half the crop
-    assert terms.landmarks.item() == pytest.approx(2, rel=1e-4)
-    assert terms.shape.item() == pytest.approx(100 * CM, rel=1e-4)  # 1 cm
-    assert terms.total.item() == pytest.approx(5 + 2 * 2 + 0.5 * 100 * CM, rel=1e-4)
-    squared = DistanceLoss(REGION, LossConfig(mask=mask, distance="squared"))(prediction, target)
-    assert squared.position_map.item() == pytest.approx(100 * 0.05**2, rel=1e-4)
+    terms = Loss(REGION, config)(prediction, target)
+    assert terms["position_map"].item() == pytest.approx(5, rel=1e-4)  # % of half the crop
+    assert terms["landmarks"].item() == pytest.approx(2, rel=1e-4)
+    assert terms["shape"].item() == pytest.approx(100 * CM, rel=1e-4)  # 1 cm
+    assert terms["total"].item() == pytest.approx(5 + 2 * 2 + 0.5 * 100 * CM, rel=1e-4)
+    squared = Loss(REGION, LossConfig(mask=mask, distance="squared"))(prediction, target)
+    assert squared["position_map"].item() == pytest.approx(100 * 0.05**2, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +74,11 @@ def test_regions_weigh_as_stated(mask: Any, expected: list[list[float]]) -> None
     assert weights.dtype == np.float32
     np.testing.assert_allclose(weights, expected)
     # and so does an error at a single pixel of a single sample
-    target, loss = random_target(2), DistanceLoss(REGION, config)
+    target, loss = random_target(2), Loss(REGION, config)
     for row, column in np.ndindex(3, 3):
         off = target.position_map.clone()
         off[0, row, column, 2] += 0.5
-        cost = loss(moved(target)._replace(position_map=off), target).position_map.item()
+        cost = loss(moved(target)._replace(position_map=off), target)["position_map"].item()
         share = expected[row][column] / np.sum(expected)
         assert cost == pytest.approx(100 * 0.5 * share / 2, abs=2e-3)
 
@@ -101,27 +96,29 @@ def test_confidence_learns_the_error_and_crops_without_a_face() -> None:
     logits = torch.tensor([0.3, -0.2, 1.0], requires_grad=True)
     target = Target(maps[:2], truth, maps[:2], None)
     prediction = Prediction(maps, predicted, maps, logits)
-    terms = DistanceLoss(REGION, LossConfig())(prediction, target)
+    terms = Loss(REGION, LossConfig())(prediction, target)
     chance = torch.sigmoid(logits)
     entropy = -(goal * chance.log() + (1 - goal) * (1 - chance).log()).mean()
-    assert terms.confidence.item() == pytest.approx(entropy.item(), rel=1e-5)
-    assert terms.landmarks.item() == pytest.approx(100 * 0.05 / 2, rel=1e-3)  # of two faces
-    terms.total.backward()
+    assert terms["confidence"].item() == pytest.approx(entropy.item(), rel=1e-5)
+    assert terms["landmarks"].item() == pytest.approx(100 * 0.05 / 2, rel=1e-3)  # of two faces
+    terms["total"].backward()
     np.testing.assert_allclose(logits.grad, (chance - goal).detach() / 3, atol=1e-6)
 
 
 def test_terms_not_asked_for_or_not_there_are_zero() -> None:
     target = random_target()
     prediction = moved(target, position_map=1.0, landmarks68=1.0, shape=1.0)
-    config = LossConfig(position_map=0, landmarks=0, openings=0)
-    terms = DistanceLoss(REGION, config)(prediction, target)
-    assert terms.position_map == terms.landmarks == terms.openings == 0 and terms.shape > 0
-    loss = DistanceLoss(REGION, LossConfig())
+    config = LossConfig(weights={"position_map": 0, "landmarks": 0, "openings": 0})
+    terms = Loss(REGION, config)(prediction, target)
+    assert (
+        terms["position_map"] == terms["landmarks"] == terms["openings"] == 0 and terms["shape"] > 0
+    )
+    loss = Loss(REGION, LossConfig())
     for pair in (
         (prediction._replace(shape=None), target),
         (prediction, target._replace(shape=None)),
     ):
-        assert loss(*pair).shape == 0
+        assert loss(*pair)["shape"] == 0
 
 
 def test_openings_cost_what_lids_and_lips_are_off() -> None:
@@ -132,13 +129,13 @@ def test_openings_cost_what_lids_and_lips_are_off() -> None:
     )
     points[:, [61, 67]] += 0.2
     prediction = moved(target)._replace(landmarks68=points)
-    config = LossConfig(position_map=0, landmarks=0, shape=0, openings=3.0)
+    config = LossConfig(weights={"position_map": 0, "landmarks": 0, "shape": 0, "openings": 3.0})
     close = target._replace(landmarks68=torch.zeros_like(points))
-    terms = DistanceLoss(REGION, config)(
+    terms = Loss(REGION, config)(
         prediction._replace(landmarks68=points - target.landmarks68), close
     )
-    assert terms.openings.item() == pytest.approx(100 * 2 * 0.07 / 7, rel=1e-3)
-    assert terms.total.item() == pytest.approx(3 * terms.openings.item(), rel=1e-6)
+    assert terms["openings"].item() == pytest.approx(100 * 2 * 0.07 / 7, rel=1e-3)
+    assert terms["total"].item() == pytest.approx(3 * terms["openings"].item(), rel=1e-6)
 
 
 def test_concordance_wants_the_labels_spread() -> None:
@@ -154,21 +151,25 @@ def test_concordance_wants_the_labels_spread() -> None:
     assert (concordance_correlation(opening + 0.1, opening) < 1).all()
     np.testing.assert_allclose(concordance_correlation(mean - 0 * opening, opening), 0, atol=1e-4)
 
-    config = LossConfig(position_map=0, landmarks=0, shape=0, openings=0, concordance=2.0)
-    loss = DistanceLoss(REGION, config)
-    assert loss(moved(target), target).total.item() == pytest.approx(0, abs=1e-3)
+    config = LossConfig(
+        weights={"position_map": 0, "landmarks": 0, "shape": 0, "openings": 0, "concordance": 2.0}
+    )
+    loss = Loss(REGION, config)
+    assert loss(moved(target), target)["total"].item() == pytest.approx(0, abs=1e-3)
     # closed lids and lips everywhere vary in nothing
     points = target.landmarks68.clone()
     points[:, LOWER] = points[:, UPPER]
     points[:, 66] = points[:, 62]
     closed = moved(target)._replace(landmarks68=points)
-    assert loss(closed, target).concordance.item() == pytest.approx(100, abs=0.1)
-    assert loss(closed, target).total.item() == pytest.approx(200, abs=0.2)
+    assert loss(closed, target)["concordance"].item() == pytest.approx(100, abs=0.1)
+    assert loss(closed, target)["total"].item() == pytest.approx(200, abs=0.2)
 
 
-def test_steadiness_compares_the_errors_of_a_pair_in_the_faces_own_frame() -> None:
-    config = LossConfig(position_map=0, landmarks=0, shape=0, openings=0, steadiness=2.0)
-    loss = DistanceLoss(REGION, config, pairs=1)
+def test_consistency_compares_the_errors_of_a_pair_in_the_faces_own_frame() -> None:
+    config = LossConfig(
+        weights={"position_map": 0, "landmarks": 0, "shape": 0, "openings": 0, "consistency": 2.0}
+    )
+    loss = Loss(REGION, config, pairs=1)
     truth = random_target(3).landmarks68
     maps = torch.zeros(3, 3, 3, 3)
     # the third crop shows the first one's face on its side and half as large
@@ -178,19 +179,19 @@ def test_steadiness_compares_the_errors_of_a_pair_in_the_faces_own_frame() -> No
     error = torch.tensor([0.2, 0.1, 0.0])
     off = torch.stack([error, torch.full((3,), 9.0), quarter @ error / 2])[:, None]
     same = Prediction(maps, truth + off, None, None)
-    assert loss(same, target).steadiness.item() == pytest.approx(0, abs=0.01)
+    assert loss(same, target)["consistency"].item() == pytest.approx(0, abs=0.01)
     off[2, 0, 2] += 0.15  # 0.3 in the face's frame
     other = loss(Prediction(maps, truth + off, None, None), target)
-    assert other.steadiness.item() == pytest.approx(100 * CM * 0.3, rel=1e-3)
-    assert other.total.item() == pytest.approx(2 * other.steadiness.item(), rel=1e-6)
-    alone = DistanceLoss(REGION, config)
-    assert alone(Prediction(maps, truth + off, None, None), target).steadiness == 0
+    assert other["consistency"].item() == pytest.approx(100 * CM * 0.3, rel=1e-3)
+    assert other["total"].item() == pytest.approx(2 * other["consistency"].item(), rel=1e-6)
+    alone = Loss(REGION, config)
+    assert alone(Prediction(maps, truth + off, None, None), target)["consistency"] == 0
 
 
 def test_the_loss_has_a_slope_even_where_it_is_perfect() -> None:
     target = random_target()
     maps = target.position_map.clone().requires_grad_()
-    DistanceLoss(REGION, LossConfig())(moved(target)._replace(position_map=maps), target)[
-        0
+    Loss(REGION, LossConfig())(moved(target)._replace(position_map=maps), target)[
+        "total"
     ].backward()
     assert torch.isfinite(maps.grad).all()

@@ -16,14 +16,9 @@ from prnet.uv.position_map import encode, sample_map
 
 torch = pytest.importorskip("torch")
 
-from prnet.networks.lite import pixel_centres  # noqa: E402
+from prnet.networks.spline import pixel_centres  # noqa: E402
 from prnet.train.batches import TrainingBatches, load_batches  # noqa: E402
-from prnet.train.config import (  # noqa: E402
-    AugmentConfig,
-    DataConfig,
-    NetworkConfig,
-    TrainConfig,
-)
+from prnet.train.config import AugmentConfig, DataConfig, NetworkConfig, TrainConfig  # noqa: E402
 from prnet.train.sources import VARIANTS, CutoutSource, MapSource  # noqa: E402
 from prnet.train.targets import CoefficientTargets  # noqa: E402
 
@@ -31,9 +26,9 @@ pytestmark = pytest.mark.torch
 
 SIZE = 128
 CLEAN = AugmentConfig(  # moved and mirrored, but the colours stay
-    colour=(1.0, 1.0),
+    color=(1.0, 1.0),
     **dict.fromkeys(
-        ["p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_grey", "p_light"], 0.0
+        ["p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_gray", "p_light"], 0.0
     ),
 )
 
@@ -99,7 +94,7 @@ def test_targets_lie_where_the_crops_show_the_face(
 ) -> None:
     """Cut-outs, augmentation and targets together."""
     config = make_config(
-        augment=dataclasses.replace(CLEAN, p_mirror=p_mirror), data=DataConfig(turned_share=0.0)
+        augment=dataclasses.replace(CLEAN, p_mirror=p_mirror), data=DataConfig(rotated_share=0.0)
     )
     batch = TrainingBatches(make_source(config), config)[3]
     assert batch.crops.shape == (8, 3, SIZE, SIZE) and batch.crops.dtype == torch.uint8
@@ -200,7 +195,7 @@ def test_every_photo_comes_once_an_epoch() -> None:
 
 
 def test_a_pair_shows_the_same_moved_a_little(make_source: Any) -> None:
-    config = make_config(batch_size=8, data=DataConfig(pairs=3))
+    config = make_config(batch_size=8, data=DataConfig(paired_crops=3))
     batch = TrainingBatches(Numbered(), config)[2]
     assert len(batch) == 8
     for first, again in zip(batch[:3], batch[5:], strict=True):
@@ -241,11 +236,11 @@ def test_a_recipe_may_want_few_photos(make_source: Any) -> None:
     assert every.photos > 3 and few.photos == TrainingBatches(few, few.config).photos == 3
 
 
-def test_the_last_steps_are_calm() -> None:
-    config = make_config(steps=10_000, calm_steps=100)
+def test_the_last_steps_are_reduced() -> None:
+    config = make_config(steps=10_000, reduced_augmentation_steps=100)
     batches = TrainingBatches(Numbered(), config)
     settings = [batches[step][0][1] for step in (0, 9_899, 9_900, 9_999)]
-    assert settings == [config.augment] * 2 + [config.augment.calmed()] * 2
+    assert settings == [config.augment] * 2 + [config.augment.reduced()] * 2
 
 
 def test_the_loader_goes_on_where_it_should(make_source: Any) -> None:

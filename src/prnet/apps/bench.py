@@ -12,12 +12,9 @@ import numpy as np
 import onnxruntime
 
 from prnet.apps.sample import write_sample_photo
-from prnet.detect.network import FaceDetector
 from prnet.face import Face
-from prnet.image.crop import crop_face
 from prnet.image.read import read_image
-from prnet.model.model import Model
-from prnet.uv.position_map import centre_depth, crop_to_image
+from prnet.reconstructor import Reconstructor
 
 
 class Stopwatch:
@@ -62,8 +59,7 @@ def measure(
     """
     if runs < 1:
         raise ValueError(f"runs must be 1 or more, got {runs}")
-    network, detector = Model(model, threads), FaceDetector()
-    spec, atlas = network.spec, network.atlas
+    reconstructor = Reconstructor(model, threads=threads)
     cv2.setNumThreads(threads)
     timed = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="prnet-") as folder:
@@ -72,20 +68,18 @@ def measure(
             with timed("read"):
                 image = read_image(photo)
             with timed("detect"):
-                found = detector.detect(image)
-            if len(found.boxes) == 0:
+                found = reconstructor.detect(image)
+            if len(found) == 0:
                 raise ValueError(f"{photo}: no face found; bench needs a photo with one")
-            box, score = found.boxes[0], float(found.scores[0])
-            angle_deg = float(found.oriented()[0, 4])
+            box = found.oriented()[:1]
             with timed("crop"):
-                crop, image_to_crop = crop_face(
-                    image, box, spec.input_size, spec.crop_scale, angle_deg
-                )
+                crops = reconstructor.crop(image, box)
             with timed("network"):
-                crop_map = network.regress(crop[None]).position_maps[0]
+                crop_maps = reconstructor.model.regress(crops.pixels).position_maps
             with timed("decode"):
-                position_map = centre_depth(crop_to_image(crop_map, image_to_crop), atlas)
-                face = Face(position_map, atlas, box, score, image)
+                (position_map,) = reconstructor.place(crop_maps, crops.image_to_crop)
+                atlas = reconstructor.model.atlas
+                face = Face(position_map, atlas, box[0, :4], float(found.scores[0]), image)
                 _ = face.vertices, face.landmarks68, face.pose
             with timed("save"):
                 face.save(Path(folder) / "face.glb")

@@ -10,9 +10,10 @@ from torch import nn
 from prnet.apps.bench import compare
 from prnet.export.onnx import OPSET, export_model
 from prnet.model.model import ATLAS_FILE, EMBEDDED_FOLDER, NETWORK_FILE
-from prnet.networks.lite import Lite, warm_start
+from prnet.networks.lite import Lite
+from prnet.networks.mobilenet import warm_start
 from prnet.networks.resfcn256 import ResFCN256
-from prnet.train.loop import load_checkpoint
+from prnet.train.checkpoint import load_checkpoint
 from prnet.train.networks import network_spec
 from prnet.uv.atlas import Atlas
 
@@ -63,7 +64,7 @@ def export_peers(facekit: Path, folder: Path) -> dict[str, Path]:
     """
     atlas = Atlas.load(EMBEDDED_FOLDER / ATLAS_FILE)
     lite, paper = Lite(atlas), ResFCN256(atlas)
-    warm_start(lite, load_checkpoint(facekit / MB05_FILE)["state_dict"])
+    warm_start(lite.encoder, load_checkpoint(facekit / MB05_FILE)["state_dict"])
     encoder = folder / f"{MB05_ENCODER}.onnx"
     _export_encoder(lite.encoder.eval(), encoder)
     spec = network_spec(paper, atlas, "none: random weights", "none")

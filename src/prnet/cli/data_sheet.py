@@ -26,10 +26,10 @@ def run(
         raise OutputError(f"{out}: the picture is a PNG, so its name must end in .png")
     from prnet.files import encode_png, write_files
     from prnet.train.batches import TrainingBatches
-    from prnet.train.config import load_recipe
-    from prnet.train.loop import open_data
     from prnet.train.networks import build_network, load_atlas
+    from prnet.train.recipe import load_recipe
     from prnet.train.sheet import draw_sheet
+    from prnet.train.sources import open_data
 
     config = load_recipe(recipe)
     uv = load_atlas(config.network)

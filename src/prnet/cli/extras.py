@@ -7,7 +7,7 @@ from prnet.errors import PRNetError
 # the packages of each extra in pyproject.toml, as they are imported
 EXTRAS = {
     "evaluate": ("matplotlib", "scipy"),
-    "train": ("lightning_fabric", "matplotlib", "onnx", "scipy", "torch"),
+    "train": ("lightning_fabric", "matplotlib", "onnx", "pydantic", "scipy", "torch"),
 }
 
 

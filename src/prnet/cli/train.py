@@ -34,7 +34,7 @@ def run(
 ) -> None:
     """Train, and say what comes next."""
     need_extra("train")
-    from prnet.train.loop import train as run
+    from prnet.train.run import train as run
 
     checkpoint = run(recipe, out or Path("runs") / recipe.stem, devices or "auto")
     typer.echo(f"{checkpoint}: trained; next: prnet export {checkpoint.parent} --out FOLDER")

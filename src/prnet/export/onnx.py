@@ -21,10 +21,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from prnet.errors import ModelFileError, OutputError
 from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
-from prnet.networks.lite import FIXED_POINT
-from prnet.train.config import build_config
-from prnet.train.loop import CHECKPOINT, DESCRIPTION, load_checkpoint
+from prnet.networks.spline import FIXED_POINT
+from prnet.train.checkpoint import load_checkpoint
 from prnet.train.networks import average_weights, build_network, load_atlas, network_spec
+from prnet.train.recipe import build_config
+from prnet.train.record import DESCRIPTION
+from prnet.train.run import CHECKPOINT
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)

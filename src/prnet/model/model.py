@@ -15,6 +15,15 @@ from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
 
 NETWORK_FILE = "network.onnx"
 INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
+# names of devices → ONNX Runtime's execution providers, the fastest first
+DEVICES = {
+    "cuda": "CUDAExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
 # Crops in one call of ONNX Runtime: its memory grows with the batch, its speed hardly beyond this.
 MAX_BATCH = 16
 REMEDY = "make it again with `prnet export` or `prnet convert`"
@@ -39,6 +48,7 @@ class Model:
     Attributes:
         spec: What the network's file says about itself.
         atlas: The UV space of its maps.
+        device: Where it runs, a name of DEVICES.
     """
 
     spec: NetworkSpec
@@ -48,19 +58,20 @@ class Model:
         self,
         folder: str | os.PathLike[str] | None = None,
         threads: int | None = None,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        device: str = "cpu",
     ) -> None:
         """Open a model folder.
 
         Args:
             folder: Holds `network.onnx` and `atlas.npz`; None for the one inside the package.
             threads: CPU threads of the network; None for one per usable core.
-            providers: ONNX Runtime's execution providers, the preferred one first.
+            device: Where the network runs, a name of DEVICES, or "auto" for the first of them that
+                this machine has.
 
         Raises:
             ModelFileError: The folder or a file is missing, a file can't be read, or the network
                 isn't one of prnet's or not one for this atlas.
-            ValueError: threads isn't positive, or ONNX Runtime doesn't have the provider.
+            ValueError: threads isn't positive, or this machine hasn't got the device.
         """
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be 1 or more, got {threads}")
@@ -73,7 +84,9 @@ class Model:
                     f"as `prnet export` and `prnet convert` write them"
                 )
         self._path = path
-        self._session = _open_session(path, threads or _usable_cores(), providers)
+        self.device = choose_device(device)
+        self._session = _open_session(path, threads or _usable_cores(), self.device)
+        self._made_with = folder, threads, self.device
         self.spec = self._read_spec()
         self.atlas = Atlas.load(folder / ATLAS_FILE)
         if self.spec.atlas_sha256 != self.atlas.sha256:
@@ -88,6 +101,10 @@ class Model:
         self._has_confidence = len(outputs) > 1
         expected: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
         self._check("output", outputs, expected | ({CONFIDENCES: ()} if outputs[1:] else {}))
+
+    def __reduce__(self) -> tuple[type["Model"], tuple[object, ...]]:
+        """It pickles as its folder, and is opened anew."""
+        return Model, self._made_with
 
     def regress(self, crops: NDArray[np.uint8]) -> Regression:
         """Run the network.
@@ -174,23 +191,46 @@ class Model:
             )
 
 
-def _open_session(
-    path: Path, threads: int, providers: Sequence[str]
-) -> onnxruntime.InferenceSession:
-    """Open an ONNX file; raises as `Model` does."""
+def choose_device(device: str) -> str:
+    """Check that this machine has a device; what "auto" stands for.
+
+    Args:
+        device: A name of DEVICES, or "auto".
+
+    Returns:
+        A name of DEVICES.
+
+    Raises:
+        ValueError: Another name, or ONNX Runtime as it is installed can't use this device; it says
+            which ones it can.
+    """
     available = onnxruntime.get_available_providers()
-    if not providers or not set(providers) <= set(available):
-        raise ValueError(f"providers must be among {available}, got {list(providers)}")
+    usable = [name for name, provider in DEVICES.items() if provider in available]
+    if device == "auto":
+        return usable[0]
+    if device not in DEVICES:
+        raise ValueError(f"device must be auto, {', '.join(DEVICES)}, got {device!r}")
+    if device not in usable:
+        raise ValueError(
+            f"device {device}: ONNX Runtime as it is installed can't use it, only "
+            f"{', '.join(usable)}; for NVIDIA's cards: pip install onnxruntime-gpu"
+        )
+    return device
+
+
+def _open_session(path: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+    """Open an ONNX file; raises as `Model` does."""
+    providers = list(dict.fromkeys([DEVICES[device], DEVICES["cpu"]]))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=list(providers))
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
         raise ModelFileError(
             f"{path}: ONNX Runtime can't open it ({_one_line(error)}); {REMEDY}"
         ) from error
     if session.get_providers()[0] != providers[0]:  # it falls back to the CPU by itself
-        raise ValueError(f"providers: ONNX Runtime can't start {providers[0]} on this machine")
+        raise ValueError(f"device {device}: ONNX Runtime can't start it on this machine")
     return session
 
 

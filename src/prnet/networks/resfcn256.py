@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prnet.networks.lite import Prediction, pixel_centres
+from prnet.networks.prediction import Prediction
+from prnet.networks.spline import pixel_centres
 from prnet.uv.atlas import MAP_SIZE, Atlas
 
 KERNEL = 4
@@ -40,15 +41,10 @@ class ResFCN256(nn.Module):
     Args:
         atlas: The UV space; only the places of its landmarks become part of the network.
 
-    Attributes:
-        input_size: Side of the crop.
-        pixel_mean: Grey value that becomes 0.
-        pixel_std: Grey values per unit.
-        crop_scale: Side of the crop in units of the mean of the face box's width and height.
-        train_uv: (256, 256, 2) float32, the places in UV space at which `forward` gives maps.
-        depth_of_back: z of the face's backmost point, in units of Prediction.
+    See `prnet.networks.prediction.PositionMapNetwork` for its attributes.
     """
 
+    name = "resfcn256"
     input_size = MAP_SIZE
     pixel_mean, pixel_std = 0.0, 255.0
     crop_scale = 1.6

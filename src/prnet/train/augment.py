@@ -125,9 +125,9 @@ def degrade(crop: Photo, other: Photo, settings: AugmentConfig, rng: np.random.G
         light *= 1 + (ramp[:, None, None] if rng.random() < 0.3 else ramp[None, :, None])
         gamma = float(np.exp(rng.normal(0, 0.35)))
         light = 255 * (np.clip(light, 0, 255) / 255) ** gamma
-    low, high = settings.colour
+    low, high = settings.color
     light *= rng.uniform(low, high) ** 0.7 * rng.uniform(low, high, 3).astype(np.float32) ** 0.5
-    if rng.random() < settings.p_grey:
+    if rng.random() < settings.p_gray:
         light[:] = light.mean(2, keepdims=True)
     if rng.random() < settings.p_low_resolution:
         small = int(round(size * float(np.exp(rng.uniform(np.log(0.16), np.log(0.7))))))

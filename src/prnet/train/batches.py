@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from prnet.data.workers import START_METHOD
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.negatives import Negatives
-from prnet.train.sources import Batch, CutoutSample, MapSample, Source, stack_crops
+from prnet.train.samples import Batch, CutoutSample, MapSample, stack_crops
+from prnet.train.sources import Source
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -35,11 +36,11 @@ class TrainingBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """This process's part of the batch of a step."""
         cv2.setNumThreads(1)  # the processes are the parallelism
-        pairs = self.config.data.pairs // self.processes
+        pairs = self.config.data.paired_crops // self.processes
         local = self.config.batch_size // self.processes - pairs
         first = (step * self.processes + self.rank) * local
-        is_calm = step >= self.config.steps - self.config.calm_steps
-        settings = self.config.augment.calmed() if is_calm else self.config.augment
+        is_reduced = step >= self.config.steps - self.config.reduced_augmentation_steps
+        settings = self.config.augment.reduced() if is_reduced else self.config.augment
         samples = [self._sample(first + k, settings) for k in range(local)]
         samples += [self._sample(first + k, settings, nudged=True) for k in range(pairs)]
         batch = self.source.stack(samples)

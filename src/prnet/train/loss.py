@@ -1,44 +1,23 @@
 """Prediction and target → the number that training makes small."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from prnet.landmarks import EYES, LOWER, MOUTH, UPPER
-from prnet.networks.lite import Prediction
+from prnet.networks.prediction import Prediction
 from prnet.train.config import LossConfig
 from prnet.train.targets import Target
+from prnet.train.terms import TERMS, Comparison
 from prnet.uv.atlas import EYE_NOSE_MOUTH, KEYPOINT, REGION_WEIGHTS
 
 CONFIDENCE_NME = 0.05  # the error at which confidence has fallen to 1/e
-CM = 0.09  # crop units per cm, roughly: gives the shape term the size of the others
+NAMES = ("total", *TERMS, "confidence")  # of what the loss consists, in the record's order
 
 
-class LossTerms(NamedTuple):
-    """Each term, unweighted, and their weighted sum.
-
-    Distances are in per cent of half the crop's side; squared ones, in hundredths of its square.
-    The concordance is in per cent. The confidence's is a cross entropy; it has layers of its own,
-    and so no weight.
-    """
-
-    total: Tensor
-    position_map: Tensor
-    landmarks: Tensor
-    shape: Tensor
-    openings: Tensor
-    concordance: Tensor
-    steadiness: Tensor
-    confidence: Tensor
-
-
-class DistanceLoss(nn.Module):
-    """Mean distances: of map points by region, landmarks, pose-free shape, openings and so on.
+class Loss(nn.Module):
+    """The terms of `prnet.train.terms.TERMS`, weighted, and the confidence's own.
 
     Args:
         region: (M, M) uint8, the atlas's regions at the map's size.
@@ -54,58 +33,30 @@ class DistanceLoss(nn.Module):
         weight = region_weights(region, config)
         self.register_buffer("weight", torch.from_numpy(weight / weight.sum()))
 
-    def forward(self, prediction: Prediction, target: Target) -> LossTerms:
-        """Compare; a term that isn't asked for, or that the network has no part in, is 0.
+    def forward(self, prediction: Prediction, target: Target) -> dict[str, Tensor]:
+        """Compare.
 
         Where the prediction has more rows than the target, the last ones are of crops without a
         face, and matter to the confidence alone.
+
+        Returns:
+            By NAMES: each term, unweighted, in per cent, 0 where it isn't asked for or doesn't
+            apply; the confidence's cross entropy, which has layers of its own, and so no weight;
+            and `total`, their weighted sum. Distances are in units of half the crop's side.
         """
-        weights, zero = self.config, prediction.position_map.new_zeros(())
+        zero = prediction.position_map.new_zeros(())
         confidence = zero
         if prediction.confidence is not None:
             goal = expected_confidence(prediction.landmarks68.detach(), target.landmarks68)
             confidence = binary_cross_entropy_with_logits(prediction.confidence, goal)
         prediction = prediction.first(len(target.landmarks68))
-        points = prediction.landmarks68, target.landmarks68
-        maps = landmarks = shape = openings = concordance = steadiness = zero
-        if weights.position_map:
-            maps = self._mean(prediction.position_map, target.position_map)
-        if weights.landmarks:
-            landmarks = self._distance(*points).mean()
-        if weights.shape and prediction.shape is not None and target.shape is not None:
-            shape = self._mean(CM * prediction.shape, CM * target.shape)
-        if weights.openings:
-            openings = self._distance(
-                *(p[:, list(UPPER)] - p[:, list(LOWER)] for p in points)
-            ).mean()
-        if weights.concordance:
-            concordance = 1 - concordance_correlation(*map(openings68, points)).mean()
-        if weights.steadiness and self.pairs and target.to_canonical is not None:
-            errors = CM * (points[0] - points[1]) @ target.to_canonical.mT
-            first, again = errors[: self.pairs], errors[-self.pairs :]
-            steadiness = self._distance(first, again).mean()
-        total = (
-            weights.position_map * maps
-            + weights.landmarks * landmarks
-            + weights.shape * shape
-            + weights.openings * openings
-            + weights.concordance * concordance
-            + weights.steadiness * steadiness
-        )
-        return LossTerms(
-            100 * total + confidence,
-            100 * maps,
-            100 * landmarks,
-            100 * shape,
-            100 * openings,
-            100 * concordance,
-            100 * steadiness,
-            confidence,
-        )
-
-    def _mean(self, first: Tensor, second: Tensor) -> Tensor:
-        """Weighted mean over the map, plain mean over the batch."""
-        return (self.weight * self._distance(first, second)).sum((1, 2)).mean()
+        compared = Comparison(prediction, target, self._distance, self.weight, self.pairs)
+        total, terms = confidence, {}
+        for name, weight in self.config.weights.items():
+            measured = TERMS[name].measure(compared) if weight else None
+            terms[name] = zero if measured is None else 100 * measured
+            total = total + weight * terms[name]
+        return {"total": total, **{name: terms[name] for name in TERMS}, "confidence": confidence}
 
     def _distance(self, first: Tensor, second: Tensor) -> Tensor:
         """Distance over the last axis."""
@@ -128,43 +79,6 @@ def expected_confidence(predicted: Tensor, truth: Tensor) -> Tensor:
     goal = predicted.new_zeros(len(predicted))
     goal[: len(truth)] = torch.exp(-nme68(predicted[: len(truth)], truth) / CONFIDENCE_NME)
     return goal
-
-
-def openings68(landmarks68: Tensor) -> Tensor:
-    """How far eyes and mouths are open, as `prnet.landmarks` measures it.
-
-    Args:
-        landmarks68: (N, 68, 3) float, any frame.
-
-    Returns:
-        (N, 2) float: mean of the eyes, mouth.
-    """
-
-    def opening(across: Sequence[tuple[int, int]], along: tuple[int, int]) -> Tensor:
-        first, second = torch.tensor([*across, along]).T
-        distances = (landmarks68[:, first] - landmarks68[:, second]).norm(dim=2)
-        return distances[:, :-1].mean(1) / distances[:, -1]
-
-    eyes = torch.stack([opening(*eye) for eye in EYES]).mean(0)
-    return torch.stack([eyes, opening(*MOUTH)], 1)
-
-
-def concordance_correlation(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Lin's concordance correlation: 1 only where both are equal, not merely in proportion.
-
-    Args:
-        predicted: (N, K) float, N ≥ 2.
-        truth: (N, K) float.
-
-    Returns:
-        (K,) float in [−1, 1]; 0 where neither varies.
-
-    Source: Lin 1989, "A concordance correlation coefficient to evaluate reproducibility".
-    """
-    mean, true_mean = predicted.mean(0), truth.mean(0)
-    off, true_off = predicted - mean, truth - true_mean
-    spread = (off.square() + true_off.square()).mean(0) + (mean - true_mean).square()
-    return 2 * (off * true_off).mean(0) / spread.clamp_min(1e-12)
 
 
 def nme68(predicted: Tensor, truth: Tensor) -> Tensor:

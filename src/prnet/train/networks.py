@@ -1,5 +1,6 @@
 """Recipe → network, and network → the spec of its model folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from prnet.train.config import NetworkConfig
 from prnet.uv.atlas import Atlas
 
 TrainableNetwork = Lite | ResFCN256
+# a new network is a class as PositionMapNetwork describes it, and a line here
+BUILDERS: dict[str, Callable[[Atlas, int], TrainableNetwork]] = {
+    Lite.name: Lite,
+    ResFCN256.name: lambda atlas, input_size: ResFCN256(atlas),
+}
 
 
 def load_atlas(config: NetworkConfig) -> Atlas:
@@ -22,7 +28,7 @@ def load_atlas(config: NetworkConfig) -> Atlas:
 
 def build_network(config: NetworkConfig, atlas: Atlas) -> TrainableNetwork:
     """Make the network of a recipe, with random weights."""
-    return Lite(atlas, config.input_size) if config.name == "lite" else ResFCN256(atlas)
+    return BUILDERS[config.name](atlas, config.input_size)
 
 
 def average_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
@@ -51,7 +57,7 @@ def network_spec(
     size = network.input_size
     middle = (size - 1) / 2
     return NetworkSpec(
-        name="lite" if isinstance(network, Lite) else "resfcn256",
+        name=network.name,
         input_size=size,
         pixel_mean=network.pixel_mean,
         pixel_std=network.pixel_std,

@@ -1,84 +1,40 @@
-"""Labelled photos → augmented samples, and samples → batches."""
+"""Labelled photos → augmented samples, and samples → batches; a recipe → its data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout
-from prnet.data.facekit import OPENINGS_YAW_DEG
+from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, build_cutouts
+from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
 from prnet.geometry.pose import Pose, angles_from_rotation
 from prnet.image.crop import cut
 from prnet.landmarks import eye_opening, mouth_opening
-from prnet.morphable.linear import LandmarkModel
+from prnet.morphable.linear import LandmarkModel, load_ict_face_model
+from prnet.progress import progress_bar
 from prnet.train.augment import choose_crop, crop_cutout, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
+from prnet.train.networks import TrainableNetwork
 from prnet.train.openings import follow_teacher
+from prnet.train.samples import (
+    Batch,
+    CoefficientBatch,
+    CutoutSample,
+    MapBatch,
+    MapSample,
+    stack_crops,
+)
+from prnet.train.targets import CoefficientTargets, MapTargets
+from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import image_to_crop
 
 VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
-
-
-class CoefficientBatch(NamedTuple):
-    """N samples labelled by a face model; crop units: half the crop's side, 0 its middle, y up.
-
-    Attributes:
-        crops: (N, 3, S, S) uint8 RGB.
-        coefficients: (N, 153) float32, identity then expression.
-        rotation: (N, 3, 3) float32, canonical → crop.
-        scale: (N,) float32, crop units per cm.
-        translation: (N, 3) float32, crop units.
-        mirrored: (N,) bool; then the shape is that of the coefficients, mirrored.
-        negatives: (K, 3, S, S) uint8 RGB, more crops, without a face.
-    """
-
-    crops: Tensor
-    coefficients: Tensor
-    rotation: Tensor
-    scale: Tensor
-    translation: Tensor
-    mirrored: Tensor
-    negatives: Tensor
-
-
-class MapBatch(NamedTuple):
-    """N samples labelled by position maps.
-
-    Attributes:
-        crops: (N, 3, S, S) uint8 RGB.
-        position_map: (N, 256, 256, 3) float32, crop frame, in units of half the crop's side, 0 its
-            middle.
-        negatives: (0, 3, S, S) uint8.
-    """
-
-    crops: Tensor
-    position_map: Tensor
-    negatives: Tensor
-
-
-Batch = CoefficientBatch | MapBatch
-
-
-class CutoutSample(NamedTuple):
-    """A crop of a cut-out; `pose` leads to crop units."""
-
-    crop: NDArray[np.uint8]
-    pose: Pose
-    cutout: Cutout
-    mirrored: bool
-
-
-class MapSample(NamedTuple):
-    """A crop and its position map, as in MapBatch."""
-
-    crop: NDArray[np.uint8]
-    position_map: NDArray[np.float32]
 
 
 class Source(Protocol):
@@ -199,7 +155,7 @@ class CutoutSource:
         nudge: np.random.Generator | None = None,
     ) -> CutoutSample:
         """An augmented sample of a photo, as it is or turned."""
-        is_turned = what.random() < self.config.data.turned_share
+        is_turned = what.random() < self.config.data.rotated_share
         cutout = self.cutout(
             photo * VARIANTS + (int(what.integers(1, VARIANTS)) if is_turned else 0)
         )
@@ -319,6 +275,41 @@ class MapSource:
         return MapBatch(crops, maps, crops[:0])
 
 
-def stack_crops(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """(N, 3, S, S) uint8."""
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+def open_data(
+    config: TrainConfig,
+    network: TrainableNetwork,
+    atlas: Atlas,
+    first: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> tuple[Source, Source, CoefficientTargets | MapTargets]:
+    """Open a recipe's data, making the cut-outs if they aren't there.
+
+    Args:
+        config: The recipe.
+        network: Tells how large its maps are and where their z is 0.
+        atlas: The UV space.
+        first: Context in which one process goes ahead of the others.
+
+    Returns:
+        Training samples, validation samples (the same if the recipe names a number of photos), and
+        what makes a batch's targets.
+
+    Raises:
+        LabelError: The data is missing or incomplete.
+    """
+    if config.data.source == "300wlp":
+        training = MapSource(config, validation=False)
+        validation = training if config.data.photos else MapSource(config, validation=True)
+        return training, validation, MapTargets(atlas, network.depth_of_back)
+    model = load_ict_face_model(Path(config.data.facekit) / FACE_MODEL_FILE)
+    coefficient_targets = CoefficientTargets(model, atlas, network.train_uv, network.depth_of_back)
+    sources = []
+    for split in ("train", "val"):
+        with first(), progress_bar(f"cut-outs of {split}") as report:
+            folder = build_cutouts(
+                config.data.facekit, config.data.face_crops, split, report=report
+            )
+        landmarks = coefficient_targets.landmark_model
+        follows = split == "train" and config.data.match_openings
+        names = model.expression_names if follows else None
+        sources.append(CutoutSource(config, folder, landmarks, names))
+    return sources[0], sources[0 if config.data.photos else 1], coefficient_targets

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel, LandmarkModel
-from prnet.networks.lite import bilinear_rows
-from prnet.train.sources import CoefficientBatch, MapBatch
+from prnet.networks.spline import bilinear_rows
+from prnet.train.samples import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
 from prnet.uv.position_map import sample_map

@@ -14,16 +14,15 @@ from prnet.uv.atlas import Atlas
 torch = pytest.importorskip("torch")
 lightning_fabric = pytest.importorskip("lightning_fabric")
 
-from prnet.networks.lite import Lite, Prediction  # noqa: E402
-from prnet.train.config import (  # noqa: E402
-    AugmentConfig,
-    DataConfig,
-    NetworkConfig,
-    TrainConfig,
-    build_config,
-    load_recipe,
-)
-from prnet.train.loop import CHECKPOINT, RECORD, Run, load_checkpoint, open_data, train  # noqa: E402
+from prnet.networks.lite import Lite  # noqa: E402
+from prnet.networks.prediction import Prediction  # noqa: E402
+from prnet.train.checkpoint import load_checkpoint  # noqa: E402
+from prnet.train.config import AugmentConfig, DataConfig, NetworkConfig, TrainConfig  # noqa: E402
+from prnet.train.recipe import build_config, load_recipe  # noqa: E402
+from prnet.train.record import RECORD  # noqa: E402
+from prnet.train.run import CHECKPOINT, Run, train  # noqa: E402
+from prnet.train.sources import open_data  # noqa: E402
+from prnet.train.validate import plain_batches, validate  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -40,7 +39,7 @@ def recipe(
         f"steps = {STEPS}\nwarmup_steps = 2\ncooldown_steps = 3\nbatch_size = 4\n"
         f"evaluate_steps = {EVALUATED}\ncheckpoint_minutes = 0\n"
         'workers = 0\nprecision = "32"\n[network]\ninput_size = 32\n'
-        f"[data]\nfacekit = '{tiny_facekit}'\ncutouts = '{tiny_cutouts}'\n"
+        f"[data]\nfacekit = '{tiny_facekit}'\nface_crops = '{tiny_cutouts}'\n"
     )
     return path
 
@@ -88,7 +87,7 @@ def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: 
     rows = read_record(finished)
     assert [int(row["step"]) for row in rows] == [3, 6, 9]
     for row in rows:
-        for name in ("loss_total", "nme", "nme_turned_30_60", "nme_turned_60_90", "shape_ratio"):
+        for name in ("loss_total", "nme", "nme_rotated_30_60", "nme_rotated_60_90", "shape_ratio"):
             assert 0 < float(row[name]) < 1000
     assert (finished / "curves.png").stat().st_size > 1000
     description = json.loads((finished / "run.json").read_text())
@@ -209,11 +208,11 @@ def test_the_recipes_momentum_is_the_optimisers(make_run: Any) -> None:
 
 CLEAN = AugmentConfig(
     rotation_deg=0.0,
-    colour=(1.0, 1.0),
+    color=(1.0, 1.0),
     wide_share=0.0,
     box_jitter=0.0,
     **dict.fromkeys(
-        ["p_occluder", "p_mirror", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_grey"], 0.0
+        ["p_occluder", "p_mirror", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_gray"], 0.0
     ),
     p_light=0.0,
 )
@@ -226,7 +225,7 @@ def make_run(tiny_facekit: Path, tiny_cutouts: Path, atlas: Atlas, tmp_path: Pat
     def make(**settings: Any) -> Run:
         config = TrainConfig(
             data=DataConfig(
-                facekit=str(tiny_facekit), cutouts=str(tiny_cutouts), turned_share=0.0, photos=4
+                facekit=str(tiny_facekit), face_crops=str(tiny_cutouts), rotated_share=0.0, photos=4
             ),
             network=NetworkConfig(input_size=64),
             augment=CLEAN,
@@ -278,17 +277,19 @@ class Oracle(torch.nn.Module):
 
 def test_evaluation_measures_known_errors(make_run: Any) -> None:
     run = make_run()
-    plain = run._plain_batches()
+    plain = plain_batches(run.validation)
     assert sum(len(kinds) for _, kinds in plain) == 16  # four photos, three turned copies of each
-    run.average = Oracle(run, plain, 0.0)
-    result = run.evaluate(plain)
+
+    def measure(oracle: Oracle) -> dict[str, float]:
+        return validate(lambda batch: oracle(batch.crops), run.targets, plain)
+
+    result = measure(Oracle(run, plain, 0.0))
     assert (
-        result["nme"] == result["nme_turned_60_90"] == pytest.approx(0, abs=1e-4)
+        result["nme"] == result["nme_rotated_60_90"] == pytest.approx(0, abs=1e-4)
     )  # z is left out
     assert result["shape_ratio"] == pytest.approx(0, abs=1e-6)
     mean = run.targets.mean.view(1, 96, 96, 3)
-    run.average = Oracle(run, plain, 0.1, mean)
-    result = run.evaluate(plain)
+    result = measure(Oracle(run, plain, 0.1, mean))
     assert result["shape_ratio"] == pytest.approx(1, abs=1e-6)
     sizes = []
     for batch, kinds in plain:

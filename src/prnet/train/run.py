@@ -1,51 +1,40 @@
-"""A recipe → a trained network: the loop, its checkpoints, its record."""
+"""A recipe → a trained network: the loop."""
 
-import csv
-import dataclasses
-import json
 import logging
 import os
-import subprocess
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from prnet.data.face_crops import build_cutouts
-from prnet.data.facekit import FACE_MODEL_FILE
-from prnet.errors import ModelFileError, RecipeError
-from prnet.evaluate.plots import plot_training
-from prnet.files import write_aside
-from prnet.morphable.linear import load_ict_face_model
-from prnet.networks.lite import Lite, warm_start
+from prnet.errors import RecipeError
+from prnet.networks.lite import Lite
+from prnet.networks.mobilenet import warm_start
 from prnet.progress import progress_bar
 from prnet.train.batches import TrainingBatches, load_batches
-from prnet.train.config import TrainConfig, load_recipe
-from prnet.train.loss import DistanceLoss, LossTerms, nme68
+from prnet.train.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from prnet.train.config import TrainConfig
+from prnet.train.loss import NAMES, Loss
 from prnet.train.networks import (
     TrainableNetwork,
     average_weights,
     build_network,
     load_atlas,
 )
-from prnet.train.sources import Batch, CutoutSource, MapSource, Source
+from prnet.train.recipe import load_recipe
+from prnet.train.record import Record
+from prnet.train.samples import Batch
+from prnet.train.sources import Source, open_data
 from prnet.train.targets import CoefficientTargets, MapTargets
-from prnet.uv.atlas import Atlas
+from prnet.train.validate import PlainBatches, plain_batches, validate
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT, RECORD, CURVES, DESCRIPTION = "checkpoint.pt", "log.csv", "curves.png", "run.json"
-WEIGHTS = "weights.pt"
-EVALUATED_PHOTOS = 256  # of the validation split, with their turned copies, during training
-EVALUATED_BATCH = 32
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 # batches that Run._calibrate sees: a share of the steps between two evaluations, but a few at least
 CALIBRATED_SHARE, MIN_CALIBRATED = 0.05, 8
 
@@ -84,9 +73,9 @@ def train(
     network = build_network(config.network, atlas)
     if isinstance(network, Lite) and config.network.warm_start:
         path = Path(config.data.facekit) / config.network.warm_start
-        warm_start(network, load_checkpoint(path)["state_dict"])
+        warm_start(network.encoder, load_checkpoint(path)["state_dict"])
     if config.network.weights:
-        _load_weights(network, Path(config.network.weights))
+        load_weights(network, Path(config.network.weights))
     training, validation, targets = open_data(config, network, atlas, fabric.rank_zero_first)
     return Run(config, out, network, training, validation, targets, fabric).train()
 
@@ -120,9 +109,10 @@ class Run:
         fabric: Fabric,
     ) -> None:
         self.config, self.out, self.fabric = config, out, fabric
+        self.record = Record(out)
         for name, count in {
             "batch_size": config.batch_size,
-            "pairs": config.data.pairs,
+            "paired_crops": config.data.paired_crops,
         }.items():
             if count % fabric.world_size:
                 raise RecipeError(
@@ -130,8 +120,8 @@ class Run:
                 )
         self.batches = TrainingBatches(training, config, fabric.global_rank, fabric.world_size)
         self.validation, self.targets = validation, targets.to(fabric.device)
-        pairs = config.data.pairs // fabric.world_size
-        self.loss = DistanceLoss(targets.region, config.loss, pairs).to(fabric.device)
+        pairs = config.data.paired_crops // fabric.world_size
+        self.loss = Loss(targets.region, config.loss, pairs).to(fabric.device)
         decay = config.average_decay
         self.average = AveragedModel(
             network,
@@ -153,13 +143,15 @@ class Run:
         """Train to the recipe's last step; evaluates, records and saves on the way."""
         config, path = self.config, self.out / CHECKPOINT
         self._resume(path)
-        plain = self._plain_batches()
-        self._describe()
+        plain = plain_batches(self.validation)
+        if self.fabric.is_global_zero:
+            self.record.describe(config, _precision(config))
         saved = started = time.monotonic()
         before = self.seconds
         with progress_bar("steps", self.fabric.is_global_zero) as report:
             for batch in load_batches(self.batches, self.step, config.steps):
-                self._losses.append(torch.stack(self.optimise(batch)).detach())
+                terms = self.optimise(batch)
+                self._losses.append(torch.stack([terms[name] for name in NAMES]).detach())
                 self.step += 1
                 report(self.step, config.steps)
                 now = time.monotonic()
@@ -167,17 +159,16 @@ class Run:
                 is_last = self.step == config.steps
                 if is_last or self.step % config.evaluate_steps == 0:
                     self._calibrate()
-                    self._record(torch.stack(self._losses).mean(0).tolist(), plain)
-                    self._losses.clear()
+                    self._evaluate(plain)
                 if is_last or now - saved > 60 * config.checkpoint_minutes:
                     self._save(path)
                     saved = now
         if self.fabric.is_global_zero:
             weights = average_weights({"average": self.average.state_dict()})
-            _write({"network": weights, "step": self.step}, self.out / WEIGHTS)
+            save_checkpoint({"network": weights, "step": self.step}, self.out / WEIGHTS)
         return path
 
-    def optimise(self, batch: Batch) -> LossTerms:
+    def optimise(self, batch: Batch) -> dict[str, Tensor]:
         """Do one step of the optimiser; the loss terms are of this process's part of the batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.learning_rate_factor(self.step)
@@ -185,13 +176,13 @@ class Run:
         self.network.train()
         terms = self.compare(self.network, self._move(batch))
         self.optimizer.zero_grad()
-        self.fabric.backward(terms.total)
+        self.fabric.backward(terms["total"])
         self.fabric.clip_gradients(self.network, self.optimizer, max_norm=20.0)
         self.optimizer.step()
         self.average.update_parameters(self._bare)
         return terms
 
-    def compare(self, network: torch.nn.Module, batch: Batch) -> LossTerms:
+    def compare(self, network: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The loss of a network on a batch."""
         return self.loss(network(self._input(batch)), self.targets(batch))
 
@@ -202,51 +193,10 @@ class Run:
         if config.cooldown_steps:
             factor = min(factor, max((config.steps - step) / config.cooldown_steps, 1e-3))
         if config.halve_epochs:
-            fresh = config.batch_size - config.data.pairs
+            fresh = config.batch_size - config.data.paired_crops
             epoch = step * fresh // self.batches.photos
             factor *= 0.5 ** (epoch // config.halve_epochs)
         return factor
-
-    @torch.no_grad()
-    def evaluate(self, plain: list[tuple[Batch, NDArray[np.float64]]]) -> dict[str, float]:
-        """Errors of the averaged weights.
-
-        Args:
-            plain: Batches, each with (N, 2): |yaw| in degrees and whether turned.
-
-        Returns:
-            68-point NME in % of photos as they are and of turned copies by yaw, and the error
-            of the pose-free shape as a share of the mean face's; NaN for what data or network
-            haven't got.
-        """
-        self.average.eval()
-        errors, kinds, shape_error, mean_error = [], [], [], []
-        for batch, kind in plain:
-            batch = self._move(batch)
-            prediction, target = self.average(self._scale(batch.crops)), self.targets(batch)
-            errors.append(100 * nme68(prediction.landmarks68, target.landmarks68))
-            kinds.append(kind)
-            if prediction.shape is not None and isinstance(self.targets, CoefficientTargets):
-                face = self.targets.is_face
-                truth = target.shape.flatten(1, 2)[:, face]
-                predicted = prediction.shape.flatten(1, 2)[:, face]
-                shape_error.append((predicted - truth).norm(dim=2).mean(1))
-                mean_error.append((self.targets.mean[face] - truth).norm(dim=2).mean(1))
-        nme, (yaw, turned) = torch.cat(errors).cpu().numpy(), np.concatenate(kinds).T
-        is_turned = turned > 0
-
-        def mean(chosen: NDArray[np.bool_]) -> float:
-            return float(nme[chosen].mean()) if chosen.any() else float("nan")
-
-        ratio = float("nan")
-        if shape_error:
-            ratio = float(torch.cat(shape_error).mean() / torch.cat(mean_error).mean())
-        return {
-            "nme": mean(~is_turned),
-            "nme_turned_30_60": mean(is_turned & (yaw > 30) & (yaw <= 60)),
-            "nme_turned_60_90": mean(is_turned & (yaw > 60)),
-            "shape_ratio": ratio,
-        }
 
     def _calibrate(self) -> None:
         """Give the averaged weights batch norm statistics of their own, from the last batches.
@@ -258,20 +208,6 @@ class Run:
         last = range(max(self.step - count, 0), self.step)
         batches = (self._move(self.batches[step]) for step in last)
         update_bn((self._input(batch) for batch in batches), self.average)
-
-    def _plain_batches(self) -> list[tuple[Batch, NDArray[np.float64]]]:
-        """What `evaluate` wants, of photos spread over the validation split."""
-        count = self.validation.photos
-        photos = np.linspace(0, count - 1, min(EVALUATED_PHOTOS, count)).astype(int)
-        rows = [row for photo in photos.tolist() for row in self.validation.plain(photo)]
-        parts = [rows[k : k + EVALUATED_BATCH] for k in range(0, len(rows), EVALUATED_BATCH)]
-        return [
-            (
-                self.validation.stack([sample for sample, _, _ in part]),
-                np.array([[yaw, turned] for _, yaw, turned in part], np.float64),
-            )
-            for part in parts
-        ]
 
     def _input(self, batch: Batch) -> Tensor:
         """All crops of a batch, those without a face last, as the network takes them."""
@@ -286,38 +222,23 @@ class Run:
         """To the device that trains."""
         return type(batch)(*(part.to(self.fabric.device) for part in batch))
 
-    def _record(self, losses: list[float], plain: list[tuple[Batch, NDArray[np.float64]]]) -> None:
-        """Add a row to the record and draw the curves."""
+    def _evaluate(self, plain: PlainBatches) -> None:
+        """Add a row to the record: losses since the last one, errors of the averaged weights."""
+        losses = torch.stack(self._losses).mean(0).tolist()
+        self._losses.clear()
         if not self.fabric.is_global_zero:
             return
+        self.average.eval()
+        on_device = ((self._move(batch), kinds) for batch, kinds in plain)
+        errors = validate(lambda b: self.average(self._scale(b.crops)), self.targets, on_device)
         row: dict[str, float] = {
             "step": self.step,
             "hours": self.seconds / 3600,
             "learning_rate": self.config.learning_rate * self.learning_rate_factor(self.step - 1),
         }
-        names = (f"loss_{name}" for name in LossTerms._fields)
-        row |= dict(zip(names, losses, strict=True)) | self.evaluate(plain)
-        path = self.out / RECORD
-        is_new = not path.exists()
-        with path.open("a", newline="") as stream:
-            writer = csv.DictWriter(stream, list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
-        plot_training(path, self.out / CURVES)
+        row |= {f"loss_{name}": value for name, value in zip(NAMES, losses, strict=True)} | errors
+        self.record.add(row)
         logger.info("%s", row)
-
-    def _describe(self) -> None:
-        """Write down what runs: the recipe, the commit, the precision."""
-        if not self.fabric.is_global_zero:
-            return
-        description = {
-            "commit": _commit(),
-            "precision": _precision(self.config),
-            "torch": torch.__version__,
-            "recipe": dataclasses.asdict(self.config),
-        }
-        (self.out / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
 
     def _save(self, path: Path) -> None:
         """Write a checkpoint aside, then put it in place."""
@@ -332,14 +253,13 @@ class Run:
             "losses": self._losses,
             "network_config": _network_identity(self.config),
         }
-        _write(state, path)
+        save_checkpoint(state, path)
 
     def _resume(self, path: Path) -> None:
         """Load the last checkpoint, if there is one, and cut the record back to it."""
-        record = self.out / RECORD
         if not path.exists():
             if self.fabric.is_global_zero:
-                record.unlink(missing_ok=True)
+                self.record.cut_back(0)
             return
         state = load_checkpoint(path)
         if state["network_config"] != _network_identity(self.config):
@@ -349,87 +269,13 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
         self._losses = state["losses"]
-        if record.exists() and self.fabric.is_global_zero:
-            header, *rows = record.read_text().splitlines()
-            kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
-            record.write_text("\n".join([header, *kept]) + "\n")
-
-
-def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint, of `train` or another. Raises ModelFileError if it is none."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
-        raise ModelFileError(f"{path}: not a checkpoint that can be read ({error})") from error
-    return state
-
-
-def _write(state: dict[str, Any], path: Path) -> None:
-    """Save aside, then put in place."""
-    with write_aside(path) as aside:
-        torch.save(state, aside)
-
-
-def _load_weights(network: TrainableNetwork, path: Path) -> None:
-    """Start from an earlier run's weights."""
-    state = load_checkpoint(path)
-    try:
-        network.load_state_dict(state["network"])
-    except (KeyError, RuntimeError) as error:
-        raise RecipeError(f"{path}: not weights of this network ({error})") from error
-
-
-def open_data(
-    config: TrainConfig,
-    network: TrainableNetwork,
-    atlas: Atlas,
-    first: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> tuple[Source, Source, CoefficientTargets | MapTargets]:
-    """Open a recipe's data, making the cut-outs if they aren't there.
-
-    Args:
-        config: The recipe.
-        network: Tells how large its maps are and where their z is 0.
-        atlas: The UV space.
-        first: Context in which one process goes ahead of the others.
-
-    Returns:
-        Training samples, validation samples (the same if the recipe names a number of photos), and
-        what makes a batch's targets.
-
-    Raises:
-        LabelError: The data is missing or incomplete.
-    """
-    if config.data.source == "300wlp":
-        training = MapSource(config, validation=False)
-        validation = training if config.data.photos else MapSource(config, validation=True)
-        return training, validation, MapTargets(atlas, network.depth_of_back)
-    model = load_ict_face_model(Path(config.data.facekit) / FACE_MODEL_FILE)
-    coefficient_targets = CoefficientTargets(model, atlas, network.train_uv, network.depth_of_back)
-    sources = []
-    for split in ("train", "val"):
-        with first(), progress_bar(f"cut-outs of {split}") as report:
-            folder = build_cutouts(config.data.facekit, config.data.cutouts, split, report=report)
-        landmarks = coefficient_targets.landmark_model
-        follows = split == "train" and config.data.match_openings
-        names = model.expression_names if follows else None
-        sources.append(CutoutSource(config, folder, landmarks, names))
-    return sources[0], sources[0 if config.data.photos else 1], coefficient_targets
+        if self.fabric.is_global_zero:
+            self.record.cut_back(self.step)
 
 
 def _network_identity(config: TrainConfig) -> dict[str, Any]:
     """What two recipes must share for one's checkpoint to go on under the other."""
     return {"name": config.network.name, "input_size": config.network.input_size}
-
-
-def _commit() -> str:
-    """The commit of the code that runs, + after it if files differ; "" outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40"]
-    try:
-        done = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 def _precision(config: TrainConfig) -> Any:
