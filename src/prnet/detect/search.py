@@ -34,9 +34,6 @@ WORTHWHILE_REFINEMENT = 1.5  # a further look that gains less than this is left 
 SMALLEST_PX = 24.0  # of the photo's own pixels: smaller faces hold too little to reconstruct
 LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
 LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the first look
-# A photo with far more pixels than a look needs is thinned out to so many times the look's width
-# and height before it is averaged down: averaging all of 100 megapixels takes longer than looking.
-OVERSAMPLING = 3
 # A finer look is cut into tiles: their cores share the photo out, and a tile reaches further by
 # half the largest face that is left to it.
 TILE_CORE_PX = 1152
@@ -125,22 +122,31 @@ def _look(
 def _resize(
     image: NDArray[np.uint8], scale: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Average a photo down by about a scale, or enlarge it.
+    """Bring a photo to about a scale.
+
+    Shrinking to a third or less leaves pixels out, then averages two by two, then interpolates:
+    averaging over any other number of pixels takes longer than the look.
 
     Returns:
         The picture, how many photo pixels one of its pixels is wide and high, and where (x, y) in
         the photo its first pixel has its centre.
     """
-    size_wh = np.array([image.shape[1], image.shape[0]])
-    picture_wh = np.maximum(np.rint(size_wh * scale), 1)
-    step = max(1, int(1 / (OVERSAMPLING * scale)))
-    start = np.minimum(step, size_wh) // 2
-    thinned = np.ascontiguousarray(image[start[1] :: step, start[0] :: step])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(thinned, picture_wh.astype(int).tolist(), interpolation=interpolation)
-    ratio = np.array([thinned.shape[1], thinned.shape[0]]) / picture_wh
+    height, width = image.shape[:2]
+    picture_wh = [max(round(side * scale), 1) for side in (width, height)]
+    step = max(1, int(0.5 / scale))
+    first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
+    part = image[int(first[1]) :: step, int(first[0]) :: step]
+    spacing = np.full(2, float(step))
+    if scale * step <= 0.5 and min(part.shape[:2]) > 1:
+        part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
+        half_wh = part.shape[1] // 2, part.shape[0] // 2
+        part = cv2.resize(np.ascontiguousarray(part), half_wh, interpolation=cv2.INTER_AREA)
+        first, spacing = first + spacing / 2, 2 * spacing
+    ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
+    # OpenCV can't read a thinned photo as it lies
+    picture = cv2.resize(np.ascontiguousarray(part), picture_wh, interpolation=cv2.INTER_LINEAR)
     pixels = picture.astype(np.uint8, copy=False)
-    return pixels, ratio * step, start + (ratio / 2 - 0.5) * step
+    return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
 
 
 def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
