@@ -16,7 +16,7 @@ CENTER_REACH, CENTER_STRIDES = 0.3, 0.8
 TOP_CELLS = 9  # of the best-fitting cells become the face's own
 SCORE_POWER, FIT_POWER = 0.5, 4.0  # how the fit weighs score against overlap
 FOCUS = 2.0  # easy background cells count less by this power of their score
-BACKGROUND_WEIGHT = 0.75
+BACKGROUND_WEIGHT = 2.0
 BOX_WEIGHT, SIZE_WEIGHT, ANGLE_WEIGHT = 2.0, 1.0, 1.0
 
 
