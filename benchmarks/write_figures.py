@@ -2,7 +2,7 @@
 
     prnet evaluate facekit FACEKIT --out recipes/lite/figures/facekit
     prnet evaluate robustness FACEKIT --out recipes/lite/figures/robustness
-    prnet bench --peers FACEKIT --json > recipes/lite/figures/bench.json
+    python benchmarks/compare_networks.py FACEKIT > recipes/lite/figures/bench.json
     python benchmarks/write_figures.py [--check]
 
 Only the two metrics.json and bench.json are kept with the recipe. With --check nothing is written,
@@ -67,9 +67,15 @@ def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) 
     """The table of all that a user asks first."""
     networks = bench["networks"]
     rows = [
-        ("68-point NME, photos as they are", f"{percent(facekit, 'nme68_2d')} %"),
-        ("turned in depth to 30–60° of yaw", f"{percent(facekit, 'turned_nme68_2d_yaw_30_60')} %"),
-        ("turned in depth to 60–90° of yaw", f"{percent(facekit, 'turned_nme68_2d_yaw_60_90')} %"),
+        ("68-point NME, original photos", f"{percent(facekit, 'nme68_2d')} %"),
+        (
+            "rotated in depth to 30–60° of yaw",
+            f"{percent(facekit, 'rotated_nme68_2d_yaw_30_60')} %",
+        ),
+        (
+            "rotated in depth to 60–90° of yaw",
+            f"{percent(facekit, 'rotated_nme68_2d_yaw_60_90')} %",
+        ),
         (
             "in the detector's boxes",
             f"{percent(facekit, 'detected_nme68_2d')} %, "
@@ -79,23 +85,23 @@ def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) 
         ("faces of 32 pixels", f"{percent(robustness, 'small_nme68_2d')} %"),
         (
             "shape error against the mean face's own",
-            f"{percent(facekit, 'shape_ratio')}, turned {percent(facekit, 'turned_shape_ratio')}",
+            f"{percent(facekit, 'shape_ratio')}, rotated {percent(facekit, 'rotated_shape_ratio')}",
         ),
         *(
             (
-                f"opening of {part}, against the dense teacher's",
+                f"opening of {part}, against MediaPipe's reference landmarks'",
                 f"correlation {percent(facekit, f'{name}_opening_correlation')}, "
                 f"slope {percent(facekit, f'{name}_opening_slope')}",
             )
             for part, name in (("eyes", "eye"), ("mouths", "mouth"))
         ),
-        ("landmarks stray when the box moves by 4 %", f"{percent(robustness, 'stillness')} %"),
-        ("mirrored photos differ by", f"{percent(robustness, 'mirror')} %"),
+        ("landmark jitter under box perturbation of 4 %", f"{percent(robustness, 'jitter')} %"),
+        ("flip error", f"{percent(robustness, 'mirror')} %"),
         (
-            "shapes of one person's photos against two people's",
-            percent(robustness, "consistency"),
+            "intra-identity shape ratio",
+            percent(robustness, "intra_identity_shape_ratio"),
         ),
-        ("roughness of the mesh against the labels'", percent(robustness, "smoothness")),
+        ("roughness ratio", percent(robustness, "roughness_ratio")),
         (
             "confidence: area under the ROC curve, faces against none",
             f"{robustness['confidence_auc']:.3f}",
@@ -115,7 +121,7 @@ def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) 
     count = f"{facekit['count']:.0f}"
     return (
         draw_table(("of `lite`, as shipped", "measured"), *rows)
-        + f"\n\nOn the {count} validation photos of the data kit, in % of face size, boxes from "
+        + f"\n\nOn the {count} validation photos of the facekit, in % of face size, boxes from "
         "the labels unless said otherwise.\nThe commands are at the top of "
         "`benchmarks/write_figures.py`, which writes this table;\n`docs/experiments.md` defines "
         "each figure."
@@ -124,7 +130,7 @@ def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) 
 
 def detail(facekit: Metrics) -> str:
     """The tables by source, yaw and group."""
-    groups = {"": "all photos", **SOURCES, "turned_": "turned in depth"}
+    groups = {"": "all photos", **SOURCES, "rotated_": "rotated in depth"}
     accuracy = [
         (
             title,

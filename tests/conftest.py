@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import skimage.data
 
-from prnet.data.face_crops import build_cutouts
+from prnet.data.face_crops import build_face_crops
 from prnet.face import Face
 from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 from prnet.uv.atlas import EYE_NOSE_MOUTH, MAP_SIZE, NECK, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
-from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices, sample_map
+from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -33,10 +34,10 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def facekit() -> Path:
-    """The data kit's folder, which lies beside the checkout."""
+    """The facekit's folder, which lies beside the checkout."""
     folder = REPOSITORY / "../shared/facekit"
     if not folder.is_dir():
-        pytest.skip("the data kit ../shared/facekit is not here")
+        pytest.skip("the facekit ../shared/facekit is not here")
     return folder
 
 
@@ -161,8 +162,8 @@ def make_model(atlas: Atlas) -> Callable[..., Path]:
             half = np.array([spec.pixel_std, spec.pixel_mean, 2 * 255], np.float32)
             constants |= {name: half[k : k + 1] for k, name in enumerate(("std", "middle", "most"))}
             nodes += [
-                helper.make_node("ReduceMean", [input_name], ["grey"], axes=[1, 2, 3], keepdims=0),
-                helper.make_node("Mul", ["grey", "std"], ["wide"]),
+                helper.make_node("ReduceMean", [input_name], ["gray"], axes=[1, 2, 3], keepdims=0),
+                helper.make_node("Mul", ["gray", "std"], ["wide"]),
                 helper.make_node("Add", ["wide", "middle"], ["pixels"]),
                 helper.make_node("Div", ["pixels", "most"], [confidences]),
             ]
@@ -252,15 +253,15 @@ def make_uv_data(atlas: Atlas) -> Callable[[Path], Path]:
         is_face.flat[atlas.vertex_index[is_kept]] = True
         columns, rows = np.floor(atlas.landmarks68_uv.T * MAP_SIZE).astype(int)
         rows, columns = np.divmod(nearest_covered(is_face)[rows, columns], MAP_SIZE)
-        grey = np.where(atlas.region >= EYE_NOSE_MOUTH, 64, 48).astype(np.uint8)
-        grey[rows, columns] = 255
-        grey[-1] = 0
+        gray = np.where(atlas.region >= EYE_NOSE_MOUTH, 64, 48).astype(np.uint8)
+        gray[rows, columns] = 255
+        gray[-1] = 0
         np.savetxt(folder / "face_ind.txt", atlas.vertex_index[is_kept])
         np.savetxt(folder / "triangles.txt", triangles)
         np.savetxt(folder / "uv_kpt_ind.txt", [columns, rows])
         vertices = flip_y(atlas.canonical_vertices[is_kept].astype(np.float64))
         np.save(folder / "canonical_vertices.npy", vertices * 11.5 + [0, 250, 60])
-        cv2.imwrite(str(folder / "uv_weight_mask.png"), grey)
+        cv2.imwrite(str(folder / "uv_weight_mask.png"), gray)
         return folder
 
     return make
@@ -272,7 +273,7 @@ OPENING_MODES = "eyeBlink_L", "eyeBlink_R", "mouthLowerDown_L", "mouthLowerDown_
 
 @pytest.fixture(scope="session")
 def tiny_facekit(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data kit of the real schema: four photos to train on, one a source, and two of `val`.
+    """A facekit of the real schema: four photos to train on, one a source, and two of `val`.
 
     Its face model is a grid of GRID × GRID vertices over the atlas's mean face, with smooth crooked
     modes. The photos, 150 high and 170 wide, are painted as `make_face` paints them, so that every
@@ -317,11 +318,11 @@ def tiny_face_model(tiny_facekit: Path) -> FaceModel:
 
 
 @pytest.fixture(scope="session")
-def tiny_cutouts(tiny_facekit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `build_cutouts` makes of `tiny_facekit`: a folder with `train` and `val`."""
-    folder = tmp_path_factory.mktemp("cutouts")
+def tiny_face_crops(tiny_facekit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `build_face_crops` makes of `tiny_facekit`: a folder with `train` and `val`."""
+    folder = tmp_path_factory.mktemp("face_crops")
     for split in ("train", "val"):
-        build_cutouts(tiny_facekit, folder, split, processes=1)
+        build_face_crops(tiny_facekit, folder, split, processes=1)
     return folder
 
 
@@ -389,7 +390,7 @@ def painted_offsets() -> Callable[..., np.ndarray]:
 
     `photo` is one of `tiny_facekit`, or made from it; `pose` leads to its pixels; `shape` is
     the (GRID², 3) face without pose. Gives (N, 2): from where each face pixel is to where the label
-    puts the point that it shows, in pixels. Colours are rounded, so single offsets are off by some
+    puts the point that it shows, in pixels. Colors are rounded, so single offsets are off by some
     tenths; their mean isn't.
     """
 

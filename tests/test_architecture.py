@@ -12,6 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 SOURCE = REPOSITORY / "src"
 EVERYTHING = "everything"
+LONGEST = 350  # lines of a file
 
 
 class Rule(NamedTuple):
@@ -99,6 +100,54 @@ FILES = [p for p in sorted(SOURCE.rglob("*.py")) if p.name != "__init__.py"]
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_imports_follow_the_table(path: Path) -> None:
     assert forbidden(module_of(path), path.read_text(encoding="utf-8"), RULES) == []
+
+
+def rooms_of(room: str) -> set[str]:
+    """The rooms of the table that a room may import at the top of its files, its own aside."""
+    names = {name for name in RULES[room].at_top if name.startswith("prnet.")}
+    return {max((r for r in RULES if covers(r, name)), key=len) for name in names} - {room}
+
+
+def test_the_table_has_no_arrow_upward() -> None:
+    """Each line of the table imports from lines above it alone: so there is no circle either."""
+    order = list(RULES)
+    for room, rule in RULES.items():
+        if EVERYTHING in rule.at_top:
+            continue
+        late = {each for each in rooms_of(room) if order.index(each) > order.index(room)}
+        assert not late, f"{room} may import {late}, which stand below it"
+
+
+def test_the_list_of_rooms_is_the_tables() -> None:
+    page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    listing = page.split("\nsrc/prnet/\n")[1].split("\ntests/")[0]
+    names = [line.split()[0].rstrip("/").removesuffix(".py") for line in listing.splitlines()]
+    listed = [name for name in names if name not in ("__init__", "assets/lite")]
+    rooms = dict.fromkeys(room.split(".")[1] for room in RULES if room != "prnet.__main__")
+    assert listed == list(rooms)
+
+
+def test_modules_import_no_circle() -> None:
+    """Not even inside a room; imports inside functions don't count."""
+    needs: dict[str, set[str]] = {}
+    modules = {module_of(path) for path in FILES}
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        targets = {target for target, is_inside, _ in imports(tree) if not is_inside}
+        found = {m for m in modules if any(covers(m, target) for target in targets)}
+        needs[module_of(path)] = found - {module_of(path)}
+    while leaves := {module for module, others in needs.items() if not others}:
+        needs = {m: others - leaves for m, others in needs.items() if m not in leaves}
+    assert not needs, f"import each other: {sorted(needs)}"
+
+
+def test_no_file_is_long() -> None:
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for folder in ("src", "benchmarks")
+        for path in (REPOSITORY / folder).rglob("*.py")
+    }
+    assert {path.name: length for path, length in lengths.items() if length > LONGEST} == {}
 
 
 def test_rooms_do_not_import_by_themselves() -> None:

@@ -41,13 +41,13 @@ def test_what_can_t_be_written(tmp_path: Path, name: str) -> None:
 
 def test_png_keeps_colours_and_depth() -> None:
     rng = np.random.default_rng(0)
-    colour = rng.integers(0, 256, (5, 4, 3), np.uint8)
+    color = rng.integers(0, 256, (5, 4, 3), np.uint8)
     clear = rng.integers(0, 256, (5, 4, 4), np.uint8)
     deep = rng.integers(0, 65536, (5, 4), np.uint16)
 
     def back(content: bytes) -> np.ndarray:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
 
-    np.testing.assert_array_equal(back(encode_png(colour)), colour[..., ::-1])
+    np.testing.assert_array_equal(back(encode_png(color)), color[..., ::-1])
     np.testing.assert_array_equal(back(encode_png(clear)), clear[..., [2, 1, 0, 3]])
     np.testing.assert_array_equal(back(encode_png(deep)), deep)

@@ -54,7 +54,7 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Load a public name from its module."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'prnet' has no attribute {name!r}")

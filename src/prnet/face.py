@@ -109,9 +109,9 @@ class Face:
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
-        """(V, 3) uint8 RGB, the photo at each vertex, bilinear; beyond its edge, the edge's colour.
+        """(V, 3) uint8 RGB, the photo at each vertex, bilinear; beyond its edge, the edge's color.
 
-        A hidden vertex has the colour of what hides it: see `visibility`.
+        A hidden vertex has the color of what hides it: see `visibility`.
 
         Raises:
             ValueError: The face has no photo.
@@ -145,8 +145,8 @@ class Face:
         if not complete:
             return texture
         facing = vertices_facing(self.vertices, self.triangles)
-        colours = complete_texture(texture, self._to_map(facing))
-        return np.dstack([colours, np.full((size, size), 255, np.uint8)])
+        colors = complete_texture(texture, self._to_map(facing))
+        return np.dstack([colors, np.full((size, size), 255, np.uint8)])
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.
@@ -177,7 +177,7 @@ class Face:
 
         Frame: x right in the photo, y up, z toward the viewer, origin at the mean of the vertices;
         the head is rotated as in the photo, and as large as the canonical face. Skin that the photo
-        doesn't show has a likely colour.
+        doesn't show has a likely color.
 
         Args:
             texture_size: Texels a side; None for as many as the photo makes worth while.
@@ -192,7 +192,7 @@ class Face:
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colours).
+        """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colors).
 
         Raises:
             OutputError: An extension other than these, or the file can't be written.

@@ -228,47 +228,6 @@ def test_bench(
     assert all(stage in table.stdout for stage in stages)
 
 
-def test_bench_compares_networks(
-    run: Run,
-    make_model: Callable[..., Path],
-    model_folder: Path,
-    portrait: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for package in ("torch", "lightning_fabric"):
-        pytest.importorskip(package)
-    from prnet.apps import peers
-
-    def export(facekit: Path, folder: Path) -> dict[str, Path]:
-        assert facekit == tmp_path
-        names = "mb05_encoder", "resfcn256_random"
-        return {name: make_model(folder / name) / "network.onnx" for name in names}
-
-    monkeypatch.setattr(peers, "export_peers", export)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    arguments = "bench", portrait, "--model", model_folder, "--runs", 1, "--peers", tmp_path
-    networks = json.loads(run(*arguments, "--json").stdout)["networks"]
-    assert list(networks) == ["model", "mb05_encoder", "resfcn256_random"]
-    assert networks["model"]["ratio"] == 1
-    for each in networks.values():
-        ratio = each["median_ms"] / networks["model"]["median_ms"]
-        assert each["ratio"] == pytest.approx(ratio) and ratio > 0
-    table = run(*arguments).stdout
-    for name in (*networks, "ratio", "1.00", "without its last layer"):
-        assert name in table
-
-
-def test_bench_needs_pytorch_to_compare(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)  # as if it weren't installed
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    outcome = run("bench", "--peers", tmp_path)
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert "torch not installed" in outcome.stderr and "'prnet[train]'" in outcome.stderr
-
-
 def test_help_has_examples(run: Run) -> None:
     assert run("--version").stdout.startswith("prnet 0.")
     for command in ((), ("demo",), ("reconstruct",), ("bench",)):

@@ -69,7 +69,7 @@ def test_fields_of_the_second_edition(tiny_facekit: Path, tmp_path: Path) -> Non
 def test_photos_are_rgb_and_match_their_labels(
     tiny_facekit: Path, tiny_face_model: FaceModel, painted_offsets: Any
 ) -> None:
-    """Red is u and green is v: swapped colours would fail by far."""
+    """Red is u and green is v: swapped colors would fail by far."""
     kit = Facekit(tiny_facekit, "train")
     for record in kit.records:
         photo = kit.photo(record)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from prnet.data.rotate import fill, turn
+from prnet.data.rotate import fill, rotate
 from prnet.geometry.pose import Pose, rotation_from_angles
 
 SIZE, STEPS = 192, 41  # pixels of the photo, vertices along a side of the head
 AXES_CM = np.array([7.0, 9.0, 12.0])
-GREY, DOT = 120, 255
+GRAY, DOT = 120, 255
 
 
 def head() -> tuple[np.ndarray, np.ndarray]:
@@ -39,20 +39,20 @@ def places(pose: Pose) -> np.ndarray:
 
 
 def paint(pose: Pose) -> np.ndarray:
-    """A grey photo with a soft white dot, some 3 pixels wide, at each dot's place."""
+    """A gray photo with a soft white dot, some 3 pixels wide, at each dot's place."""
     x, y = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
-    photo = np.full((SIZE, SIZE), float(GREY))
+    photo = np.full((SIZE, SIZE), float(GRAY))
     for column, row in places(pose):
-        photo += (DOT - GREY) * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * 1.5**2))
+        photo += (DOT - GRAY) * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * 1.5**2))
     return np.clip(np.rint(photo), 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
 
 
 def find_dot(photo: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Centroid of what is brighter than grey around a place."""
+    """Centroid of what is brighter than gray around a place."""
     column, row = np.rint(near).astype(int)
     y, x = np.mgrid[row - 4 : row + 5, column - 4 : column + 5]
     weight = np.maximum(
-        photo[row - 4 : row + 5, column - 4 : column + 5, 0].astype(float) - GREY, 0
+        photo[row - 4 : row + 5, column - 4 : column + 5, 0].astype(float) - GRAY, 0
     )
     assert weight.sum() > 100, f"no dot near {near}"
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
@@ -74,19 +74,19 @@ def test_dots_go_where_the_turned_pose_puts_them(
 ) -> None:
     pose = make_pose(*start)
     photo = paint(pose)
-    turned, turned_pose = turn(photo, VERTICES, TRIANGLES, pose, yaw, pitch)
-    assert turned.shape == photo.shape and turned.dtype == np.uint8
-    assert turned_pose.scale == pose.scale
+    rotated, rotated_pose = rotate(photo, VERTICES, TRIANGLES, pose, yaw, pitch)
+    assert rotated.shape == photo.shape and rotated.dtype == np.uint8
+    assert rotated_pose.scale == pose.scale
     np.testing.assert_allclose(
-        turned_pose.rotation,
+        rotated_pose.rotation,
         pose.rotation @ rotation_from_angles(yaw, 0, 0) @ rotation_from_angles(0, pitch, 0),
         atol=1e-12,
     )
-    normals = (DOTS / AXES_CM**2) @ turned_pose.rotation.T
+    normals = (DOTS / AXES_CM**2) @ rotated_pose.rotation.T
     is_facing = normals[:, 2] / np.linalg.norm(normals, axis=1) > 0.5  # others are squeezed
     assert is_facing.sum() >= 7
-    expected = places(turned_pose)[is_facing]
-    found = np.array([find_dot(turned, place) for place in expected])
+    expected = places(rotated_pose)[is_facing]
+    found = np.array([find_dot(rotated, place) for place in expected])
     errors = np.linalg.norm(found - expected, axis=1)
     assert errors.max() < 1 and errors.mean() < 0.5
     assert np.linalg.norm(expected - places(pose)[is_facing], axis=1).max() > 5  # it did turn
@@ -99,9 +99,9 @@ def test_dots_go_where_the_turned_pose_puts_them(
 def test_the_nose_goes_the_documented_way(yaw: float, pitch: float, direction: list[int]) -> None:
     """Positive yaw to the photo's left, positive pitch up."""
     pose = make_pose()
-    _, turned_pose = turn(paint(pose), VERTICES, TRIANGLES, pose, yaw, pitch)
+    _, rotated_pose = rotate(paint(pose), VERTICES, TRIANGLES, pose, yaw, pitch)
     nose = np.array([[0, 0, AXES_CM[2]]])
-    moved = (turned_pose.apply(nose) - pose.apply(nose))[0, :2]
+    moved = (rotated_pose.apply(nose) - pose.apply(nose))[0, :2]
     along = np.dot(moved, direction)
     assert along > 3 and np.linalg.norm(moved - along * np.array(direction)) < 1e-9
 
@@ -109,10 +109,10 @@ def test_the_nose_goes_the_documented_way(yaw: float, pitch: float, direction: l
 def test_no_turn_changes_next_to_nothing() -> None:
     pose = make_pose(10, 5, 15)
     photo = paint(pose)
-    turned, turned_pose = turn(photo, VERTICES, TRIANGLES, pose, 0, 0)
-    np.testing.assert_allclose(turned_pose.rotation, pose.rotation, atol=1e-12)
-    np.testing.assert_allclose(turned_pose.translation, pose.translation, atol=1e-12)
-    assert np.abs(turned.astype(int) - photo).max() <= 1
+    rotated, rotated_pose = rotate(photo, VERTICES, TRIANGLES, pose, 0, 0)
+    np.testing.assert_allclose(rotated_pose.rotation, pose.rotation, atol=1e-12)
+    np.testing.assert_allclose(rotated_pose.translation, pose.translation, atol=1e-12)
+    assert np.abs(rotated.astype(int) - photo).max() <= 1
 
 
 def test_what_a_turn_uncovers_shows_the_background() -> None:
@@ -121,23 +121,23 @@ def test_what_a_turn_uncovers_shows_the_background() -> None:
     photo.flags.writeable = False
     background = np.zeros_like(photo)
     background[:] = (200, 0, 0)
-    shown, _ = turn(photo, VERTICES, TRIANGLES, pose, 80, background=background)
-    plain, _ = turn(photo, VERTICES, TRIANGLES, pose, 80)
+    shown, _ = rotate(photo, VERTICES, TRIANGLES, pose, 80, background=background)
+    plain, _ = rotate(photo, VERTICES, TRIANGLES, pose, 80)
     is_background = (shown == background).all(2)
     assert 0.2 < is_background.mean() < 0.9
-    assert not (plain == background).all(2).any() and plain.min() >= GREY - 1
+    assert not (plain == background).all(2).any() and plain.min() >= GRAY - 1
     # black past the photo's edge isn't photo, whatever the turn
     is_photo = np.ones((SIZE, SIZE), bool)
     is_photo[:40] = False
-    cut, _ = turn(photo, VERTICES, TRIANGLES, pose, 0, is_photo=is_photo, background=background)
+    cut, _ = rotate(photo, VERTICES, TRIANGLES, pose, 0, is_photo=is_photo, background=background)
     np.testing.assert_array_equal(cut[:20], background[:20])
-    np.testing.assert_array_equal(cut[45:], turn(photo, VERTICES, TRIANGLES, pose, 0)[0][45:])
+    np.testing.assert_array_equal(cut[45:], rotate(photo, VERTICES, TRIANGLES, pose, 0)[0][45:])
 
 
 def test_a_face_outside_the_photo_leaves_it_flat() -> None:
     pose = Pose(6.0, np.eye(3), np.array([5000.0, 5000.0, 0.0]))
-    turned, _ = turn(paint(make_pose()), VERTICES, TRIANGLES, pose, 0)
-    np.testing.assert_array_equal(turned, paint(make_pose()))
+    rotated, _ = rotate(paint(make_pose()), VERTICES, TRIANGLES, pose, 0)
+    np.testing.assert_array_equal(rotated, paint(make_pose()))
 
 
 def test_filling_keeps_what_is_known_and_blends_the_seam() -> None:

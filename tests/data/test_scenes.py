@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from prnet.data import scenes as scenes_module
 from prnet.data.drawn import KINDS, draw_texture
+from prnet.data.scene_canvas import LABELLED_VISIBLE
 from prnet.data.scene_photos import (
     BACKGROUND,
     SOURCES,
@@ -16,7 +18,7 @@ from prnet.data.scene_photos import (
     load_photos,
     pack_photos,
 )
-from prnet.data.scenes import LABELLED_VISIBLE, Scene, SceneComposer
+from prnet.data.scenes import Scene, SceneComposer
 from prnet.errors import LabelError
 
 NONE = np.empty((0, 4), np.float32)
@@ -103,9 +105,11 @@ def test_scenes_hold_what_they_promise(scenes: list[Scene]) -> None:
         assert scene.image.shape == (320, 320, 3) and scene.image.dtype == np.uint8
 
 
-def test_boxes_and_angles_are_where_the_faces_are(photos: ScenePhotos) -> None:
+def test_boxes_and_angles_are_where_the_faces_are(
+    photos: ScenePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
     composer = SceneComposer(photos, held_out=False)
-    composer._degrade = lambda image, rng: image  # type: ignore[method-assign]
+    monkeypatch.setattr(scenes_module, "degrade", lambda image, rng, noise: image)
     rng = np.random.default_rng(4)
     checked = 0
     for _ in range(200):

@@ -8,7 +8,7 @@ import pytest
 
 from prnet.data.uv_data import FILES, load_uv_data
 from prnet.errors import LabelError
-from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, NECK, OUTSIDE, Atlas
+from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, NECK, OUTSIDE, REGION_WEIGHTS, Atlas
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,9 @@ def test_regions_and_the_papers_weights(
     expected[~converted.mask] = NECK
     expected[-1] = OUTSIDE
     np.testing.assert_array_equal(converted.region, expected)
-    assert set(np.unique(converted.weight_mask[converted.mask])) == {3, 4, 16}
-    assert (converted.weight_mask[~converted.mask] == 0).all()
+    weights = REGION_WEIGHTS[converted.region]
+    assert set(np.unique(weights[converted.mask])) == {3, 4, 16}
+    assert (weights[~converted.mask] == 0).all()
 
 
 def test_the_official_files(prnet_official: Path, atlas: Atlas, tmp_path: Path) -> None:

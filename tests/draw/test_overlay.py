@@ -5,7 +5,7 @@ import pytest
 
 from prnet.draw.overlay import (
     AXES,
-    COLOURS,
+    COLORS,
     draw_landmarks,
     draw_overlay,
     draw_pose,
@@ -38,13 +38,13 @@ def test_draws_into_a_new_picture(
     assert (picture != before).any() == is_inside
 
 
-def test_landmarks_have_their_part_s_colour(make_face: Callable[..., Face]) -> None:
+def test_landmarks_have_their_part_s_color(make_face: Callable[..., Face]) -> None:
     face = make_face()
     picture = draw_landmarks(black(face), face)
     points = np.rint(face.landmarks68[:, :2]).astype(int)
     for name in ("jaw", "left brow", "nose bridge", "right eye"):
         x, y = points[PARTS[name].points[1]]
-        np.testing.assert_array_equal(picture[y, x], COLOURS[name])
+        np.testing.assert_array_equal(picture[y, x], COLORS[name])
 
 
 def test_axes_point_where_the_head_does(make_face: Callable[..., Face]) -> None:

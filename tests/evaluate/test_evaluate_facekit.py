@@ -6,18 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import Cutout, variants
+from prnet.data.face_crops import FaceCrop, variants
 from prnet.data.facekit import Facekit, FacekitRecord
 from prnet.evaluate import facekit as protocol
-from prnet.evaluate.facekit import (
-    DETECTED,
-    PHOTO,
-    SHAPE_NOTE,
-    TURNED,
-    ShapeComparison,
-    evaluate_facekit,
-    summarise,
-)
+from prnet.evaluate.facekit import DETECTED, PHOTO, ROTATED, SHAPE_NOTE, evaluate_facekit, summarise
+from prnet.evaluate.shape import ShapeComparison
 from prnet.geometry.boxes import face_size
 from prnet.geometry.pose import angles_from_rotation
 from prnet.morphable.linear import FaceModel
@@ -60,7 +53,7 @@ def test_the_labels_own_maps_have_almost_no_error(
         facekit,
         fake(atlas, truth_at),
         limit=LIMIT,
-        turned=False,
+        rotated=False,
         detector=False,
         progress=lambda *counts: done.append(counts),
     )
@@ -72,7 +65,7 @@ def test_the_labels_own_maps_have_almost_no_error(
     assert metrics["shape_ratio"] < 0.01
     assert report.notes == []
     assert done == [(k, LIMIT) for k in range(1, LIMIT + 1)]
-    assert not any(name.startswith(("turned_", "detected")) for name in metrics)
+    assert not any(name.startswith(("rotated_", "detected")) for name in metrics)
 
 
 def test_a_shift_has_its_error_and_is_no_shape_error(
@@ -87,7 +80,7 @@ def test_a_shift_has_its_error_and_is_no_shape_error(
         facekit,
         fake(atlas, lambda box: truth_at(box) + shift),
         limit=LIMIT,
-        turned=False,
+        rotated=False,
         detector=False,
     )
     expected = [5000 / face_size(record.landmarks68) for record in records]
@@ -107,7 +100,7 @@ def test_only_an_overlapping_detection_counts(
 ) -> None:
     """The detector sees one face, where the first photo has it."""
     report = evaluate_facekit(
-        facekit, fake(atlas, truth_at, records[0].box[None]), limit=LIMIT, turned=False
+        facekit, fake(atlas, truth_at, records[0].box[None]), limit=LIMIT, rotated=False
     )
     found = [row for row in report.rows if row["kind"] == DETECTED]
     assert "nme68_2d" in found[0]
@@ -116,23 +109,23 @@ def test_only_an_overlapping_detection_counts(
     assert 100 / LIMIT <= share <= 100
 
 
-def test_turned_copies_fall_into_their_bins(facekit: Path, model_folder: Path) -> None:
+def test_rotated_copies_fall_into_their_bins(facekit: Path, model_folder: Path) -> None:
     """Two a photo; the same every time."""
     reconstructor = Reconstructor(model_folder, threads=1)
     first, second = (
         evaluate_facekit(facekit, reconstructor, limit=3, detector=False) for _ in range(2)
     )
     assert first.metrics == second.metrics
-    assert first.metrics["turned_count"] == 6
-    turned = [row for row in first.rows if row["kind"] == TURNED]
-    yaws = np.abs([row["yaw_deg"] for row in turned])
+    assert first.metrics["rotated_count"] == 6
+    rotated = [row for row in first.rows if row["kind"] == ROTATED]
+    yaws = np.abs([row["yaw_deg"] for row in rotated])
     assert (yaws[::2] > 25).all() and (yaws[::2] < 65).all() and (yaws[1::2] > 55).all()
     # the mean face in the labels' own boxes: the mean face's shape, whatever the pose
     assert first.metrics["shape_ratio"] == pytest.approx(1, abs=1e-4)
-    assert first.metrics["turned_shape_ratio"] == pytest.approx(1, abs=1e-4)
+    assert first.metrics["rotated_shape_ratio"] == pytest.approx(1, abs=1e-4)
 
 
-def test_turned_truth_follows_the_turn(
+def test_rotated_truth_follows_the_rotation(
     fake: Any,
     atlas: Atlas,
     facekit: Path,
@@ -140,16 +133,16 @@ def test_turned_truth_follows_the_turn(
     face_sampler: ChartSampler,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The label's own map in the turned pose has almost no error, and the pose's yaw."""
-    copies: list[Cutout] = []
+    """The label's own map in the rotated pose has almost no error, and the pose's yaw."""
+    copies: list[FaceCrop] = []
 
-    def recorded(*arguments: Any) -> list[Cutout]:
+    def recorded(*arguments: Any) -> list[FaceCrop]:
         made = variants(*arguments)
         copies.extend(made[1:])
         return made
 
     def answer(box: Array) -> Array:
-        if not copies:  # the photo as it is
+        if not copies:  # the original photo
             return atlas.canonical_map
         copy = copies[len(reconstructor.asked) - 2]
         shape = face_model.shape(copy.identity, copy.expression)
@@ -158,9 +151,9 @@ def test_turned_truth_follows_the_turn(
     monkeypatch.setattr(protocol, "variants", recorded)
     reconstructor = fake(atlas, answer)
     report = evaluate_facekit(facekit, reconstructor, limit=1, detector=False)
-    turned = [row for row in report.rows if row["kind"] == TURNED]
-    assert len(turned) == len(copies) == 2
-    for line, copy in zip(turned, copies, strict=True):
+    rotated = [row for row in report.rows if row["kind"] == ROTATED]
+    assert len(rotated) == len(copies) == 2
+    for line, copy in zip(rotated, copies, strict=True):
         assert line["nme68_2d"] < 0.4
         assert line["shape_mm"] < 0.01
         assert line["yaw_deg"] == angles_from_rotation(copy.pose.rotation).yaw
@@ -203,8 +196,8 @@ def test_the_table_reads_by_source_yaw_and_turn() -> None:
         row(PHOTO, 0, 1.0, **shape),
         row(PHOTO, -40, 4.0, **shape),
         row(PHOTO, 10, 2.0, "web", shape_mm=3.0, mean_face_mm=2.0),
-        row(TURNED, 50, 6.0, **shape),
-        row(TURNED, -90, 8.0, **shape),
+        row(ROTATED, 50, 6.0, **shape),
+        row(ROTATED, -90, 8.0, **shape),
         row(DETECTED, 0, 1.5),
         row(DETECTED, -40, None),
         row(DETECTED, 10, 2.5, "web"),
@@ -215,7 +208,7 @@ def test_the_table_reads_by_source_yaw_and_turn() -> None:
         ["all photos", "3", "2.33", "2.00", "1.50 (2)", "4.00 (1)", "–", "4.67"],
         ["lfw", "2", "2.50", "2.50", "1.00 (1)", "4.00 (1)", "–", "5.00"],
         ["web", "1", "2.00", "2.00", "2.00 (1)", "–", "–", "4.00"],
-        ["turned in depth", "2", "7.00", "7.00", "–", "6.00 (1)", "8.00 (1)", "14.00"],
+        ["rotated in depth", "2", "7.00", "7.00", "–", "6.00 (1)", "8.00 (1)", "14.00"],
     ]
     assert list(shapes.rows[0]) == ["all photos", "3", "1.67", "2.00", "0.83"]
     assert [list(cells) for cells in found.rows] == [
@@ -225,15 +218,15 @@ def test_the_table_reads_by_source_yaw_and_turn() -> None:
     ]
     for table in report.tables:
         assert {len(cells) for cells in table.rows} == {len(table.columns)}
-    assert report.metrics["turned_nme68_2d_yaw_60_90"] == 8
+    assert report.metrics["rotated_nme68_2d_yaw_60_90"] == 8
     assert report.metrics["lfw_nme68_2d_yaw_30_60"] == 4
     assert report.metrics["web_shape_ratio"] == 1.5
     assert report.metrics["lfw_detected_share"] == 50
     assert report.metrics["detected_nme68_2d"] == 2
     assert {name: len(errors) for name, errors in report.curves.items()} == {
-        "photos as they are": 3,
-        "turned to 30–60°": 1,
-        "turned to 60–90°": 1,
+        "original photos": 3,
+        "rotated to 30–60°": 1,
+        "rotated to 60–90°": 1,
         "photos, detector's boxes": 3,
     }
     assert np.isnan(report.curves["photos, detector's boxes"]).sum() == 1
@@ -247,7 +240,7 @@ def test_tags_make_groups_of_utkfaces_photos_alone() -> None:
         row(PHOTO, 0, 2.0, "utk", age=13, gender=0, **shape),
         row(PHOTO, 0, 6.0, "utk", age=116, gender=1, origin=4, **shape),
         row(PHOTO, 0, 8.0, "lfw", age=12, gender=0, origin=0, **shape),
-        row(TURNED, 40, 9.0, "utk", age=12, gender=0, origin=0, **shape),
+        row(ROTATED, 40, 9.0, "utk", age=12, gender=0, origin=0, **shape),
     ]
     report = summarise(rows, {})
     (table,) = (each for each in report.tables if "UTKFace" in each.title)

@@ -40,8 +40,8 @@ def test_a_third_of_the_face_is_covered_and_nothing_else(photo: np.ndarray) -> N
         assert len(rows) == (bottom - top) * (right - left)  # a whole rectangle
         shares.append((right - left) * (bottom - top) / (90 * 60))
         widths.append((right - left) / 90)
-        colours = np.unique(covered[top:bottom, left:right].reshape(-1, 3), axis=0)
-        kinds.add("noise" if len(colours) > 1 else "thing" if (colours == 200).all() else "plain")
+        colors = np.unique(covered[top:bottom, left:right].reshape(-1, 3), axis=0)
+        kinds.add("noise" if len(colors) > 1 else "thing" if (colors == 200).all() else "plain")
     assert shares == pytest.approx([1 / 3] * 60, rel=0.06)  # rounded to whole pixels
     assert min(widths) < 0.4 and max(widths) > 0.9
     assert kinds == {"noise", "thing", "plain"}

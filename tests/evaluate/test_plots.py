@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from prnet.evaluate.plots import draw_bars, draw_error_curve, draw_examples, plot_training
+from prnet.evaluate.plots import draw_error_curve, draw_examples, plot_training
 from prnet.evaluate.report import Example
 
 
@@ -25,7 +25,7 @@ def test_terms_that_a_run_does_not_have_are_left_out(tmp_path: Path) -> None:
     pictures = []
     for name, values in {
         "has": ("", "", ""),
-        "has not": (",loss_shape,nme_turned", ",0,nan", ",0,nan"),
+        "has not": (",loss_shape,nme_rotated", ",0,nan", ",0,nan"),
     }.items():
         head, first, second = values
         record, picture = tmp_path / f"{name}.csv", tmp_path / f"{name}.png"
@@ -53,7 +53,3 @@ def test_examples_show_truth_and_prediction(points: int) -> None:
     red, green, blue = np.moveaxis(picture, 2, 0)
     assert ((red > 200) & (green < 80) & (blue < 80)).any()
     assert ((green > 200) & (red < 80) & (blue < 80)).any()
-
-
-def test_bars() -> None:
-    assert draw_bars({"read": 1.0, "network": 4.0}, "ms").startswith(b"\x89PNG")

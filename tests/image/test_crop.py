@@ -16,9 +16,9 @@ def dot(width: int, height: int, centre: NDArray[np.float64], sigma: float) -> N
 
 
 def centre_of_mass(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    grey = image[..., 0].astype(float)
-    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
-    return np.array([(grey * x).sum(), (grey * y).sum()]) / grey.sum()
+    gray = image[..., 0].astype(float)
+    y, x = np.mgrid[: gray.shape[0], : gray.shape[1]]
+    return np.array([(gray * x).sum(), (gray * y).sum()]) / gray.sum()
 
 
 def box_around(centre: NDArray[np.float64], mean_size: float, aspect: float = 1) -> list[float]:

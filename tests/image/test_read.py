@@ -119,7 +119,7 @@ def test_broken_exif_does_not_spoil_the_photo(
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr"])
-def test_other_colours(tmp_path: Path, mode: str) -> None:
+def test_other_colors(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "photo.tif"
     photo = Image.fromarray(corners()).convert(mode)
     photo.save(path)
@@ -136,7 +136,7 @@ def test_alpha_is_laid_over_white(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     rgba = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8)
     Image.fromarray(rgba).save(path)
-    # a fifth of the colour, four fifths of white
+    # a fifth of the color, four fifths of white
     assert read_image(path).tolist() == [[[200, 100, 0], [255, 255, 255], [244, 224, 204]]]
 
 
@@ -159,19 +159,19 @@ def test_grey_alpha_and_transparent_palette(tmp_path: Path) -> None:
     palette.putpalette([9, 8, 7, 1, 2, 3])
     palette.save(tmp_path / "p.png", transparency=1)
     assert read_image(tmp_path / "p.png").tolist() == [[[9, 8, 7], [255] * 3]]
-    colour = Image.fromarray(np.array([[[9, 8, 7], [1, 2, 3]]], np.uint8))
-    colour.save(tmp_path / "key.png", transparency=(1, 2, 3))
+    color = Image.fromarray(np.array([[[9, 8, 7], [1, 2, 3]]], np.uint8))
+    color.save(tmp_path / "key.png", transparency=(1, 2, 3))
     assert read_image(tmp_path / "key.png").tolist() == [[[9, 8, 7], [255] * 3]]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_16_bit_is_scaled_not_clipped(tmp_path: Path, suffix: str) -> None:
     values = np.array([[0, 257, 30000, 40000, 65535]], np.uint16)
-    cv2.imwrite(str(tmp_path / f"grey{suffix}"), values)
-    assert read_image(tmp_path / f"grey{suffix}")[0, :, 0].tolist() == [0, 1, 117, 156, 255]
-    colour = np.dstack([values, values[:, ::-1], values])
-    cv2.imwrite(str(tmp_path / f"colour{suffix}"), colour)
-    image = read_image(tmp_path / f"colour{suffix}").astype(int)
+    cv2.imwrite(str(tmp_path / f"gray{suffix}"), values)
+    assert read_image(tmp_path / f"gray{suffix}")[0, :, 0].tolist() == [0, 1, 117, 156, 255]
+    color = np.dstack([values, values[:, ::-1], values])
+    cv2.imwrite(str(tmp_path / f"color{suffix}"), color)
+    image = read_image(tmp_path / f"color{suffix}").astype(int)
     assert np.abs(image[0, :, 0] - [0, 1, 117, 156, 255]).max() <= 1
     assert (image[0, :, 1] == image[0, ::-1, 0]).all()
 

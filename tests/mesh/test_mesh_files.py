@@ -93,9 +93,9 @@ def test_texture_lies_right_on_the_mesh(face: Face, files: Path, suffix: str) ->
 
 
 def test_ply_has_the_colours_at_the_vertices(face: Face, files: Path) -> None:
-    colours = reopen(files / "Zoë 2.1.ply").visual.vertex_colors
+    colors = reopen(files / "Zoë 2.1.ply").visual.vertex_colors
     facing_half = face.visibility & (face.atlas.vertices_uv[:, 0] > 0.55)
-    error = np.abs(colours[facing_half, :3].astype(int) - face.colors[facing_half]).max(1)
+    error = np.abs(colors[facing_half, :3].astype(int) - face.colors[facing_half]).max(1)
     assert np.median(error) <= 1
 
 

@@ -32,22 +32,22 @@ def test_every_crop_gets_its_own_map_with_pixels_scaled(
     make_model: MakeModel, tmp_path: Path
 ) -> None:
     network = Model(make_model(tmp_path, gain=8), threads=1)
-    greys = np.arange(2 * MAX_BATCH + 3)
-    crops = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).astype(np.uint8)
+    grays = np.arange(2 * MAX_BATCH + 3)
+    crops = np.broadcast_to(grays[:, None, None, None], (len(grays), 64, 64, 3)).astype(np.uint8)
     maps = network.regress(crops).position_maps
     rises = (maps - maps[:1])[..., 2]
-    expected = np.broadcast_to((8 * greys / 100)[:, None, None], rises.shape)
+    expected = np.broadcast_to((8 * grays / 100)[:, None, None], rises.shape)
     np.testing.assert_allclose(rises, expected, atol=1e-3)
 
 
 def test_confidences_come_along(make_model: MakeModel, tmp_path: Path) -> None:
     network = Model(make_model(tmp_path, confidences="confidences"), threads=1)
-    greys = np.arange(2 * MAX_BATCH + 3)
-    crops = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).astype(np.uint8)
+    grays = np.arange(2 * MAX_BATCH + 3)
+    crops = np.broadcast_to(grays[:, None, None, None], (len(grays), 64, 64, 3)).astype(np.uint8)
     found = network.regress(crops)
     assert found.confidences is not None and found.confidences.dtype == np.float32
-    np.testing.assert_allclose(found.confidences, greys / 510, atol=1e-4)
-    assert found.position_maps.shape == (len(greys), 256, 256, 3)
+    np.testing.assert_allclose(found.confidences, grays / 510, atol=1e-4)
+    assert found.position_maps.shape == (len(grays), 256, 256, 3)
 
 
 def test_channels_come_in_red_green_blue_order(make_model: MakeModel, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def without(key: str) -> str:
         (changed(version=2), "version"),
         (without("version"), "version"),
         (without("crop_scale"), "crop_scale"),
-        (changed(colour="BGR"), "colour"),
+        (changed(color="BGR"), "color"),
         (changed(input_size=0), "positive"),
         (changed(pixel_std=0.0), "positive"),
         (changed(crop_scale=-1.0), "positive"),

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from prnet.geometry.sampling import sample_map
 from prnet.uv.atlas import MAP_SIZE, Atlas
-from prnet.uv.position_map import sample_map
 
 torch = pytest.importorskip("torch")
 

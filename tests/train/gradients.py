@@ -33,7 +33,7 @@ class FixedSource:
         settings: object,
         what: np.random.Generator,
         how: np.random.Generator,
-        nudge: np.random.Generator | None = None,
+        jitter: np.random.Generator | None = None,
     ) -> MapSample:
         crop = how.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
         return MapSample(crop, how.normal(size=(96, 96, 3)).astype(np.float32))

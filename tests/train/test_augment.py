@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import Cutout, cut_out
+from prnet.data.face_crops import FaceCrop, crop_record
 from prnet.data.facekit import Facekit
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import crop_face
 from prnet.morphable.linear import FaceModel
-from prnet.train.augment import choose_crop, crop_cutout, crop_units, degrade, mirror_pose
+from prnet.train.augment import augmented_crop, choose_crop, crop_units, degrade, mirror_pose
 from prnet.train.config import AugmentConfig
 
 SIZE = 128
@@ -30,13 +30,15 @@ def kit(tiny_facekit: Path) -> Facekit:
 
 
 @pytest.fixture(scope="module")
-def cutouts(kit: Facekit) -> list[Cutout]:
-    return [cut_out(kit.photo(record), record)[0] for record in kit.records]
+def face_crops(kit: Facekit) -> list[FaceCrop]:
+    return [crop_record(kit.photo(record), record)[0] for record in kit.records]
 
 
 @pytest.fixture(scope="module")
-def shapes(cutouts: list[Cutout], tiny_face_model: FaceModel) -> list[NDArray[np.float32]]:
-    return [tiny_face_model.shape(cutout.identity, cutout.expression) for cutout in cutouts]
+def shapes(face_crops: list[FaceCrop], tiny_face_model: FaceModel) -> list[NDArray[np.float32]]:
+    return [
+        tiny_face_model.shape(face_crop.identity, face_crop.expression) for face_crop in face_crops
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def in_pixels(pose: Pose) -> Pose:
 
 @pytest.mark.parametrize("wide_share", [0.0, 1.0])
 def test_pixels_and_pose_move_together(
-    cutouts: list[Cutout],
+    face_crops: list[FaceCrop],
     shapes: list[NDArray[np.float32]],
     landmarks: list[NDArray[np.float32]],
     painted_offsets: Any,
@@ -64,16 +66,16 @@ def test_pixels_and_pose_move_together(
     settings = AugmentConfig(wide_share=wide_share)
     poses = []
     for seed in range(16):
-        nudge = np.random.default_rng(seed) if seed % 4 == 3 else None
-        k = seed % len(cutouts)
-        crop, pose = crop_cutout(
-            cutouts[k].pixels,
-            cutouts[k].pose,
+        jitter = np.random.default_rng(seed) if seed % 4 == 3 else None
+        k = seed % len(face_crops)
+        crop, pose = augmented_crop(
+            face_crops[k].pixels,
+            face_crops[k].pose,
             landmarks[k],
             SIZE,
             settings,
             np.random.default_rng(seed),
-            nudge,
+            jitter,
         )
         assert crop.shape == (SIZE, SIZE, 3) and crop.dtype == np.uint8
         poses.append(pose)
@@ -87,11 +89,14 @@ def test_pixels_and_pose_move_together(
             assert np.median(np.linalg.norm(offsets, axis=1)) < 0.5
     # it does move
     turns = [
-        pose.rotation @ cutouts[k % len(cutouts)].pose.rotation.T for k, pose in enumerate(poses)
+        pose.rotation @ face_crops[k % len(face_crops)].pose.rotation.T
+        for k, pose in enumerate(poses)
     ]
     angles = np.degrees([np.arctan2(turn[1, 0], turn[0, 0]) for turn in turns])
     assert np.ptp(angles) > (40 if wide_share else 5) and np.abs(angles).max() <= 45
-    scales = [pose.scale / cutouts[k % len(cutouts)].pose.scale for k, pose in enumerate(poses)]
+    scales = [
+        pose.scale / face_crops[k % len(face_crops)].pose.scale for k, pose in enumerate(poses)
+    ]
     assert max(scales) / min(scales) > 1.1
     assert np.std([pose.translation[:2] for pose in poses], axis=0).min() > 0.02
 
@@ -99,8 +104,8 @@ def test_pixels_and_pose_move_together(
 def test_a_nudge_moves_the_crop_by_up_to_four_per_cent() -> None:
     low, high, settings = np.array([100.0, 80]), np.array([180.0, 200]), AugmentConfig()
 
-    def choose(nudge: np.random.Generator | None) -> Similarity:
-        return choose_crop(low, high, SIZE, settings, np.random.default_rng(1), nudge)
+    def choose(jitter: np.random.Generator | None) -> Similarity:
+        return choose_crop(low, high, SIZE, settings, np.random.default_rng(1), jitter)
 
     still = choose(None)
     moved = [choose(np.random.default_rng(seed)) for seed in range(200)]
@@ -114,12 +119,14 @@ def test_a_nudge_moves_the_crop_by_up_to_four_per_cent() -> None:
 
 
 def test_without_chance_the_crop_is_the_reconstructors(
-    kit: Facekit, cutouts: list[Cutout], landmarks: list[NDArray[np.float32]]
+    kit: Facekit, face_crops: list[FaceCrop], landmarks: list[NDArray[np.float32]]
 ) -> None:
-    for record, cutout, points in zip(kit.records, cutouts, landmarks, strict=True):
+    for record, face_crop, points in zip(kit.records, face_crops, landmarks, strict=True):
         photo = kit.photo(record)
         expected, image_to_crop = crop_face(photo, record.box, SIZE, 1.5)
-        crop, pose = crop_cutout(cutout.pixels, cutout.pose, points, SIZE, AugmentConfig(), None)
+        crop, pose = augmented_crop(
+            face_crop.pixels, face_crop.pose, points, SIZE, AugmentConfig(), None
+        )
         np.testing.assert_allclose(
             in_pixels(pose).apply(points)[:, :2],
             image_to_crop.apply(record.landmarks68[:, :2]),
@@ -183,8 +190,8 @@ def test_grey_photos_are_grey_and_occluders_cover_a_part(
     photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
 ) -> None:
     settings = dataclasses.replace(PLAIN, p_gray=1.0)
-    grey = degrade(*photos, settings, np.random.default_rng(0))
-    np.testing.assert_array_equal(grey, grey[..., :1].repeat(3, 2))
+    gray = degrade(*photos, settings, np.random.default_rng(0))
+    np.testing.assert_array_equal(gray, gray[..., :1].repeat(3, 2))
     settings = dataclasses.replace(PLAIN, p_occluder=1.0)
     covered = [
         (degrade(*photos, settings, np.random.default_rng(seed)) != photos[0]).any(2).mean()

@@ -31,7 +31,7 @@ STEPS, EVALUATED = 9, 3
 
 @pytest.fixture(scope="module")
 def recipe(
-    tiny_facekit: Path, tiny_cutouts: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_facekit: Path, tiny_face_crops: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A small network, a checkpoint every step, an evaluation every third."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
@@ -39,7 +39,7 @@ def recipe(
         f"steps = {STEPS}\nwarmup_steps = 2\ncooldown_steps = 3\nbatch_size = 4\n"
         f"evaluate_steps = {EVALUATED}\ncheckpoint_minutes = 0\n"
         'workers = 0\nprecision = "32"\n[network]\ninput_size = 32\n'
-        f"[data]\nfacekit = '{tiny_facekit}'\nface_crops = '{tiny_cutouts}'\n"
+        f"[data]\nfacekit = '{tiny_facekit}'\nface_crops = '{tiny_face_crops}'\n"
     )
     return path
 
@@ -219,13 +219,16 @@ CLEAN = AugmentConfig(
 
 
 @pytest.fixture
-def make_run(tiny_facekit: Path, tiny_cutouts: Path, atlas: Atlas, tmp_path: Path) -> Any:
+def make_run(tiny_facekit: Path, tiny_face_crops: Path, atlas: Atlas, tmp_path: Path) -> Any:
     """`make_run(**settings)` of four photos that are always the same."""
 
     def make(**settings: Any) -> Run:
         config = TrainConfig(
             data=DataConfig(
-                facekit=str(tiny_facekit), face_crops=str(tiny_cutouts), rotated_share=0.0, photos=4
+                facekit=str(tiny_facekit),
+                face_crops=str(tiny_face_crops),
+                rotated_share=0.0,
+                photos=4,
             ),
             network=NetworkConfig(input_size=64),
             augment=CLEAN,
@@ -278,7 +281,7 @@ class Oracle(torch.nn.Module):
 def test_evaluation_measures_known_errors(make_run: Any) -> None:
     run = make_run()
     plain = plain_batches(run.validation)
-    assert sum(len(kinds) for _, kinds in plain) == 16  # four photos, three turned copies of each
+    assert sum(len(kinds) for _, kinds in plain) == 16  # four photos, three rotated copies of each
 
     def measure(oracle: Oracle) -> dict[str, float]:
         return validate(lambda batch: oracle(batch.crops), run.targets, plain)

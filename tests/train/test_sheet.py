@@ -31,14 +31,14 @@ def nowhere(*shape: int) -> np.ndarray:
 
 
 def test_crops_stand_in_rows_and_the_last_row_is_filled_up() -> None:
-    colours = np.array([(250, 10, 10), (10, 240, 10), (10, 10, 230), (220, 220, 10)], np.uint8)
-    crops = np.broadcast_to(colours[:, None, None], (4, 32, 32, 3)).copy()
+    colors = np.array([(250, 10, 10), (10, 240, 10), (10, 10, 230), (220, 220, 10)], np.uint8)
+    crops = np.broadcast_to(colors[:, None, None], (4, 32, 32, 3)).copy()
     sheet = draw(crops, nowhere(8, 8), nowhere(68))
     assert sheet.shape == (2 * TILE_PX, 3 * TILE_PX, 3) and sheet.dtype == np.uint8
-    for place, colour in enumerate([*colours, (0, 0, 0), (0, 0, 0)]):
+    for place, color in enumerate([*colors, (0, 0, 0), (0, 0, 0)]):
         row, column = TILE_PX * (place // 3), TILE_PX * (place % 3)
         tile = sheet[row : row + TILE_PX, column : column + TILE_PX]
-        assert (tile == colour).all(), place
+        assert (tile == color).all(), place
 
 
 def test_landmarks_are_drawn_where_they_are() -> None:
@@ -67,12 +67,12 @@ def test_wires_follow_the_map() -> None:
 
 
 @pytest.fixture
-def recipe(tiny_facekit: Path, tiny_cutouts: Path, tmp_path: Path) -> Path:
+def recipe(tiny_facekit: Path, tiny_face_crops: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(
         "steps = 1\nwarmup_steps = 0\ncooldown_steps = 0\nbatch_size = 3\n"
         "[network]\ninput_size = 32\n"
-        f"[data]\nfacekit = '{tiny_facekit}'\ncutouts = '{tiny_cutouts}'\n"
+        f"[data]\nfacekit = '{tiny_facekit}'\ncutouts = '{tiny_face_crops}'\n"
     )
     return path
 

@@ -7,25 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.data.face_crops import CUTOUT_SIZE
+from prnet.data.face_crops import FACE_CROP_SIZE
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import encode, sample_map
+from prnet.uv.position_map import encode
 
 torch = pytest.importorskip("torch")
 
 from prnet.networks.spline import pixel_centres  # noqa: E402
 from prnet.train.batches import TrainingBatches, load_batches  # noqa: E402
 from prnet.train.config import AugmentConfig, DataConfig, NetworkConfig, TrainConfig  # noqa: E402
-from prnet.train.sources import VARIANTS, CutoutSource, MapSource  # noqa: E402
+from prnet.train.sources import VARIANTS, FaceCropSource, MapSource  # noqa: E402
 from prnet.train.targets import CoefficientTargets  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 SIZE = 128
-CLEAN = AugmentConfig(  # moved and mirrored, but the colours stay
+CLEAN = AugmentConfig(  # moved and mirrored, but the colors stay
     color=(1.0, 1.0),
     **dict.fromkeys(
         ["p_occluder", "p_blur", "p_low_resolution", "p_noise", "p_jpeg", "p_gray", "p_light"], 0.0
@@ -46,9 +47,9 @@ def make_config(**changes: Any) -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def make_source(tiny_cutouts: Path, targets: CoefficientTargets) -> Any:
-    """`make_source(config)` reads the tiny facekit's cut-outs."""
-    return lambda config: CutoutSource(config, tiny_cutouts / "train", targets.landmark_model)
+def make_source(tiny_face_crops: Path, targets: CoefficientTargets) -> Any:
+    """`make_source(config)` reads the tiny facekit's face crops."""
+    return lambda config: FaceCropSource(config, tiny_face_crops / "train", targets.landmark_model)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,11 @@ def maps_folder(
     source = make_source(make_config())
     names = [f"AFW/photo_{k:02d}" for k in range(50)]
     for k, name in enumerate(names):
-        cutout = source.cutout(k % 4 * VARIANTS)
-        shape = tiny_face_model.shape(cutout.identity, cutout.expression)
-        position_map = encode(sampler, shape, cutout.pose)
-        np.savez(folder / f"{name}.npz", pixels=cutout.pixels, position_map=position_map)
-    (folder / "settings.json").write_text(json.dumps({"size": CUTOUT_SIZE}))
+        face_crop = source.face_crop(k % 4 * VARIANTS)
+        shape = tiny_face_model.shape(face_crop.identity, face_crop.expression)
+        position_map = encode(sampler, shape, face_crop.pose)
+        np.savez(folder / f"{name}.npz", pixels=face_crop.pixels, position_map=position_map)
+    (folder / "settings.json").write_text(json.dumps({"size": FACE_CROP_SIZE}))
     (folder / "complete.json").write_text(json.dumps({"records": names}))
     return folder
 
@@ -92,7 +93,7 @@ def assert_on_the_face(offsets: np.ndarray) -> None:
 def test_targets_lie_where_the_crops_show_the_face(
     make_source: Any, targets: CoefficientTargets, p_mirror: float
 ) -> None:
-    """Cut-outs, augmentation and targets together."""
+    """Face crops, augmentation and targets together."""
     config = make_config(
         augment=dataclasses.replace(CLEAN, p_mirror=p_mirror), data=DataConfig(rotated_share=0.0)
     )
@@ -121,14 +122,14 @@ def test_every_50th_record_validates(maps_folder: Path) -> None:
     config = make_config(data=DataConfig(source="300wlp", maps=str(maps_folder)))
     train, val = (MapSource(config, validation) for validation in (False, True))
     assert (train.photos, val.photos) == (49, 1)
-    [(sample, yaw, turned)] = val.plain(0)
-    assert yaw == 0 and not turned
+    [(sample, yaw, rotated)] = val.plain(0)
+    assert yaw == 0 and not rotated
     assert_on_the_face(map_offsets(sample.crop, sample.position_map, False))
 
 
 def test_evaluation_sees_a_photo_and_its_turned_copies(make_source: Any) -> None:
     rows = make_source(make_config()).plain(2)
-    assert [turned for _, _, turned in rows] == [False, True, True, True]
+    assert [rotated for _, _, rotated in rows] == [False, True, True, True]
     yaws = [yaw for _, yaw, _ in rows]
     assert yaws == sorted(yaws) and yaws[0] < 20 and yaws[-1] > 55
     again = make_source(make_config(seed=5)).plain(2)  # no chance in it
@@ -175,9 +176,9 @@ class Numbered:
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
-        nudge: np.random.Generator | None = None,
+        jitter: np.random.Generator | None = None,
     ) -> Any:
-        return photo, settings, what.random(), how.random(), nudge
+        return photo, settings, what.random(), how.random(), jitter
 
     def stack(self, samples: Any) -> Any:
         return samples
@@ -224,8 +225,8 @@ def test_expressive_photos_take_the_place_of_others(make_source: Any) -> None:
     assert share == pytest.approx(0.4 + 0.6 * 0.2, abs=0.05)
 
     source = make_source(make_config())
-    cutouts = [source.cutout(photo * VARIANTS) for photo in range(source.photos)]
-    points = source.landmarks.points(np.stack([cutout.coefficients for cutout in cutouts]))
+    face_crops = [source.face_crop(photo * VARIANTS) for photo in range(source.photos)]
+    points = source.landmarks.points(np.stack([face_crop.coefficients for face_crop in face_crops]))
     eyes, mouth = eye_opening(points), mouth_opening(points)
     assert {eyes.argmin(), eyes.argmax(), mouth.argmax()} <= set(source.expressive)
     assert len(source.expressive) < source.photos

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from prnet.geometry.pose import Pose, rotation_from_angles
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import EYE_NOSE_MOUTH, FACE, KEYPOINT, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import encode, sample_map
+from prnet.uv.position_map import encode
 
 torch = pytest.importorskip("torch")
 

@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from prnet.errors import ModelFileError
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import (
@@ -18,12 +19,13 @@ from prnet.uv.atlas import (
     MAP_SIZE,
     NECK,
     OUTSIDE,
+    REGION_WEIGHTS,
     Atlas,
     embedded_atlas,
 )
 from prnet.uv.build_atlas import build_atlas
 from prnet.uv.chart import ChartSampler, boundary_edges
-from prnet.uv.position_map import decode_landmarks68, sample_map
+from prnet.uv.position_map import decode_landmarks68
 
 
 def edges_of(triangles: np.ndarray) -> np.ndarray:
@@ -102,7 +104,7 @@ def test_no_edge_is_long(atlas: Atlas) -> None:
     ("upper", "lower", "is_mirrored"),
     [
         *[(upper, lower, False) for upper, lower in [(37, 41), (38, 40), (43, 47), (44, 46)]],
-        # the kit puts point 65 on the upper lip, so the left side is asked through the mirror
+        # the facekit puts point 65 on the upper lip, so the left side is asked through the mirror
         *[(62, 66, False), (61, 67, False), (61, 67, True), (51, 57, False)],
     ],
 )
@@ -157,10 +159,11 @@ def test_the_mean_face_is_mirror_symmetric(atlas: Atlas) -> None:
 
 def test_loss_weights_follow_the_regions(atlas: Atlas) -> None:
     weight_of = {OUTSIDE: 0, NECK: 0, EARS: 3, FACE: 3, EYE_NOSE_MOUTH: 4, KEYPOINT: 16}
-    assert atlas.weight_mask.dtype == np.float32
+    weights = REGION_WEIGHTS[atlas.region]
+    assert weights.dtype == np.float32
     for region, weight in weight_of.items():
         assert (atlas.region == region).any()
-        np.testing.assert_array_equal(atlas.weight_mask[atlas.region == region], weight)
+        np.testing.assert_array_equal(weights[atlas.region == region], weight)
     np.testing.assert_array_equal(atlas.region == OUTSIDE, ~atlas.mask)
 
 
@@ -285,7 +288,7 @@ def test_arrays_are_closed_to_writing(atlas: Atlas) -> None:
     """Also what is worked out of them; the arrays that an atlas is made of stay the caller's."""
     for name in (
         *("region", "vertex_index", "triangles", "landmarks68_uv", "canonical_map", "mask"),
-        *("weight_mask", "vertices_uv", "canonical_vertices", "rigid_vertices"),
+        *("vertices_uv", "canonical_vertices", "rigid_vertices"),
     ):
         with pytest.raises(ValueError, match="read-only"):
             getattr(atlas, name)[0] = 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prnet.geometry.pose import Pose, flip_y
+from prnet.geometry.sampling import sample_map
 from prnet.geometry.similarity import Similarity
 from prnet.morphable.linear import FaceModel
 from prnet.uv.atlas import Atlas
@@ -15,7 +16,6 @@ from prnet.uv.position_map import (
     decode_vertices,
     encode,
     image_to_crop,
-    sample_map,
 )
 
 

@@ -84,7 +84,7 @@ def test_alpha_is_0_outside_the_photo() -> None:
 
 
 def test_large_photos_are_averaged_not_skipped_through() -> None:
-    """A texel of ten pixels shows their mean: a fine checkerboard is grey, not noise."""
+    """A texel of ten pixels shows their mean: a fine checkerboard is gray, not noise."""
     y, x = np.mgrid[:2560, :2560]
     board = np.repeat((255 * ((x + y) % 2)).astype(np.uint8)[..., None], 3, 2)
     texture = sample_texture(board, flat_map(2550), np.ones((256, 256), bool), 256)
@@ -97,7 +97,7 @@ def test_size_must_be_positive() -> None:
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (35, 10), (-75, 0)])
-def test_texture_of_a_face_has_its_own_colours(
+def test_texture_of_a_face_has_its_own_colors(
     make_face: Callable[..., Face], yaw: float, pitch: float
 ) -> None:
     """The painted photo says in red and green where in UV each of its pixels lies."""
@@ -127,7 +127,7 @@ def test_completed_texture_keeps_what_is_shown(make_face: Callable[..., Face]) -
     np.testing.assert_allclose(completed[both], texture[both, :3], atol=1)
 
 
-def test_hidden_skin_takes_the_other_half_s_colours() -> None:
+def test_hidden_skin_takes_the_other_half_s_colors() -> None:
     """A stripe pattern that is symmetric, the right third of it hidden, comes back whole."""
     u = (np.arange(256) + 0.5) / 256
     stripes = (128 + 100 * np.sin(40 * np.abs(u - 0.5))).astype(np.uint8)

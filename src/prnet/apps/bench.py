@@ -1,15 +1,13 @@
-"""How long each step of the way from photo to file takes, and how long other networks take."""
+"""How long each step of the way from photo to file takes."""
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import cv2
-import numpy as np
-import onnxruntime
 
 from prnet.apps.sample import write_sample_photo
 from prnet.face import Face
@@ -83,35 +81,4 @@ def measure(
                 _ = face.vertices, face.landmarks68, face.pose
             with timed("save"):
                 face.save(Path(folder) / "face.glb")
-    return timed.medians_ms()
-
-
-def compare(networks: Mapping[str, Path], runs: int = 20) -> dict[str, float]:
-    """Time networks in turn on one crop and one thread, so that none meets a busier machine.
-
-    Args:
-        networks: ONNX files by name; each takes float32 (N, 3, S, S).
-        runs: How often each is timed, after one round that doesn't count.
-
-    Returns:
-        The median of each in milliseconds.
-
-    Raises:
-        ValueError: runs isn't positive.
-    """
-    if runs < 1:
-        raise ValueError(f"runs must be 1 or more, got {runs}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    rng = np.random.default_rng(0)
-    ready = {}
-    for name, path in networks.items():
-        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        (crops,) = session.get_inputs()
-        ready[name] = session, {crops.name: rng.random((1, *crops.shape[1:]), np.float32)}
-    timed = Stopwatch()
-    for _ in range(runs + 1):
-        for name, (session, feed) in ready.items():
-            with timed(name):
-                session.run(None, feed)
     return timed.medians_ms()

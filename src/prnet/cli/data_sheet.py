@@ -11,7 +11,7 @@ from prnet.errors import OutputError
 HELP = """\
 Draw samples of a recipe with their landmarks and wireframes, to look at before training.
 
-The first time it turns the photos in depth, as training does, which takes a quarter hour.
+The first time it rotates the photos in depth, as training does, which takes a quarter hour.
 """
 EXAMPLES = ("prnet data sheet recipes/lite.toml --out samples.png",)
 

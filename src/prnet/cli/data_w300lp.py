@@ -12,7 +12,7 @@ from prnet.progress import progress_bar
 HELP = """\
 Make float position maps of 300W-LP through the Basel Face Model.
 
-Writes for each photo <folder>/<name>.npz with a cut-out around the face and its position map,
+Writes for each photo <folder>/<name>.npz with a face crop around the face and its position map,
 about 0.7 MB. A run that was stopped goes on where it was when it is given again.
 """
 EXAMPLES = (
@@ -35,7 +35,7 @@ def run(
     ] = False,
     size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="PIXELS", help="Side of the cut-outs; without it, 384."),
+        typer.Option(min=1, metavar="PIXELS", help="Side of the face crops; without it, 384."),
     ] = None,
     processes: Annotated[
         int | None,
@@ -44,7 +44,7 @@ def run(
 ) -> None:
     """Make the records that are missing."""
     need_extra("evaluate")  # SciPy reads the .mat files
-    from prnet.data.w300lp import CUTOUT_SIZE, build_maps
+    from prnet.data.w300lp import FACE_CROP_SIZE, build_maps
 
     with progress_bar("Position maps") as report:
         built = build_maps(
@@ -52,7 +52,7 @@ def run(
             bfm,
             out,
             flipped=flipped,
-            size=size or CUTOUT_SIZE,
+            size=size or FACE_CROP_SIZE,
             processes=processes,
             report=report,
         )

@@ -12,7 +12,7 @@ from prnet.cli.protocol import LimitOption, OutOption, Split, measure, start
 HELP = "Landmarks, shape, openings and detection on the facekit, by source and yaw."
 EXAMPLES = (
     "prnet evaluate facekit ../shared/facekit",
-    "prnet evaluate facekit facekit/ --model runs/lite/model --limit 100 --no-turned",
+    "prnet evaluate facekit facekit/ --model runs/lite/model --limit 100 --no-rotated",
 )
 
 
@@ -21,7 +21,7 @@ def run(
     out: OutOption = None,
     model: ModelOption = None,
     split: Annotated[Split, typer.Option(help="Which photos.")] = Split.VAL,
-    turned: Annotated[bool, typer.Option(help="Also copies turned in depth.")] = True,
+    rotated: Annotated[bool, typer.Option(help="Also copies rotated in depth.")] = True,
     detector: Annotated[bool, typer.Option(help="Also with the detector's boxes.")] = True,
     limit: LimitOption = None,
     threads: ThreadsOption = None,
@@ -35,7 +35,7 @@ def run(
         path,
         split=split.value,
         limit=limit,
-        turned=turned,
+        rotated=rotated,
         detector=detector,
     )
     measure(protocol, model, threads, folder)

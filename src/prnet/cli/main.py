@@ -22,7 +22,6 @@ from prnet.cli import (
     evaluate_facekit,
     evaluate_florence,
     evaluate_robustness,
-    evaluate_speed,
     export,
     reconstruct,
     train,
@@ -58,7 +57,6 @@ PROTOCOLS = {
     "aflw2000": evaluate_aflw2000,
     "aflw-lfpa": evaluate_aflw_lfpa,
     "florence": evaluate_florence,
-    "speed": evaluate_speed,
 }
 
 app = typer.Typer(
@@ -86,7 +84,7 @@ def _print_version(is_wanted: bool) -> None:
 @app.callback(help=HELP, epilog=examples("prnet demo", "prnet reconstruct photo.jpg --out out"))
 def _prepare(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version."

@@ -57,8 +57,9 @@ LimitOption = Annotated[
 
 def spread(records: Sequence[R], limit: int | None) -> list[R]:
     """At most so many records, evenly spread."""
-    count = min(limit or len(records), len(records))
-    return [records[round(k * (len(records) - 1) / max(count - 1, 1))] for k in range(count)]
+    from prnet.geometry.sampling import spread_evenly
+
+    return [records[k] for k in spread_evenly(len(records), limit)]
 
 
 def start(protocol: str, out: Path | None) -> Path:
@@ -86,7 +87,7 @@ def measure(
 
 def finish(report: "Report", folder: Path) -> None:
     """Print the tables, write everything."""
-    from prnet.evaluate.plots import draw_bars, draw_error_curve, draw_examples
+    from prnet.evaluate.plots import draw_error_curve, draw_examples
     from prnet.files import write_files
 
     console = Console()
@@ -106,8 +107,6 @@ def finish(report: "Report", folder: Path) -> None:
         contents[folder / "rows.csv"] = _csv(report).encode()
     if report.curves:
         contents[folder / "error_curve.png"] = draw_error_curve(report.curves, report.curve_label)
-    if report.bars:
-        contents[folder / "bars.png"] = draw_bars(report.bars, "ms")
     for name, examples in report.worst.items():
         if examples:
             contents[folder / f"{name}.png"] = draw_examples(examples)

@@ -1,6 +1,6 @@
-"""The facekit's photos → cut-outs of equal size, as they are and turned: what training reads.
+"""The facekit's photos → face crops of equal size, as they are and rotated: what training reads.
 
-Turning in depth costs far more than reading, so `build_cutouts` does it once; the network never
+Rotating in depth costs far more than reading, so `build_face_crops` does it once; the network never
 sees the same picture twice all the same, since the 2D augmentation comes after.
 """
 
@@ -18,34 +18,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
-from prnet.data.rotate import turn
+from prnet.data.rotate import rotate
 from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
 from prnet.files import write_aside
 from prnet.geometry.pose import Pose
+from prnet.geometry.sampling import spread_evenly
 from prnet.image.crop import crop_face, shows_photo
 from prnet.morphable.linear import FaceModel, load_ict_face_model
 
-CUTOUT_SIZE = 192  # pixels; at crop scale 1.5 a 128-pixel crop is 1:1
-CUTOUT_SCALE = 2.25  # side in units of the mean of the face box's width and height
-# total |yaw| of the turned copies: with the photos, mostly under 25°, yaw is spread evenly
+FACE_CROP_SIZE = 192  # pixels; at crop scale 1.5 a 128-pixel crop is 1:1
+FACE_CROP_SCALE = 2.25  # side in units of the mean of the face box's width and height
+# total |yaw| of the rotated copies: with the photos, mostly under 25°, yaw is spread evenly
 YAW_STRATA_DEG = ((22.5, 45.0), (45.0, 67.5), (67.5, 90.0))
 PITCH_STD_DEG, PITCH_MAX_DEG = 12.0, 25.0
-FACING_DEG = 5.0  # under this |yaw| a face may be turned to either side
-LABELS = ("scale", "rotation", "translation", "identity", "expression", "openings", "turned")
+FACING_DEG = 5.0  # under this |yaw| a face may be rotated to either side
+LABELS = ("scale", "rotation", "translation", "identity", "expression", "openings", "rotated")
 
 
 @dataclass(frozen=True, eq=False)
-class Cutout:
+class FaceCrop:
     """A square cut out of a photo around the face, with its label.
 
     Attributes:
         pixels: (192, 192, 3) uint8 RGB.
-        pose: Canonical frame → cut-out pixels.
+        pose: Canonical frame → face crop pixels.
         identity: (100,) float32, standard deviations of the ICT face model.
         expression: (53,) float32, in [0, 1].
         openings: (2,) float32, of eyes and mouth as in the facekit.
-        turned: Whether it was turned in depth.
+        rotated: Whether it was rotated in depth.
     """
 
     pixels: NDArray[np.uint8]
@@ -53,7 +54,7 @@ class Cutout:
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
     openings: NDArray[np.float32]
-    turned: bool
+    rotated: bool
 
     @property
     def coefficients(self) -> NDArray[np.float32]:
@@ -61,7 +62,9 @@ class Cutout:
         return np.concatenate([self.identity, self.expression])
 
 
-def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, NDArray[np.bool_]]:
+def crop_record(
+    photo: NDArray[np.uint8], record: FacekitRecord
+) -> tuple[FaceCrop, NDArray[np.bool_]]:
     """Cut a record's face out of its photo.
 
     Args:
@@ -69,55 +72,57 @@ def cut_out(photo: NDArray[np.uint8], record: FacekitRecord) -> tuple[Cutout, ND
         record: Its label.
 
     Returns:
-        The cut-out, black past the photo's edge, and (192, 192) bool, true where there is photo.
+        The face crop, black past the photo's edge, and (192, 192) bool, true where there is photo.
     """
-    pixels, image_to_crop = crop_face(photo, record.box, CUTOUT_SIZE, CUTOUT_SCALE)
+    pixels, image_to_crop = crop_face(photo, record.box, FACE_CROP_SIZE, FACE_CROP_SCALE)
     openings = np.array([record.eye_opening, record.mouth_opening], np.float32)
     identity, expression = record.identity, record.expression
-    is_photo = shows_photo(photo.shape, image_to_crop, CUTOUT_SIZE)
+    is_photo = shows_photo(photo.shape, image_to_crop, FACE_CROP_SIZE)
     pose = image_to_crop @ record.pose
-    return Cutout(pixels, pose, identity, expression, openings, False), is_photo
+    return FaceCrop(pixels, pose, identity, expression, openings, False), is_photo
 
 
-def turned_copy(
-    cutout: Cutout,
+def rotated_copy(
+    face_crop: FaceCrop,
     is_photo: NDArray[np.bool_],
     model: FaceModel,
     target_yaw_deg: float,
     pitch_deg: float,
     background: NDArray[np.uint8] | None,
     rng: np.random.Generator,
-) -> Cutout:
-    """Turn a cut-out away from the camera until its |yaw| is the target, if it isn't there already.
+) -> FaceCrop:
+    """Rotate a face crop away from the camera until its |yaw| is the target, unless it is there.
 
     Args:
-        cutout: As `cut_out` gives it.
-        is_photo: (192, 192) bool, as `cut_out` gives it.
+        face_crop: As `crop_record` gives it.
+        is_photo: (192, 192) bool, as `crop_record` gives it.
         model: The face model of the labels.
         target_yaw_deg: Total |yaw| wanted; exact for an upright head without pitch, a few degrees
             off for a tilted one.
         pitch_deg: Added pitch.
-        background: (192, 192, 3) uint8 RGB, see `prnet.data.rotate.turn`.
+        background: (192, 192, 3) uint8 RGB, see `prnet.data.rotate.rotate`.
         rng: Chooses the side for faces that look straight ahead.
 
     Returns:
-        The turned cut-out; its label is the given one but for the pose.
+        The rotated face crop; its label is the given one but for the pose.
     """
-    yaw = cutout.pose.yaw
+    yaw = face_crop.pose.yaw
     side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([1.0, -1.0])
     added = side * max(target_yaw_deg - side * yaw, 0.0)
-    shape = model.shape(cutout.identity, cutout.expression)
-    pixels, pose = turn(
-        cutout.pixels,
+    shape = model.shape(face_crop.identity, face_crop.expression)
+    pixels, pose = rotate(
+        face_crop.pixels,
         shape,
         model.mesh.triangles,
-        cutout.pose,
+        face_crop.pose,
         added,
         pitch_deg,
         is_photo=is_photo,
         background=background,
     )
-    return Cutout(pixels, pose, cutout.identity, cutout.expression, cutout.openings, True)
+    return FaceCrop(
+        pixels, pose, face_crop.identity, face_crop.expression, face_crop.openings, True
+    )
 
 
 def variants(
@@ -126,7 +131,7 @@ def variants(
     index: int,
     seed: int,
     strata: Sequence[tuple[float, float]] = YAW_STRATA_DEG,
-) -> list[Cutout]:
+) -> list[FaceCrop]:
     """Cut a record's face out and turn it, once per yaw stratum.
 
     Args:
@@ -134,17 +139,17 @@ def variants(
         model: The face model of the labels.
         index: Of the record.
         seed: The same gives the same.
-        strata: Lowest and highest total |yaw| in degrees of each turned copy.
+        strata: Lowest and highest total |yaw| in degrees of each rotated copy.
 
     Returns:
-        The cut-out as it is, then its turned copies in the order of the strata.
+        The face crop as it is, then its rotated copies in the order of the strata.
 
     Raises:
         LabelError: A photo can't be read.
     """
     rng = np.random.default_rng([seed, index])
     record = kit.records[index]
-    original, is_photo = cut_out(kit.photo(record), record)
+    original, is_photo = crop_record(kit.photo(record), record)
     copies = [original]
     for low, high in strata:
         target = rng.uniform(low, high)
@@ -152,11 +157,11 @@ def variants(
         background = None
         if rng.random() < 0.6:  # another photo behind the head
             other = kit.records[rng.integers(len(kit.records))]
-            behind = cv2.resize(kit.photo(other), (CUTOUT_SIZE, CUTOUT_SIZE))
+            behind = cv2.resize(kit.photo(other), (FACE_CROP_SIZE, FACE_CROP_SIZE))
             if rng.random() < 0.5:
                 behind = np.ascontiguousarray(behind[:, ::-1])
             background = np.asarray(cv2.GaussianBlur(behind, (0, 0), rng.uniform(0.5, 4)), np.uint8)
-        copies.append(turned_copy(original, is_photo, model, target, pitch, background, rng))
+        copies.append(rotated_copy(original, is_photo, model, target, pitch, background, rng))
     return copies
 
 
@@ -165,7 +170,7 @@ def _open_kit(folder: Path, split: Literal["train", "val"]) -> tuple[Facekit, Fa
     return Facekit(folder, split), load_ict_face_model(folder / FACE_MODEL_FILE)
 
 
-def _make_variants(kit: tuple[Facekit, FaceModel], index: int, seed: int) -> list[Cutout]:
+def _make_variants(kit: tuple[Facekit, FaceModel], index: int, seed: int) -> list[FaceCrop]:
     """`variants` of what `_open_kit` opened."""
     return variants(*kit, index, seed)
 
@@ -176,25 +181,25 @@ def iterate_variants(
     seed: int,
     processes: int | None,
     limit: int | None = None,
-) -> Iterator[list[Cutout]]:
+) -> Iterator[list[FaceCrop]]:
     """The variants of a split's records, in order, made by several processes.
 
     Args:
         folder: The facekit.
         split: `train` or `val`.
-        seed: Of the turns.
+        seed: Of the rotations.
         processes: How many work at it; None for one per core.
         limit: Only so many records, spread evenly over the split; None for all.
 
     Returns:
-        Iterator over the cut-outs of one record, see `variants`.
+        Iterator over the face crops of one record, see `variants`.
 
     Raises:
         LabelError: The facekit is incomplete.
     """
     folder = Path(folder)
     count = len(Facekit(folder, split).records)
-    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
+    chosen = spread_evenly(count, limit)
     return map_in_processes(
         partial(_open_kit, folder, split),
         partial(_make_variants, seed=seed),
@@ -204,7 +209,7 @@ def iterate_variants(
     )
 
 
-def build_cutouts(
+def build_face_crops(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
     split: Literal["train", "val"],
@@ -213,14 +218,14 @@ def build_cutouts(
     processes: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Write the cut-outs of a split, unless they are there already.
+    """Write the face crops of a split, unless they are there already.
 
     Args:
         folder: The facekit.
         out: Their folder gets a folder of the split's name, with `pixels.npy` (N, 192, 192, 3)
             uint8 RGB, `labels.npz` with LABELS by name, N rows each, and, last, `complete.json`.
         split: `train` or `val`.
-        seed: Of the turns.
+        seed: Of the rotations.
         processes: None for one per core.
         report: Called with photos done and photos in all.
 
@@ -228,15 +233,15 @@ def build_cutouts(
         The split's folder.
 
     Raises:
-        LabelError: The facekit is incomplete, or `out` holds cut-outs of another kind or of
+        LabelError: The facekit is incomplete, or `out` holds face crops of another kind or of
             another facekit.
     """
     out = Path(out) / split
     made_with = {
         "facekit": _digest(folder),
         "seed": seed,
-        "size": CUTOUT_SIZE,
-        "scale": CUTOUT_SCALE,
+        "size": FACE_CROP_SIZE,
+        "scale": FACE_CROP_SCALE,
         "strata": [list(stratum) for stratum in YAW_STRATA_DEG],
     }
     stamp = out / "complete.json"
@@ -250,16 +255,16 @@ def build_cutouts(
     out.mkdir(parents=True, exist_ok=True)
     count = len(Facekit(folder, split).records)
     per_photo = 1 + len(YAW_STRATA_DEG)
-    shape = (count * per_photo, CUTOUT_SIZE, CUTOUT_SIZE, 3)
+    shape = (count * per_photo, FACE_CROP_SIZE, FACE_CROP_SIZE, 3)
     pixels = np.lib.format.open_memmap(out / "pixels.npy", "w+", np.uint8, shape)
     labels: dict[str, list[Any]] = {name: [] for name in LABELS}
     made = iterate_variants(folder, split, seed, processes)
-    for done, cutouts in enumerate(made, start=1):
-        for k, cutout in enumerate(cutouts):
-            pixels[(done - 1) * per_photo + k] = cutout.pixels
+    for done, face_crops in enumerate(made, start=1):
+        for k, face_crop in enumerate(face_crops):
+            pixels[(done - 1) * per_photo + k] = face_crop.pixels
             row = (
-                *(cutout.pose.scale, cutout.pose.rotation, cutout.pose.translation),
-                *(cutout.identity, cutout.expression, cutout.openings, cutout.turned),
+                *(face_crop.pose.scale, face_crop.pose.rotation, face_crop.pose.translation),
+                *(face_crop.identity, face_crop.expression, face_crop.openings, face_crop.rotated),
             )
             for name, value in zip(LABELS, row, strict=True):
                 labels[name].append(value)

@@ -81,7 +81,7 @@ class FacekitRecord:
 
 
 class Facekit:
-    """The records of one split, and their photos; what the kit rejected belongs to neither split.
+    """The records of one split, and their photos; rejected ones belong to neither split.
 
     Args:
         folder: The facekit's folder.

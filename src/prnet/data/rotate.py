@@ -1,4 +1,4 @@
-"""A labelled photo → the same photo with the head turned in depth, as 300W-LP made its large poses.
+"""A labelled photo → the same with the head rotated in depth, as 300W-LP made its large poses.
 
 The face's fitted mesh gives the depth of its pixels, the background gets a smooth continuation of
 it, and the photo, now a relief, is rotated about the head's own axes and drawn again.
@@ -16,7 +16,7 @@ GRID_STEP_PX = 3  # of the relief's mesh
 SEAM_PX = 4.0  # width of the transition to a foreign background
 
 
-def turn(
+def rotate(
     photo: NDArray[np.uint8],
     vertices: NDArray[np.floating],
     triangles: NDArray[np.integer],
@@ -27,23 +27,23 @@ def turn(
     is_photo: NDArray[np.bool_] | None = None,
     background: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], Pose]:
-    """Turn the head in a photo about its own up axis (yaw), then about its own left-right axis.
+    """Rotate the head in a photo about its own up axis (yaw), then about its own left-right axis.
 
     Args:
-        photo: (H, W, 3) uint8 RGB, best a cut-out with the head in the middle, a few hundred pixels
-            wide.
+        photo: (H, W, 3) uint8 RGB, best a face crop with the head in the middle, a few hundred
+            pixels wide.
         vertices: (V, 3) float, canonical frame, cm: the face's shape without pose.
         triangles: (T, 3) int, its triangles.
         pose: Canonical frame → photo frame.
         yaw_deg: Added yaw, with the sign of `Pose`: positive turns the face to the photo's left.
         pitch_deg: Added pitch; positive turns the face up.
-        is_photo: (H, W) bool, false where the cut-out reaches past the photo; None: true
+        is_photo: (H, W) bool, false where the face crop reaches past the photo; None: true
             everywhere.
         background: (H, W, 3) uint8 RGB that takes the place of what the turn uncovers, with a soft
             seam; None: uncovered parts continue their surroundings smoothly.
 
     Returns:
-        The turned photo (H, W, 3) uint8 RGB, and the turned pose: the label stays the same but
+        The rotated photo (H, W, 3) uint8 RGB, and the rotated pose: the label stays the same but
         for it.
 
     Source: Zhu et al. 2016, "Face Alignment Across Large Poses", section 4 (face profiling).
@@ -55,7 +55,7 @@ def turn(
     turning = rotation_from_angles(yaw_deg, 0, 0) @ rotation_from_angles(0, pitch_deg, 0)
     rotation = pose.rotation @ turning
     translation = pose.translation + pose.scale * (pose.rotation - rotation) @ pivot
-    turned_pose = Pose(pose.scale, rotation, translation)
+    rotated_pose = Pose(pose.scale, rotation, translation)
 
     x, y = np.meshgrid(
         np.append(np.arange(0, width - 1, GRID_STEP_PX), width - 1),
@@ -73,12 +73,12 @@ def turn(
     raster = rasterize(moved, relief, (height, width))
     where = raster.interpolate(source, relief)
     x_map, y_map = where[..., 0], where[..., 1]
-    turned = cv2.remap(photo, x_map, y_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rotated = cv2.remap(photo, x_map, y_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     is_known = raster.is_covered
     if is_photo is not None:
         column, row = np.rint(x_map).astype(int), np.rint(y_map).astype(int)
         is_known = is_known & is_photo[row, column]
-    return fill(np.asarray(turned, np.uint8), is_known, background), turned_pose
+    return fill(np.asarray(rotated, np.uint8), is_known, background), rotated_pose
 
 
 def fill(

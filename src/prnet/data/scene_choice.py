@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import CUTOUT_SIZE, cut_out, turned_copy
+from prnet.data.face_crops import FACE_CROP_SIZE, crop_record, rotated_copy
 from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit
 from prnet.data.scene_photos import BACKGROUND, TURNED, LabelledPhoto
 from prnet.errors import LabelError
@@ -164,14 +164,14 @@ def _turned(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
     """A record's photo with the head turned in depth: pixels, face, |yaw|."""
     record = kit.records[index]
-    original, is_photo = cut_out(kit.photo(record), record)
+    original, is_photo = crop_record(kit.photo(record), record)
     other = kit.photo(kit.records[rng.integers(len(kit.records))])
     behind = np.asarray(
-        cv2.GaussianBlur(cv2.resize(other, (CUTOUT_SIZE, CUTOUT_SIZE)), (0, 0), 3), np.uint8
+        cv2.GaussianBlur(cv2.resize(other, (FACE_CROP_SIZE, FACE_CROP_SIZE)), (0, 0), 3), np.uint8
     )
     target, pitch = rng.uniform(*TURNED_YAW_DEG), rng.normal(0, TURNED_PITCH_DEG)
     background = behind if rng.random() < 0.5 else None
-    turned = turned_copy(original, is_photo, model, target, pitch, background, rng)
+    turned = rotated_copy(original, is_photo, model, target, pitch, background, rng)
     shape = model.shape(record.identity, record.expression)
     points = np.einsum(
         "pkd,pk->pd",

@@ -6,7 +6,7 @@ Of its files these are read; M is 256, and a pixel's flat index is row · M + co
     triangles.txt           (T, 3) vertices of each triangle
     uv_kpt_ind.txt          (2, 68) columns, then rows, of the iBUG points
     canonical_vertices.npy  (V, 3) a mean face: x right, y down, z toward the viewer, in no unit
-    uv_weight_mask.png      (M, M) grey: 255 at key points, 64 on eyes, nose and mouth, 48 elsewhere
+    uv_weight_mask.png      (M, M) gray: 255 at key points, 64 on eyes, nose and mouth, 48 elsewhere
 """
 
 import os
@@ -36,9 +36,9 @@ VERTICES, TRIANGLES, LANDMARKS68, CANONICAL, WEIGHTS = (
     "uv_weight_mask.png",
 )
 FILES = (VERTICES, TRIANGLES, LANDMARKS68, CANONICAL, WEIGHTS)
-# grey value of the weight mask → region; the mask was smoothed a little, so the nearest one counts
-GREYS = np.array([0, 48, 64, 255])
-REGION_OF_GREY = np.array([OUTSIDE, FACE, EYE_NOSE_MOUTH, KEYPOINT], np.uint8)
+# gray value of the weight mask → region; the mask was smoothed a little, so the nearest one counts
+GRAYS = np.array([0, 48, 64, 255])
+REGION_OF_GRAY = np.array([OUTSIDE, FACE, EYE_NOSE_MOUTH, KEYPOINT], np.uint8)
 # between the outer corners of the eyes; an adult's is 8 to 10, ICT's mean face has 8.75
 OUTER_EYES_CM = 8.75
 
@@ -142,13 +142,13 @@ def _in_cm(
 def _regions(path: Path, is_vertex: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Region of every pixel, (M, M) uint8: what the mask weights off the face is the neck."""
     try:
-        grey = read_image(path)[..., 0]
+        gray = read_image(path)[..., 0]
     except ImageReadError as error:
         raise LabelError(str(error)) from error
-    if grey.shape != is_vertex.shape:
-        raise LabelError(f"{path}: must be {MAP_SIZE} × {MAP_SIZE} pixels, got {grey.shape}")
-    nearest = np.abs(grey[..., None].astype(int) - GREYS).argmin(-1)
-    region: NDArray[np.uint8] = REGION_OF_GREY[nearest]
+    if gray.shape != is_vertex.shape:
+        raise LabelError(f"{path}: must be {MAP_SIZE} × {MAP_SIZE} pixels, got {gray.shape}")
+    nearest = np.abs(gray[..., None].astype(int) - GRAYS).argmin(-1)
+    region: NDArray[np.uint8] = REGION_OF_GRAY[nearest]
     region[~is_vertex & (region != OUTSIDE)] = NECK
     return region
 

@@ -1,8 +1,8 @@
-"""300W-LP's photos and coefficients → cut-outs with float position maps: what training reads.
+"""300W-LP's photos and coefficients → face crops with float position maps: what training reads.
 
 The data set is four folders of photos, each with a .mat beside it, and four more with everything
 mirrored. `build_maps` cuts every face out once, with a margin for the augmentation that training
-does, and draws the map of its BFM mesh in the frame of that cut-out.
+does, and draws the map of its BFM mesh in the frame of that face crop.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.bfm import EXPRESSION_COUNT, SHAPE_COUNT, Bfm, load_bfm, read_mat
-from prnet.data.face_crops import CUTOUT_SCALE
+from prnet.data.face_crops import FACE_CROP_SCALE
 from prnet.data.workers import map_in_processes
 from prnet.errors import ImageReadError, LabelError, OutputError
 from prnet.files import write_aside
@@ -35,7 +35,7 @@ from prnet.uv.position_map import image_to_crop
 
 FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 FLIPPED = "_Flip"  # the mirrored folders' suffix
-CUTOUT_SIZE = 384  # pixels; at crop scale 1.5 a 256-pixel crop, the paper's, is 1:1
+FACE_CROP_SIZE = 384  # pixels; at crop scale 1.5 a 256-pixel crop, the paper's, is 1:1
 STEP_PX = 1 / 128  # maps are rounded to it, at most 1/256 pixel off: the files are 30% smaller
 SETTINGS_FILE, COMPLETE_FILE = "settings.json", "complete.json"
 
@@ -58,13 +58,14 @@ class W300lpLabel(NamedTuple):
 
 
 class MapRecord(NamedTuple):
-    """A cut-out and its position map.
+    """A face crop and its position map.
 
     Attributes:
-        pixels: (C, C, 3) uint8 RGB: the photo's square of side `CUTOUT_SCALE` times the face box's
-            mean side, centred on the box, which is tight around BFM's 68 points; black past the
-            photo's edge. So the box's mean side is C / CUTOUT_SCALE, and its centre the cut-out's.
-        position_map: (256, 256, 3) float32, pixels of the cut-out: x right, y down, z toward the
+        pixels: (C, C, 3) uint8 RGB: the photo's square of side `FACE_CROP_SCALE` times the mean
+            side of the face's box, centred on the box, which is tight around BFM's 68 points; black
+            past the photo's edge. So the box's mean side is C / FACE_CROP_SCALE, and its centre the
+            face crop's.
+        position_map: (256, 256, 3) float32, pixels of the face crop: x right, y down, z toward the
             viewer. Complete: pixels that the chart leaves out carry their nearest neighbour's
             value. z is the label's own, not centred (see `prnet.uv.position_map.centre_depth`).
     """
@@ -145,7 +146,7 @@ def read_label(path: str | os.PathLike[str]) -> W300lpLabel:
 
 
 def make_record(
-    photo: str | os.PathLike[str], bfm: Bfm, sampler: ChartSampler, size: int = CUTOUT_SIZE
+    photo: str | os.PathLike[str], bfm: Bfm, sampler: ChartSampler, size: int = FACE_CROP_SIZE
 ) -> tuple[MapRecord, float]:
     """Cut a photo's face out and draw its position map.
 
@@ -153,7 +154,7 @@ def make_record(
         photo: The photo, with its .mat beside it.
         bfm: The face model.
         sampler: Its chart, of side 256.
-        size: C, the side of the cut-out.
+        size: C, the side of the face crop.
 
     Returns:
         The record, its map exact to float32, and the mean distance in `Built.distance`.
@@ -169,12 +170,12 @@ def make_record(
         vertices = bfm.vertices(label.shape_para, label.exp_para, label.pose_para, image.shape[0])
         points = vertices[bfm.keypoints, :2]
         box = np.concatenate([points.min(0), points.max(0)])
-        pixels, to_cutout = crop_face(image, box, size, CUTOUT_SCALE)
+        pixels, to_face_crop = crop_face(image, box, size, FACE_CROP_SCALE)
     except ValueError as error:
         raise LabelError(f"{path.with_suffix('.mat')}: {error}") from error
     # the jaw is left out: the labels' 2D points have it on the outline
     distances = np.linalg.norm(points - label.points, axis=1)[INNER]
-    record = MapRecord(pixels, image_to_crop(sampler.sample(vertices), to_cutout))
+    record = MapRecord(pixels, image_to_crop(sampler.sample(vertices), to_face_crop))
     return record, float(distances.mean()) / face_size(points) * 100
 
 
@@ -206,7 +207,7 @@ def build_maps(
     out: str | os.PathLike[str],
     *,
     flipped: bool = False,
-    size: int = CUTOUT_SIZE,
+    size: int = FACE_CROP_SIZE,
     processes: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Built:
@@ -221,7 +222,7 @@ def build_maps(
         bfm: Folder of the Basel Face Model, see `load_bfm`.
         out: Where to.
         flipped: Also the mirrored folders.
-        size: Side of the cut-outs.
+        size: Side of the face crops.
         processes: None for one per core.
         report: Called with photos done and photos in all.
 
@@ -275,7 +276,7 @@ def _settings(bfm: Bfm, size: int) -> dict[str, Any]:
     digest = hashlib.sha256()
     for field in fields(bfm):
         digest.update(getattr(bfm, field.name).tobytes())
-    return {"size": size, "scale": CUTOUT_SCALE, "map": MAP_SIZE, "bfm": digest.hexdigest()}
+    return {"size": size, "scale": FACE_CROP_SCALE, "map": MAP_SIZE, "bfm": digest.hexdigest()}
 
 
 def _prepare(out: Path, folders: set[Path], settings: dict[str, Any]) -> None:
@@ -314,7 +315,7 @@ class W300lpMaps:
 
     Attributes:
         names: Of the records, as `AFW/AFW_134212_1_0`, in the order of their numbers.
-        size: C, the side of the cut-outs.
+        size: C, the side of the face crops.
 
     Raises:
         LabelError: The records aren't there or aren't complete.

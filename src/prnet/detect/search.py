@@ -140,7 +140,8 @@ def _resize(
     if scale * step <= 0.5 and min(part.shape[:2]) > 1:
         part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
         half_wh = part.shape[1] // 2, part.shape[0] // 2
-        part = cv2.resize(np.ascontiguousarray(part), half_wh, interpolation=cv2.INTER_AREA)
+        halved = cv2.resize(np.ascontiguousarray(part), half_wh, interpolation=cv2.INTER_AREA)
+        part = halved.astype(np.uint8, copy=False)
         first, spacing = first + spacing / 2, 2 * spacing
     ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
     # OpenCV can't read a thinned photo as it lies

@@ -12,7 +12,7 @@ from prnet.landmarks import NOSE_TIP, PARTS
 from prnet.uv.atlas import MAP_SIZE
 
 # RGB of the lines
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "jaw": (255, 255, 255),
     "right brow": (255, 190, 60),
     "left brow": (255, 190, 60),
@@ -26,7 +26,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 AXES = ((235, 60, 60), (60, 200, 80), (70, 120, 255))  # RGB of the head's x, y, z, as usual in 3D
 AXIS_CM, ARROW_HEAD = 5.0, 0.18  # the head's share of an arrow
 MESH_OPACITY = 0.35
-WIRE_STEP, WIRE_COLOUR = 8, (190, 225, 255)  # map pixels between the wires; RGB
+WIRE_STEP, WIRE_COLOR = 8, (190, 225, 255)  # map pixels between the wires; RGB
 LINE_SHARE = 1 / 140  # line width by face size
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 
@@ -81,7 +81,7 @@ def draw_wireframe(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     ):
         bounds = np.flatnonzero(np.diff(np.pad(is_seen, 1).astype(np.int8)))
         runs += [line[a:b] for a, b in bounds.reshape(-1, 2) if b - a > 1]
-    _lines(picture, runs, WIRE_COLOUR, _line_width(face) / 2, is_closed=False)
+    _lines(picture, runs, WIRE_COLOR, _line_width(face) / 2, is_closed=False)
     return picture
 
 
@@ -89,11 +89,11 @@ def _landmarks(picture: NDArray[np.uint8], face: Face) -> None:
     """Draw the 68 points and the lines between them, in place."""
     width = _line_width(face)
     for name, (indices, is_closed) in PARTS.items():
-        points, colour = face.landmarks68[list(indices), :2], COLOURS[name]
-        _lines(picture, [points], colour, width, is_closed)
+        points, color = face.landmarks68[list(indices), :2], COLORS[name]
+        _lines(picture, [points], color, width, is_closed)
         for point in _fixed(points).tolist():
             radius = round(1.4 * width * 2**SUBPIXEL_BITS)
-            cv2.circle(picture, point, radius, colour, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.circle(picture, point, radius, color, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _axes(picture: NDArray[np.uint8], face: Face) -> None:
@@ -111,14 +111,14 @@ def _axes(picture: NDArray[np.uint8], face: Face) -> None:
 def _lines(
     picture: NDArray[np.uint8],
     lines: Sequence[NDArray[np.floating]],
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     width: float,
     is_closed: bool,
 ) -> None:
     """Draw polylines, each (P, 2) in pixels, in place."""
     thickness = max(round(width), 1)
     fixed = [_fixed(line) for line in lines]
-    cv2.polylines(picture, fixed, is_closed, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(picture, fixed, is_closed, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:

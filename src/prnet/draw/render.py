@@ -20,25 +20,6 @@ SMOOTH_BELOW = (
 )
 
 
-def render_depth(faces: Sequence[Face], shape_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Draw how near each face's parts are, to look at; the numbers are in `Face.depth`.
-
-    Args:
-        faces: Any number; the larger hide the smaller.
-        shape_hw: Height and width of the picture, whose pixels are the photo's.
-
-    Returns:
-        (H, W) uint8, 255 at each face's nearest vertex, 1 at its farthest, 0 where there is no
-        face.
-    """
-    picture = np.zeros((*shape_hw, 1), np.uint8)
-    for face in _far_to_near(faces):
-        z = face.vertices[:, 2:]
-        nearness = (z - z.min()) / max(float(np.ptp(z)), 1e-6)
-        _paint(picture, face, 1 + 254 * nearness)
-    return picture[..., 0]
-
-
 def render_pncc(faces: Sequence[Face], shape_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Draw which point of a face each pixel shows: 3DDFA's projected normalised coordinates.
 
@@ -80,8 +61,8 @@ def render_shaded(
         )  # of the reflected light, its part toward us
         light = AMBIENT + DIFFUSE * np.maximum(towards, 0)
         gloss = 255 * SPECULAR * np.maximum(mirrored, 0) ** SHININESS
-        colours = light[:, None] * np.array(CLAY, np.float32) + gloss[:, None]
-        _paint(picture, face, np.clip(colours, 0, 255), opacity, smooth=True)
+        colors = light[:, None] * np.array(CLAY, np.float32) + gloss[:, None]
+        _paint(picture, face, np.clip(colors, 0, 255), opacity, smooth=True)
     return picture
 
 

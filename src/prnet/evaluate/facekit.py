@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prnet.data.face_crops import variants
 from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG, SOURCES, Facekit, FacekitRecord
 from prnet.evaluate.boxes import find_box
-from prnet.evaluate.metrics import aligned_distance, mean_by_yaw, point_errors, trend
+from prnet.evaluate.metrics import mean_by_yaw, point_errors, trend
 from prnet.evaluate.report import (
     Example,
     Report,
@@ -23,20 +23,18 @@ from prnet.evaluate.report import (
     where,
     yaw_cells,
 )
+from prnet.evaluate.shape import ShapeComparison
 from prnet.face import Face
 from prnet.geometry.boxes import tight_box
-from prnet.geometry.pose import Pose, flip_y
+from prnet.geometry.pose import Pose
+from prnet.geometry.sampling import spread_evenly
 from prnet.landmarks import eye_opening, mouth_opening
-from prnet.morphable.linear import FaceModel, load_ict_face_model
+from prnet.morphable.linear import load_ict_face_model
 from prnet.reconstructor import Reconstructor
-from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
-from prnet.uv.chart import rasterize_chart
-from prnet.uv.position_map import decode_vertices
 
-TURNED_YAW_DEG = ((30.0, 60.0), (60.0, 90.0))  # each photo is turned once into each
-SEED = 2  # of the turns
-MM_PER_CM = 10.0
-PHOTO, TURNED, DETECTED = "photo", "turned", "detected"  # what was measured, in the rows
+ROTATED_YAW_DEG = ((30.0, 60.0), (60.0, 90.0))  # each photo is rotated once into each
+SEED = 2  # of the rotations
+PHOTO, ROTATED, DETECTED = "photo", "rotated", "detected"  # what was measured, in the rows
 ACCURACY_TITLE = "In the boxes of the labels: 68-point NME in % of face size, by |yaw| (photos)"
 ACCURACY_COLUMNS = "", "photos", "mean", "median", "0–30°", "30–60°", "60–90°", "in 3D"
 SHAPE_TITLE = "Shape: mean distance from the label's after alignment, mm"
@@ -61,7 +59,7 @@ TAGGED_TITLE = "By UTKFace's tags: 68-point NME in % of face size, shape against
 TAGGED_COLUMNS = "", "photos", "mean", "median", "shape ratio"
 FOUND_TITLE = "In the detector's boxes: faces found in %, 68-point NME of those in %"
 FOUND_COLUMNS = "", "photos", "found", "mean", "in labels' boxes"
-OPENINGS_TITLE = "Openings against the dense teacher's, yaw under 25°"
+OPENINGS_TITLE = "Openings against MediaPipe's reference landmarks', yaw under 25°"
 OPENINGS_COLUMNS = "", "photos", "correlation", "slope", "labels' correlation", "labels' slope"
 SHAPE_NOTE = (
     "no shape error: the model's UV space is not made of the labels' face model, so its vertices "
@@ -75,18 +73,18 @@ def evaluate_facekit(
     *,
     split: Literal["train", "val"] = "val",
     limit: int | None = None,
-    turned: bool = True,
+    rotated: bool = True,
     detector: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Reconstruct a split's photos and turned copies in the labels' boxes, and what is detected.
+    """Reconstruct a split's photos and rotated copies in the labels' boxes, and what is detected.
 
     Args:
         folder: The facekit.
         reconstructor: The model to measure.
         split: `val` or `train`.
         limit: Only so many photos, spread evenly over the split; None for all.
-        turned: Also turn each photo in depth, once to a |yaw| of 30–60° and once to 60–90°.
+        rotated: Also turn each photo in depth, once to a |yaw| of 30–60° and once to 60–90°.
         detector: Also with the boxes of the reconstructor's detector.
         progress: Called with photos done and photos in all.
 
@@ -102,7 +100,7 @@ def evaluate_facekit(
     model = load_ict_face_model(kit.folder / FACE_MODEL_FILE)
     shapes = ShapeComparison(model, reconstructor.model.atlas)
     rows: list[Row] = []
-    worst = {PHOTO: Worst(), TURNED: Worst()}
+    worst = {PHOTO: Worst(), ROTATED: Worst()}
 
     def reconstruct(kind: str, record: FacekitRecord, photo: NDArray[np.uint8], pose: Pose) -> None:
         """Measure a photo in its label's box."""
@@ -130,67 +128,19 @@ def evaluate_facekit(
         photo = kit.photo(record)
         shapes.aim_at(record)
         reconstruct(PHOTO, record, photo, record.pose)
-        if turned:
-            for copy in variants(kit, model, index, SEED, TURNED_YAW_DEG)[1:]:
-                reconstruct(TURNED, record, copy.pixels, copy.pose)
+        if rotated:
+            for copy in variants(kit, model, index, SEED, ROTATED_YAW_DEG)[1:]:
+                reconstruct(ROTATED, record, copy.pixels, copy.pose)
         if detector:
             detect(record, photo)
         progress(done, len(chosen))
-    examples = {"worst": worst[PHOTO].examples(), "worst_turned": worst[TURNED].examples()}
+    examples = {"worst": worst[PHOTO].examples(), "worst_rotated": worst[ROTATED].examples()}
     return summarise(rows, examples, [] if shapes.is_possible else [SHAPE_NOTE])
-
-
-def spread_evenly(count: int, limit: int | None) -> list[int]:
-    """Indices of at most `limit` of `count` things; None for all, ValueError if it's under 1."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be 1 or more, got {limit}")
-    return np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()
 
 
 def pose_landmarks(record: FacekitRecord, pose: Pose) -> NDArray[np.float32]:
     """The label's 68 points in another pose: (68, 3) float32, photo frame."""
     return np.asarray(pose.apply(record.pose.remove(record.landmarks68)), np.float32)
-
-
-class ShapeComparison:
-    """Compares predicted faces with a label's shape, vertex by vertex.
-
-    Attributes:
-        is_possible: Whether the predicted maps' UV space is made of the labels' face model.
-        truth: (V, 3) float32, canonical frame: the atlas's vertices in the label's shape.
-    """
-
-    def __init__(self, model: FaceModel, atlas: Atlas) -> None:
-        mesh = model.mesh
-        self._model, self._atlas = model, atlas
-        self._sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
-        mean = decode_vertices(self._sampler.sample(mesh.vertices), atlas)
-        self.is_possible = bool(np.allclose(mean, atlas.canonical_vertices, atol=1e-3))
-        self._is_face = atlas.region.ravel()[atlas.vertex_index] >= FACE  # no ears, no neck
-        self.truth = atlas.canonical_vertices
-        self._mean_face_mm = 0.0
-
-    def aim_at(self, record: FacekitRecord) -> None:
-        """Take a record's shape as the truth from now on."""
-        shape = self._sampler.sample(self._model.shape(record.identity, record.expression))
-        self.truth = decode_vertices(shape, self._atlas)
-        self._mean_face_mm = self._distance_mm(self._atlas.canonical_vertices)
-
-    def measure(self, face: Face) -> Row:
-        """Mean distance in mm of the face's vertices from the truth, and of the mean face's.
-
-        Both are aligned by a similarity first, so that neither pose nor size matters. Empty if no
-        comparison is possible.
-        """
-        if not self.is_possible:
-            return {}
-        distance_mm = self._distance_mm(flip_y(face.vertices))
-        return {"shape_mm": distance_mm, "mean_face_mm": self._mean_face_mm}
-
-    def _distance_mm(self, vertices: NDArray[np.floating]) -> float:
-        """Mean distance of a face's vertices from the truth after the best similarity."""
-        is_face = self._is_face
-        return MM_PER_CM * aligned_distance(vertices[is_face], self.truth[is_face])
 
 
 def begin_row(kind: str, record: FacekitRecord, pose: Pose) -> Row:
@@ -202,7 +152,7 @@ def begin_row(kind: str, record: FacekitRecord, pose: Pose) -> Row:
 
 
 def _openings(face: Face, record: FacekitRecord) -> Row:
-    """Openings predicted, of the labels' dense teacher, and of the label's own landmarks."""
+    """Openings predicted, of MediaPipe's reference landmarks, and of the label's own landmarks."""
     return {
         "eye_opening": float(eye_opening(face.landmarks68)),
         "mouth_opening": float(mouth_opening(face.landmarks68)),
@@ -219,16 +169,16 @@ def summarise(
     """Average the rows of `evaluate_facekit` and set them in tables.
 
     The metrics are `count`, `nme68_2d`, `nme68_2d_median`, `nme68_2d_yaw_0_30` (`_30_60`,
-    `_60_90`), `nme68_3d`, `shape_mm`, `mean_face_mm`, `shape_ratio` of the photos as they are; the
-    same beginning with `lfw_`, … for one source, and with `turned_` for the turned copies. With the
-    detector's boxes `detected_share` and `detected_nme68_2d`, also by source. Of UTKFace's photos
-    `utk_age_0_12_nme68_2d` and so on: TAGGED_METRICS of TAGGED_GROUPS. Of the openings
+    `_60_90`), `nme68_3d`, `shape_mm`, `mean_face_mm`, `shape_ratio` of the original photos; the
+    same beginning with `lfw_`, … for one source, and with `rotated_` for the rotated copies. With
+    the detector's boxes `detected_share` and `detected_nme68_2d`, also by source. Of UTKFace's
+    photos `utk_age_0_12_nme68_2d` and so on: TAGGED_METRICS of TAGGED_GROUPS. Of the openings
     `eye_opening_correlation` and `_slope`, `mouth_opening_…`, and `label_…` for the labels' own.
     """
-    photos, turned, detected = (where(rows, "kind", kind) for kind in (PHOTO, TURNED, DETECTED))
+    photos, rotated, detected = (where(rows, "kind", kind) for kind in (PHOTO, ROTATED, DETECTED))
     groups = {"": ("all photos", photos)}
     groups |= {f"{name}_": (name, where(photos, "source", name)) for name in SOURCES}
-    groups["turned_"] = "turned in depth", turned
+    groups["rotated_"] = "rotated in depth", rotated
     metrics: dict[str, float] = {}
     accuracy, shape = [], []
     for prefix, (title, group) in groups.items():
@@ -250,7 +200,7 @@ def summarise(
         for prefix, (title, group) in groups.items():
             names = {row["source"] for row in group}
             those = [row for row in detected if row["source"] in names]
-            if those and prefix != "turned_":
+            if those and prefix != "rotated_":
                 share, error = _found(those)
                 metrics |= {f"{prefix}detected_share": share, f"{prefix}detected_nme68_2d": error}
                 label_error = metrics[f"{prefix}nme68_2d"]
@@ -271,9 +221,9 @@ def summarise(
     curves = {
         name: column(group, "nme68_2d")
         for name, group in (
-            ("photos as they are", photos),
-            ("turned to 30–60°", _between(turned, 30, 60)),
-            ("turned to 60–90°", _between(turned, 60, np.inf)),
+            ("original photos", photos),
+            ("rotated to 30–60°", _between(rotated, 30, 60)),
+            ("rotated to 60–90°", _between(rotated, 60, np.inf)),
             ("photos, detector's boxes", detected),
         )
         if group

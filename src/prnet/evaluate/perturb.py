@@ -31,7 +31,7 @@ def cover(photo: Photo, box: ArrayLike, thing: Photo, rng: np.random.Generator) 
 
     What is covered is a rectangle anywhere in the face's box with a third of its area: (1/3)ᵉ of
     its width and (1/3)¹⁻ᵉ of its height, e even in [0, 1]. It shows, with equal chances, a quarter
-    of another picture from anywhere in it, one colour, or noise in every pixel.
+    of another picture from anywhere in it, one color, or noise in every pixel.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
@@ -170,7 +170,7 @@ def object_pictures() -> dict[str, Photo]:
 
 
 def make_texture(rng: np.random.Generator) -> tuple[Photo, Boxes]:
-    """Draw stripes, or noise of any grain, between two colours.
+    """Draw stripes, or noise of any grain, between two colors.
 
     Args:
         rng: Source of randomness.
@@ -178,7 +178,7 @@ def make_texture(rng: np.random.Generator) -> tuple[Photo, Boxes]:
     Returns:
         (128, 128, 3) uint8 RGB, and (1, 4) float32: a box in its middle, half its side large.
     """
-    colours = rng.uniform(0, 255, (2, 3))
+    colors = rng.uniform(0, 255, (2, 3))
     if rng.random() < 0.5:
         across = np.radians(rng.uniform(0, 180))
         y, x = np.mgrid[:TEXTURE_PX, :TEXTURE_PX]
@@ -187,7 +187,7 @@ def make_texture(rng: np.random.Generator) -> tuple[Photo, Boxes]:
     else:
         grain = int(np.exp(rng.uniform(np.log(2), np.log(TEXTURE_PX))))
         share = cv2.resize(rng.random((grain, grain)), (TEXTURE_PX, TEXTURE_PX))
-    texture = colours[0] + share[..., None] * (colours[1] - colours[0])
+    texture = colors[0] + share[..., None] * (colors[1] - colors[0])
     quarter = TEXTURE_PX / 4
     box = np.array([[quarter, quarter, 3 * quarter, 3 * quarter]], np.float32)
     return np.rint(texture).astype(np.uint8), box

@@ -95,25 +95,17 @@ def draw_examples(examples: Sequence[Example]) -> bytes:
         axis.axis("off")
     for axis, example in zip(axes.flat, examples, strict=False):
         axis.imshow(example.photo)
-        for points, colour in ((example.truth, "lime"), (example.predicted, "red")):
-            axis.plot(points[:, 0], points[:, 1], ".", color=colour, markersize=2)
+        for points, color in ((example.truth, "lime"), (example.predicted, "red")):
+            axis.plot(points[:, 0], points[:, 1], ".", color=color, markersize=2)
             for indices, is_closed in PARTS.values() if len(points) == 68 else ():
                 line = [*indices, *indices[:is_closed]]
-                axis.plot(points[line, 0], points[line, 1], color=colour, linewidth=0.7)
+                axis.plot(points[line, 0], points[line, 1], color=color, linewidth=0.7)
         low, high = example.truth[:, :2].min(0), example.truth[:, :2].max(0)
         reach = (0.5 + AROUND) * (high - low).max()
         x, y = (low + high) / 2
         axis.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
         axis.set_title(example.title, fontsize=7)
     figure.suptitle("green: truth, red: prediction", fontsize=8)
-    return _png(figure)
-
-
-def draw_bars(values: Mapping[str, float], label: str) -> bytes:
-    """Draw numbers as bars side by side, named below. Returns a PNG file."""
-    figure, axis = plt.subplots(figsize=(7, 3.5))
-    axis.bar_label(axis.bar(list(values), list(values.values())), fmt="%.1f")
-    axis.set_ylabel(label)
     return _png(figure)
 
 

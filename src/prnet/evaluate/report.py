@@ -59,7 +59,6 @@ class Report:
             cumulative curve.
         worst: The worst results, worst first, by the name of their picture.
         notes: What the reader must know, as files that were left out.
-        bars: Numbers to compare, in milliseconds.
         curve_label: What the curves' errors are.
     """
 
@@ -69,7 +68,6 @@ class Report:
     curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     worst: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    bars: Mapping[str, float] = field(default_factory=dict)
     curve_label: str = "68-point NME, % of face size"
 
 

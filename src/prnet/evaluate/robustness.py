@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.data.facekit import FACE_MODEL_FILE, Facekit, FacekitRecord
-from prnet.evaluate.facekit import MM_PER_CM, ShapeComparison, begin_row, spread_evenly
+from prnet.evaluate.facekit import begin_row
 from prnet.evaluate.metrics import aligned_distance, nme, point_deviation
 from prnet.evaluate.perturb import (
     boxes_beside,
@@ -34,8 +34,10 @@ from prnet.evaluate.report import (
     summarise_errors,
     where,
 )
+from prnet.evaluate.shape import MM_PER_CM, ShapeComparison
 from prnet.face import Face
 from prnet.geometry.boxes import face_size, tight_box
+from prnet.geometry.sampling import spread_evenly
 from prnet.geometry.surface import mean_bend_deg, neighbouring_triangles
 from prnet.landmarks import EYES_AND_MOUTH, mirror_landmarks
 from prnet.morphable.linear import FaceModel, load_ict_face_model
@@ -44,7 +46,7 @@ from prnet.uv.atlas import FACE, Atlas
 from prnet.uv.position_map import decode_landmarks68
 
 SEED = 3  # of all that is random; each photo's own, so that a limit doesn't change it
-JITTERED = 16  # crops of a photo that stillness is measured over
+JITTERED = 16  # crops of a photo that jitter is measured over
 CROPS_BESIDE = 2  # of a photo, without its face
 CROPS_OF_OBJECT = 8
 PEOPLE_SOURCE = "lfw"  # the one with several photos of a person
@@ -52,16 +54,16 @@ PHOTOS_OF_PERSON, OTHER_PEOPLE = 3, 3  # at most, that a shape is compared with
 PHOTO, BESIDE, TEXTURE, OBJECT = "photo", "beside", "texture", "object"  # kinds of rows
 SAME, DIFFERENT = "same person", "different people"
 HARDER = {
-    "nme68_2d": "photos as they are",
+    "nme68_2d": "original photos",
     "covered_nme68_2d": "a third of the face covered",
     "small_nme68_2d": "faces of 32 pixels",
 }
-STEADY = {"stillness": "over shifted and scaled crops", "mirror": "mirrored against not mirrored"}
+STEADY = {"jitter": "landmark jitter under box perturbation", "flip_error": "flip error"}
 NO_FACE = {BESIDE: "crops beside the face", TEXTURE: "textures", OBJECT: "objects"}
 HARDER_TITLE = "In the boxes of the labels: 68-point NME in % of face size, by |yaw| (photos)"
-STEADY_TITLE = "Steadiness: how far the 68 points stray, in % of face size"
+STEADY_TITLE = "Jitter and flip error of the 68 points, in % of face size"
 STEADY_COLUMNS = "", "photos", "mean", "median"
-SHAPE_TITLE = "Shape: smooth as the labels', and one person's the same"
+SHAPE_TITLE = "Shape: roughness ratio, and intra-identity shape ratio"
 SHAPE_COLUMNS = "", "measured", "against", "ratio"
 SCORE_TITLE = "Confidence: scores of faces and of what is none"
 SCORE_COLUMNS = "", "boxes", "mean score", "area under ROC curve"
@@ -84,7 +86,7 @@ def evaluate_robustness(
     limit: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Reconstruct a split's photos as they are and disturbed, in boxes made from the labels'.
+    """Reconstruct a split's original photos and disturbed, in boxes made from the labels'.
 
     Args:
         folder: The facekit.
@@ -129,7 +131,7 @@ class Trial:
         self.has_label_meshes = self._shapes.is_possible
 
     def photo(self, index: int) -> list[Row]:
-        """Measure a photo by the kit's index, and what has no face in it, and a texture."""
+        """Measure a photo by the facekit's index, and what has no face in it, and a texture."""
         record = self._kit.records[index]
         photo, truth, box = self._kit.photo(record), record.landmarks68, record.box
         rng = np.random.default_rng([SEED, index])
@@ -139,7 +141,7 @@ class Trial:
         size = face_size(truth)
         row = begin_row(PHOTO, record, record.pose) | _accuracy("", face, truth)
         points = np.stack([each.landmarks68[:, :2] for each in moved[:JITTERED]])
-        row["stillness"] = 100 * point_deviation(points) / size
+        row["jitter"] = 100 * point_deviation(points) / size
 
         thing = list(self._things.values())[rng.integers(len(self._things))]
         covered = cover(photo, box, thing, rng)
@@ -156,7 +158,7 @@ class Trial:
         mirrored, truth_mirrored = mirror(photo, truth)
         (face_mirrored,) = self._reconstructor(mirrored, boxes=[tight_box(truth_mirrored)])
         back = mirror_landmarks(face_mirrored.landmarks68, photo.shape[1])
-        row["mirror"] = nme(back[:, :2], face.landmarks68[:, :2], size)
+        row["flip_error"] = nme(back[:, :2], face.landmarks68[:, :2], size)
 
         if self.has_label_meshes:
             self._shapes.aim_at(record)
@@ -254,9 +256,9 @@ def summarise(
     """Average the rows of `Trial` and set them in tables.
 
     The metrics are `count`; `nme68_2d`, `covered_nme68_2d`, `small_nme68_2d`, each also `_median`,
-    `_yaw_0_30` and so on; `stillness` and `mirror`, also `_median`; `bend_deg`, `label_bend_deg`
-    and their ratio `smoothness`; `same_person_mm`, `different_people_mm` and their ratio
-    `consistency`; `confidence_auc`, also `_beside`, `_texture`, `_object`, and
+    `_yaw_0_30` and so on; `jitter` and `flip_error`, also `_median`; `bend_deg`, `label_bend_deg`
+    and their ratio `roughness_ratio`; `same_person_mm`, `different_people_mm` and their ratio
+    `intra_identity_shape_ratio`; `confidence_auc`, also `_beside`, `_texture`, `_object`, and
     `confidence_rank_correlation`, also `_harder`, with the covered and small faces.
     """
     photos = where(rows, "kind", PHOTO)
@@ -274,18 +276,18 @@ def summarise(
     if has_label_meshes:
         bends = [float(column(photos, name).mean()) for name in ("bend_deg", "label_bend_deg")]
         metrics |= {"bend_deg": bends[0], "label_bend_deg": bends[1]}
-        metrics["smoothness"] = _ratio(*bends)
+        metrics["roughness_ratio"] = _ratio(*bends)
         title = "angle between neighbouring triangles against the labels', degrees"
-        ratios.append([title, *map(number, (*bends, metrics["smoothness"]))])
+        ratios.append([title, *map(number, (*bends, metrics["roughness_ratio"]))])
     else:
         notes.append(NO_LABEL_NOTE)
     distances = [column(where(rows, "kind", kind), "distance_mm") for kind in (SAME, DIFFERENT)]
     if all(map(len, distances)):
         means = [float(each.mean()) for each in distances]
         metrics |= {"same_person_mm": means[0], "different_people_mm": means[1]}
-        metrics["consistency"] = _ratio(*means)
+        metrics["intra_identity_shape_ratio"] = _ratio(*means)
         title = "distance between shapes of one person against two people's, mm"
-        ratios.append([title, *map(number, (*means, metrics["consistency"]))])
+        ratios.append([title, *map(number, (*means, metrics["intra_identity_shape_ratio"]))])
     else:
         notes.append(NO_PEOPLE_NOTE)
     if ratios:
@@ -318,7 +320,7 @@ def _confidence(photos: Sequence[Row], rows: Sequence[Row]) -> tuple[dict[str, f
     prefixes = "", "covered_", "small_"
     order = []
     for name, title, of in (
-        ("confidence_rank_correlation", "photos as they are", prefixes[:1]),
+        ("confidence_rank_correlation", "original photos", prefixes[:1]),
         ("confidence_rank_correlation_harder", "with covered and small faces", prefixes),
     ):
         score = np.concatenate([column(photos, f"{prefix}score") for prefix in of])

@@ -1,4 +1,4 @@
-"""Pictures read between their pixels, and their gaps filled."""
+"""Pictures read between their pixels, and their gaps filled; things picked evenly."""
 
 import cv2
 import numpy as np
@@ -27,6 +27,21 @@ def sample_bilinear(values: NDArray[np.generic], xy: NDArray[np.floating]) -> ND
     top = values[y0, x0] * (1 - fx) + values[y0, x1] * fx
     bottom = values[y1, x0] * (1 - fx) + values[y1, x1] * fx
     return np.asarray(top * (1 - fy) + bottom * fy, np.float64)
+
+
+def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Interpolate a map bilinearly.
+
+    Args:
+        values: (M, M, D) float, complete (no empty holes next to the points asked for).
+        uv: (P, 2) float in [0, 1], u right, v down; pixel (i, j) lies at ((j+½)/M, (i+½)/M).
+            Points in the half pixel along the border take the border's value.
+
+    Returns:
+        (P, D) float32.
+    """
+    xy = np.asarray(uv, np.float64) * len(values) - 0.5
+    return sample_bilinear(values, xy).astype(np.float32)
 
 
 def push_pull(
@@ -59,3 +74,14 @@ def push_pull(
     coarse = shrunk.reshape(*total.shape, -1) * (4 / np.maximum(total, 1))[..., None]
     fill = cv2.resize(push_pull(coarse, np.minimum(total, 1)), even, interpolation=cv2.INTER_LINEAR)
     return weighted_values + fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
+
+
+def spread_evenly(count: int, limit: int | None) -> list[int]:
+    """Indices of at most `limit` of `count` things, first and last among them; None for all.
+
+    Raises:
+        ValueError: limit is under 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit}")
+    return np.linspace(0, count - 1, min(limit or count, count)).astype(int).tolist()

@@ -44,7 +44,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read a photo as a viewer shows it.
 
     The EXIF orientation is applied, what is transparent laid over white, 16-bit values are scaled
-    to 8 bits; palettes, grey, YCbCr and CMYK become RGB. Colour profiles are ignored, of several
+    to 8 bits; palettes, gray, YCbCr and CMYK become RGB. Color profiles are ignored, of several
     frames the first counts.
 
     Args:
@@ -172,14 +172,14 @@ def _orientation(photo: Image.Image) -> int:
 def _to_rgb(strip: Image.Image) -> NDArray[np.uint8]:
     """Convert pixels of any kind: (H, W, 3) uint8."""
     if strip.mode.startswith("I;16"):
-        grey = (np.asarray(strip).astype(np.uint32) * 255 + 32767) // 65535
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        gray = (np.asarray(strip).astype(np.uint32) * 255 + 32767) // 65535
+        return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
     if strip.mode in ("I", "F"):
         raise ValueError(
             "32-bit and floating-point pixels are not supported; save it as 8 or 16 bit"
         )
     if strip.has_transparency_data:
         rgba = np.asarray(strip.convert("RGBA")).astype(np.uint16)
-        colour, alpha = rgba[..., :3], rgba[..., 3:]
-        return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        color, alpha = rgba[..., :3], rgba[..., 3:]
+        return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Mesh → file: OBJ with MTL and PNG, PLY with vertex colours, or GLB."""
+"""Mesh → file: OBJ with MTL and PNG, PLY with vertex colors, or GLB."""
 
 import os
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
 
     Args:
         path: Ends in .glb (texture inside), .obj (with a .mtl and a .png of the same stem beside
-            it) or .ply (vertex colours).
+            it) or .ply (vertex colors).
         mesh: What to write.
 
     Raises:
@@ -43,7 +43,7 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
 
 def _obj(path: Path, mesh: Mesh) -> dict[Path, bytes]:
     """The three files of an OBJ, itself last."""
-    # no lighting is to be added to the photo's own, so the colour doesn't shine
+    # no lighting is to be added to the photo's own, so the color doesn't shine
     material = SimpleMaterial(
         image=Image.fromarray(mesh.texture),
         name=path.stem,
@@ -66,8 +66,8 @@ def _obj(path: Path, mesh: Mesh) -> dict[Path, bytes]:
 def _ply(path: Path, mesh: Mesh) -> dict[Path, bytes]:
     """A binary PLY."""
     opaque = np.full((len(mesh.vertices), 1), 255, np.uint8)
-    colours = ColorVisuals(vertex_colors=np.hstack([mesh.colors, opaque]))
-    content = export_ply(_for_trimesh(mesh, colours), encoding="binary", vertex_normal=True)
+    colors = ColorVisuals(vertex_colors=np.hstack([mesh.colors, opaque]))
+    content = export_ply(_for_trimesh(mesh, colors), encoding="binary", vertex_normal=True)
     return {path: content}
 
 

@@ -20,8 +20,8 @@ class NetworkSpec:
     Attributes:
         name: The network's name, as `lite` or `resfcn256`.
         input_size: Side of the crop in pixels.
-        pixel_mean: Grey value that becomes 0.
-        pixel_std: Grey values per unit.
+        pixel_mean: Gray value that becomes 0.
+        pixel_std: Gray values per unit.
         crop_scale: Side of the square crop in units of the mean of the face box's width and height.
         position_scale: Crop pixels per unit of output.
         position_offset: Crop pixels added to x, y and z.

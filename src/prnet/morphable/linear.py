@@ -14,7 +14,7 @@ from prnet.uv.build_atlas import ChartMesh
 from prnet.uv.chart import split_quads
 
 # ICT Face Model Light, by index: face with ears and front of the neck; its UVs fill one chart
-# (the data kit's description of the file).
+# (the facekit's description of the file).
 CHART_VERTICES, CHART_QUADS = 9409, 9230
 
 
@@ -69,7 +69,7 @@ class LandmarkModel(NamedTuple):
 
 
 def load_ict_face_model(path: str | os.PathLike[str]) -> FaceModel:
-    """Read the ICT face model from the data kit's `ict_face_model.npz`.
+    """Read the ICT face model from the facekit's `ict_face_model.npz`.
 
     Raises:
         LabelError: The file is missing or not in that format.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prnet.geometry.sampling import sample_map
 from prnet.networks.mobilenet import convolution, mobilenet
 from prnet.networks.prediction import Prediction
 from prnet.networks.spline import (
@@ -24,7 +25,6 @@ from prnet.networks.spline import (
     share_of_rows,
 )
 from prnet.uv.atlas import MAP_SIZE, Atlas
-from prnet.uv.position_map import sample_map
 
 CONTROL_SIZE = 64  # side of the map of offsets' control points
 TRAIN_SIZE = 96  # side of the maps that the loss sees

@@ -1,4 +1,4 @@
-"""Cut-out → crop: 2D augmentation that moves the photo and its pose together."""
+"""Face crop → crop: 2D augmentation that moves the photo and its pose together."""
 
 from typing import Any
 
@@ -13,35 +13,35 @@ from prnet.train.config import AugmentConfig
 
 Photo = NDArray[np.uint8]
 
-NUDGE = 0.04  # of face size: how far a pair's second crop is shifted and scaled at most
+PAIR_JITTER = 0.04  # of face size: how far a pair's second crop is shifted and scaled at most
 
 
-def crop_cutout(
+def augmented_crop(
     pixels: Photo,
     pose: Pose,
     landmarks68: NDArray[np.floating],
     size: int,
     settings: AugmentConfig,
     rng: np.random.Generator | None,
-    nudge: np.random.Generator | None = None,
+    jitter: np.random.Generator | None = None,
 ) -> tuple[Photo, Pose]:
-    """Cut the network's crop out of a cut-out.
+    """Cut the network's crop out of a face crop.
 
     Args:
         pixels: (C, C, 3) uint8 RGB.
-        pose: Canonical frame → cut-out pixels.
+        pose: Canonical frame → face crop pixels.
         landmarks68: (68, 3) float, canonical frame, cm.
         size: Side of the crop in pixels.
         settings: Ranges.
         rng: None for the plain crop around the landmarks' box, as evaluation takes it.
-        nudge: Moves that crop a little, see `choose_crop`.
+        jitter: Moves that crop a little, see `choose_crop`.
 
     Returns:
         The crop (size, size, 3) uint8 RGB, and the pose in it: canonical frame → crop units, where
         0 is the crop's middle and 1 half its side.
     """
     points = pose.apply(landmarks68)[:, :2]
-    image_to_crop = choose_crop(points.min(0), points.max(0), size, settings, rng, nudge)
+    image_to_crop = choose_crop(points.min(0), points.max(0), size, settings, rng, jitter)
     return cut(pixels, image_to_crop, size), crop_units(size) @ image_to_crop @ pose
 
 
@@ -51,7 +51,7 @@ def choose_crop(
     size: int,
     settings: AugmentConfig,
     rng: np.random.Generator | None,
-    nudge: np.random.Generator | None = None,
+    jitter: np.random.Generator | None = None,
 ) -> Similarity:
     """Choose the part of a photo that becomes the crop.
 
@@ -61,7 +61,7 @@ def choose_crop(
         size: Side of the crop in pixels.
         settings: Ranges.
         rng: None for the plain crop around the box, as evaluation takes it.
-        nudge: Given, the crop is shifted and scaled by up to 4% of the face, as the box that a
+        jitter: Given, the crop is shifted and scaled by up to 4% of the face, as the box that a
             detector finds in a video's next frame.
 
     Returns:
@@ -78,9 +78,9 @@ def choose_crop(
             centre = centre + rng.normal(0, settings.box_jitter, 2) * side / settings.crop_scale
             side *= float(np.exp(rng.normal(0, settings.box_jitter)))
             angle = rng.normal(0, settings.rotation_deg / 6)
-    if nudge is not None:
-        centre = centre + nudge.uniform(-NUDGE, NUDGE, 2) * (high - low)
-        side *= 1 + nudge.uniform(-NUDGE, NUDGE)
+    if jitter is not None:
+        centre = centre + jitter.uniform(-PAIR_JITTER, PAIR_JITTER, 2) * (high - low)
+        side *= 1 + jitter.uniform(-PAIR_JITTER, PAIR_JITTER)
     return square_to_crop(centre, side, size, angle)
 
 
@@ -162,7 +162,7 @@ def _motion_kernel(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 
 
 def _occlude(crop: Photo, other: Photo, rng: np.random.Generator) -> None:
-    """Draw an occluder into the crop: blob, bar or half a face; of texture, noise or one colour."""
+    """Draw an occluder into the crop: blob, bar or half a face; of texture, noise or one color."""
     size = crop.shape[0]
     mask = np.zeros((size, size), np.uint8)
     kind = rng.random()

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from prnet.data.workers import START_METHOD
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.negatives import Negatives
-from prnet.train.samples import Batch, CutoutSample, MapSample, stack_crops
+from prnet.train.samples import Batch, FaceCropSample, MapSample, stack_crops
 from prnet.train.sources import Source
 
 
@@ -42,7 +42,7 @@ class TrainingBatches(Dataset[Batch]):
         is_reduced = step >= self.config.steps - self.config.reduced_augmentation_steps
         settings = self.config.augment.reduced() if is_reduced else self.config.augment
         samples = [self._sample(first + k, settings) for k in range(local)]
-        samples += [self._sample(first + k, settings, nudged=True) for k in range(pairs)]
+        samples += [self._sample(first + k, settings, is_second=True) for k in range(pairs)]
         batch = self.source.stack(samples)
         if count := self.config.data.negatives // self.processes:
             rng = np.random.default_rng([self.config.seed, 2, step, self.rank])
@@ -51,8 +51,8 @@ class TrainingBatches(Dataset[Batch]):
         return batch
 
     def _sample(
-        self, count: int, settings: AugmentConfig, nudged: bool = False
-    ) -> CutoutSample | MapSample:
+        self, count: int, settings: AugmentConfig, is_second: bool = False
+    ) -> FaceCropSample | MapSample:
         """Sample number `count` of the run, or the same with its crop moved a little.
 
         Every photo comes once an epoch, in an order of its own, but for the expressive ones put in
@@ -67,8 +67,8 @@ class TrainingBatches(Dataset[Batch]):
         if what.random() < self.config.data.expressive_share:
             photo = int(what.choice(self.source.expressive))
         how = np.random.default_rng([self.config.seed, 1, count])
-        nudge = np.random.default_rng([self.config.seed, 3, count]) if nudged else None
-        return self.source.sample(photo, settings, what, how, nudge)
+        jitter = np.random.default_rng([self.config.seed, 3, count]) if is_second else None
+        return self.source.sample(photo, settings, what, how, jitter)
 
 
 class _Steps(Sampler[int]):

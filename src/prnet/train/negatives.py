@@ -21,7 +21,7 @@ TILES = 5  # along each side of a shuffled crop
 
 
 class Negatives:
-    """Places beside the face in the kit's photos, faces in pieces, and painted blotches.
+    """Places beside the face in the facekit's photos, faces in pieces, and painted blotches.
 
     Args:
         facekit: Folder of the facekit; its training photos are used.
@@ -112,7 +112,7 @@ def shuffle_tiles(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
 
 
 def paint_blotches(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Smooth noise of a few grains over one colour, (size, size, 3) uint8."""
+    """Smooth noise of a few grains over one color, (size, size, 3) uint8."""
     picture = np.full((size, size, 3), rng.uniform(0, 255, 3))
     for _ in range(int(rng.integers(1, 5))):
         grain = int(np.exp(rng.uniform(np.log(2), np.log(size))))

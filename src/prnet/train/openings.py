@@ -1,7 +1,7 @@
-"""Labels whose eyes and mouths open as far as the kit's dense teacher saw.
+"""Labels whose eyes and mouths open as far as MediaPipe's reference landmarks do.
 
-The face model's fit follows the teacher's lids and lips only in part (the kit's README: slope 0.8
-for eyes, 0.9 for mouths), and a network that learns from it follows even less.
+The face model's fit follows their lids and lips only in part (the facekit's README: slope 0.8 for
+eyes, 0.9 for mouths), and a network that learns from it follows even less.
 """
 
 from collections.abc import Sequence

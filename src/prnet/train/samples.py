@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prnet.data.face_crops import Cutout
+from prnet.data.face_crops import FaceCrop
 from prnet.geometry.pose import Pose
 
 
@@ -52,12 +52,12 @@ class MapBatch(NamedTuple):
 Batch = CoefficientBatch | MapBatch
 
 
-class CutoutSample(NamedTuple):
-    """A crop of a cut-out; `pose` leads to crop units."""
+class FaceCropSample(NamedTuple):
+    """A crop of a face crop; `pose` leads to crop units."""
 
     crop: NDArray[np.uint8]
     pose: Pose
-    cutout: Cutout
+    face_crop: FaceCrop
     mirrored: bool
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from prnet.data.face_crops import CUTOUT_SCALE, YAW_STRATA_DEG, Cutout, build_cutouts
+from prnet.data.face_crops import FACE_CROP_SCALE, YAW_STRATA_DEG, FaceCrop, build_face_crops
 from prnet.data.facekit import FACE_MODEL_FILE, OPENINGS_YAW_DEG
 from prnet.data.w300lp import W300lpMaps
 from prnet.geometry.pose import Pose, angles_from_rotation
@@ -18,14 +18,14 @@ from prnet.image.crop import cut
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import LandmarkModel, load_ict_face_model
 from prnet.progress import progress_bar
-from prnet.train.augment import choose_crop, crop_cutout, degrade, mirror_pose
+from prnet.train.augment import augmented_crop, choose_crop, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.networks import TrainableNetwork
 from prnet.train.openings import follow_teacher
 from prnet.train.samples import (
     Batch,
     CoefficientBatch,
-    CutoutSample,
+    FaceCropSample,
     MapBatch,
     MapSample,
     stack_crops,
@@ -34,7 +34,7 @@ from prnet.train.targets import CoefficientTargets, MapTargets
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import image_to_crop
 
-VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its turned copies
+VARIANTS = 1 + len(YAW_STRATA_DEG)  # a photo as it is, then its rotated copies
 
 
 class Source(Protocol):
@@ -54,33 +54,33 @@ class Source(Protocol):
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
-        nudge: np.random.Generator | None = None,
-    ) -> CutoutSample | MapSample:
+        jitter: np.random.Generator | None = None,
+    ) -> FaceCropSample | MapSample:
         """An augmented sample of a photo.
 
         Args:
             photo: Its number.
             settings: Of the augmentation.
-            what: Decides what is shown: the photo as it is, turned, mirrored.
+            what: Decides what is shown: the original photo, rotated, mirrored.
             how: Decides how: crop and degradation. Equal generators give equal samples.
-            nudge: Given, the crop is moved a little from where `how` has it.
+            jitter: Given, the crop is moved a little from where `how` has it.
         """
 
-    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
-        """A photo's samples for evaluation, each with its |yaw| in degrees and whether turned."""
+    def plain(self, photo: int) -> list[tuple[FaceCropSample | MapSample, float, bool]]:
+        """A photo's samples for evaluation, each with its |yaw| in degrees and whether rotated."""
 
     def stack(self, samples: Sequence[Any]) -> Batch:
         """Make a batch."""
 
 
-class CutoutSource:
-    """The facekit's cut-outs.
+class FaceCropSource:
+    """The facekit's face crops.
 
     Args:
         config: The recipe.
-        folder: What `build_cutouts` returned.
+        folder: What `build_face_crops` returned.
         landmarks: The face model's iBUG points.
-        expression_names: Given, eyes and mouths are opened as the dense teacher saw them.
+        expression_names: Given, eyes and mouths are opened as far as MediaPipe's.
     """
 
     def __init__(
@@ -125,16 +125,16 @@ class CutoutSource:
         count = len(self._pixels) // VARIANTS
         return min(self.config.data.photos or count, count)
 
-    def cutout(self, index: int) -> Cutout:
-        """Cut-out `index`; photo p has the indices from p · VARIANTS."""
+    def face_crop(self, index: int) -> FaceCrop:
+        """Face crop `index`; photo p has the indices from p · VARIANTS."""
         row = {name: column[index] for name, column in self._labels.items()}
-        return Cutout(
+        return FaceCrop(
             np.array(self._pixels[index]),
             Pose(float(row["scale"]), row["rotation"], row["translation"]),
             row["identity"],
             row["expression"],
             row["openings"],
-            bool(row["turned"]),
+            bool(row["rotated"]),
         )
 
     @cached_property
@@ -152,47 +152,49 @@ class CutoutSource:
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
-        nudge: np.random.Generator | None = None,
-    ) -> CutoutSample:
-        """An augmented sample of a photo, as it is or turned."""
-        is_turned = what.random() < self.config.data.rotated_share
-        cutout = self.cutout(
-            photo * VARIANTS + (int(what.integers(1, VARIANTS)) if is_turned else 0)
+        jitter: np.random.Generator | None = None,
+    ) -> FaceCropSample:
+        """An augmented sample of a photo, as it is or rotated."""
+        is_rotated = what.random() < self.config.data.rotated_share
+        face_crop = self.face_crop(
+            photo * VARIANTS + (int(what.integers(1, VARIANTS)) if is_rotated else 0)
         )
         mirrored = bool(what.random() < settings.p_mirror)
-        crop, pose = self._crop(cutout, settings, how, nudge)
+        crop, pose = self._crop(face_crop, settings, how, jitter)
         other = np.array(self._pixels[int(how.integers(self.photos)) * VARIANTS])
         if mirrored:
             crop, pose = np.ascontiguousarray(crop[:, ::-1]), mirror_pose(pose)
-        return CutoutSample(degrade(crop, other, settings, how), pose, cutout, mirrored)
+        return FaceCropSample(degrade(crop, other, settings, how), pose, face_crop, mirrored)
 
-    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
-        """A photo as it is and its turned copies."""
-        cutouts = [self.cutout(photo * VARIANTS + k) for k in range(VARIANTS)]
+    def plain(self, photo: int) -> list[tuple[FaceCropSample | MapSample, float, bool]]:
+        """The original photo and its rotated copies."""
+        face_crops = [self.face_crop(photo * VARIANTS + k) for k in range(VARIANTS)]
         return [
             (
-                CutoutSample(*self._crop(cutout, self.config.augment, None), cutout, False),
-                abs(cutout.pose.yaw),
-                cutout.turned,
+                FaceCropSample(*self._crop(face_crop, self.config.augment, None), face_crop, False),
+                abs(face_crop.pose.yaw),
+                face_crop.rotated,
             )
-            for cutout in cutouts
+            for face_crop in face_crops
         ]
 
     def _crop(
         self,
-        cutout: Cutout,
+        face_crop: FaceCrop,
         settings: AugmentConfig,
         rng: np.random.Generator | None,
-        nudge: np.random.Generator | None = None,
+        jitter: np.random.Generator | None = None,
     ) -> tuple[NDArray[np.uint8], Pose]:
-        landmarks = self.landmarks.points(cutout.coefficients)
+        landmarks = self.landmarks.points(face_crop.coefficients)
         size = self.config.network.input_size
-        return crop_cutout(cutout.pixels, cutout.pose, landmarks, size, settings, rng, nudge)
+        return augmented_crop(
+            face_crop.pixels, face_crop.pose, landmarks, size, settings, rng, jitter
+        )
 
-    def stack(self, samples: Sequence[CutoutSample]) -> CoefficientBatch:
+    def stack(self, samples: Sequence[FaceCropSample]) -> CoefficientBatch:
         """Make a batch."""
         labels = (
-            [s.cutout.coefficients for s in samples],
+            [s.face_crop.coefficients for s in samples],
             [s.pose.rotation for s in samples],
             [s.pose.scale for s in samples],
             [s.pose.translation for s in samples],
@@ -236,19 +238,19 @@ class MapSource:
         settings: AugmentConfig,
         what: np.random.Generator,
         how: np.random.Generator,
-        nudge: np.random.Generator | None = None,
+        jitter: np.random.Generator | None = None,
     ) -> MapSample:
         """An augmented sample of a photo."""
         mirrored = what.random() < settings.p_mirror
-        crop, position_map = self._crop(photo, settings, how, nudge)
+        crop, position_map = self._crop(photo, settings, how, jitter)
         other = self._maps[int(self._records[how.integers(self.photos)])].pixels
         if mirrored:
             crop = np.ascontiguousarray(crop[:, ::-1])
             position_map = position_map[:, ::-1] * np.array([-1, 1, 1], np.float32)
         return MapSample(degrade(crop, other, settings, how), position_map)
 
-    def plain(self, photo: int) -> list[tuple[CutoutSample | MapSample, float, bool]]:
-        """A photo as it is; its yaw isn't known, and counts as 0."""
+    def plain(self, photo: int) -> list[tuple[FaceCropSample | MapSample, float, bool]]:
+        """The original photo; its yaw isn't known, and counts as 0."""
         return [(MapSample(*self._crop(photo, self.config.augment, None)), 0.0, False)]
 
     def _crop(
@@ -256,14 +258,14 @@ class MapSource:
         photo: int,
         settings: AugmentConfig,
         rng: np.random.Generator | None,
-        nudge: np.random.Generator | None = None,
+        jitter: np.random.Generator | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         record = self._maps[int(self._records[photo])]
         size = self.config.network.input_size
-        cutout = len(record.pixels)  # the face's box lies in its middle
-        middle, half = (cutout - 1) / 2, cutout / CUTOUT_SCALE / 2
+        face_crop = len(record.pixels)  # the face's box lies in its middle
+        middle, half = (face_crop - 1) / 2, face_crop / FACE_CROP_SCALE / 2
         low, high = np.full(2, middle - half), np.full(2, middle + half)
-        transform = choose_crop(low, high, size, settings, rng, nudge)
+        transform = choose_crop(low, high, size, settings, rng, jitter)
         position = image_to_crop(record.position_map, transform)
         origin = np.array([(size - 1) / 2, (size - 1) / 2, 0], np.float32)
         return cut(record.pixels, transform, size), (position - origin) * np.float32(2 / size)
@@ -281,7 +283,7 @@ def open_data(
     atlas: Atlas,
     first: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> tuple[Source, Source, CoefficientTargets | MapTargets]:
-    """Open a recipe's data, making the cut-outs if they aren't there.
+    """Open a recipe's data, making the face crops if they aren't there.
 
     Args:
         config: The recipe.
@@ -304,12 +306,12 @@ def open_data(
     coefficient_targets = CoefficientTargets(model, atlas, network.train_uv, network.depth_of_back)
     sources = []
     for split in ("train", "val"):
-        with first(), progress_bar(f"cut-outs of {split}") as report:
-            folder = build_cutouts(
+        with first(), progress_bar(f"face crops of {split}") as report:
+            folder = build_face_crops(
                 config.data.facekit, config.data.face_crops, split, report=report
             )
         landmarks = coefficient_targets.landmark_model
         follows = split == "train" and config.data.match_openings
         names = model.expression_names if follows else None
-        sources.append(CutoutSource(config, folder, landmarks, names))
+        sources.append(FaceCropSource(config, folder, landmarks, names))
     return sources[0], sources[0 if config.data.photos else 1], coefficient_targets

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prnet.geometry.sampling import spread_evenly
 from prnet.networks.prediction import Prediction
 from prnet.train.loss import nme68
 from prnet.train.samples import Batch
@@ -21,9 +22,8 @@ PlainBatches = list[tuple[Batch, NDArray[np.float64]]]
 
 def plain_batches(source: Source) -> PlainBatches:
     """What `validate` wants, of photos spread over a source, without augmentation."""
-    count = source.photos
-    photos = np.linspace(0, count - 1, min(EVALUATED_PHOTOS, count)).astype(int)
-    rows = [row for photo in photos.tolist() for row in source.plain(photo)]
+    photos = spread_evenly(source.photos, EVALUATED_PHOTOS)
+    rows = [row for photo in photos for row in source.plain(photo)]
     parts = [rows[k : k + EVALUATED_BATCH] for k in range(0, len(rows), EVALUATED_BATCH)]
     return [
         (

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
 from prnet.files import write_aside
+from prnet.geometry.sampling import sample_map
 from prnet.landmarks import NOSE_BASE
-from prnet.uv.position_map import sample_map
 
 A = TypeVar("A", bound=NDArray[np.generic])
 
@@ -77,11 +77,6 @@ class Atlas:
         mask = np.zeros(MAP_SIZE * MAP_SIZE, bool)
         mask[self.vertex_index] = True
         return read_only(mask.reshape(MAP_SIZE, MAP_SIZE))
-
-    @cached_property
-    def weight_mask(self) -> NDArray[np.float32]:
-        """(M, M) float32, the paper's loss weights."""
-        return read_only(REGION_WEIGHTS[self.region])
 
     @cached_property
     def vertices_uv(self) -> NDArray[np.float32]:

@@ -1,21 +1,17 @@
 """Vertices → position map (encode) → vertices, landmarks (decode); crop frame ↔ photo frame."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.pose import Pose
-from prnet.geometry.sampling import sample_bilinear
+from prnet.geometry.sampling import sample_map
 from prnet.geometry.similarity import Similarity
-
-if TYPE_CHECKING:
-    from prnet.uv.atlas import Atlas
-    from prnet.uv.chart import ChartSampler
+from prnet.uv.atlas import Atlas
+from prnet.uv.chart import ChartSampler
 
 
 def encode(
-    sampler: "ChartSampler", vertices: NDArray[np.floating], pose: Pose
+    sampler: ChartSampler, vertices: NDArray[np.floating], pose: Pose
 ) -> NDArray[np.float32]:
     """Make the position map of a posed face mesh.
 
@@ -31,7 +27,7 @@ def encode(
     return sampler.sample(pose.apply(vertices))
 
 
-def centre_depth(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
+def centre_depth(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:
     """Shift z so that the mean over the face's vertices is 0, as the photo frame defines it.
 
     Args:
@@ -45,7 +41,7 @@ def centre_depth(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[n
     return position_map - shift
 
 
-def decode_vertices(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
+def decode_vertices(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:
     """Read the mesh's vertices off a map.
 
     Args:
@@ -58,7 +54,7 @@ def decode_vertices(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArra
     return position_map.reshape(-1, 3)[atlas.vertex_index]
 
 
-def decode_landmarks68(position_map: NDArray[np.float32], atlas: "Atlas") -> NDArray[np.float32]:
+def decode_landmarks68(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:
     """Read the 68 iBUG points off a map, between its pixels.
 
     Args:
@@ -69,21 +65,6 @@ def decode_landmarks68(position_map: NDArray[np.float32], atlas: "Atlas") -> NDA
         (68, 3) float32 in the map's frame.
     """
     return sample_map(position_map, atlas.landmarks68_uv)
-
-
-def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Interpolate a map bilinearly.
-
-    Args:
-        values: (M, M, D) float, complete (no empty holes next to the points asked for).
-        uv: (P, 2) float in [0, 1], u right, v down; pixel (i, j) lies at ((j+½)/M, (i+½)/M).
-            Points in the half pixel along the border take the border's value.
-
-    Returns:
-        (P, D) float32.
-    """
-    xy = np.asarray(uv, np.float64) * len(values) - 0.5
-    return sample_bilinear(values, xy).astype(np.float32)
 
 
 def crop_to_image(

@@ -1,4 +1,4 @@
-"""Photo + position map → the face's colours in UV space, and a guess at what is hidden."""
+"""Photo + position map → the face's colors in UV space, and a guess at what is hidden."""
 
 import cv2
 import numpy as np
@@ -6,16 +6,16 @@ from numpy.typing import NDArray
 
 from prnet.geometry.sampling import push_pull, sample_bilinear
 
-GRAZED_FACING = (0.15, 0.4)  # cosines between which a surface comes to show its own colours
+GRAZED_FACING = (0.15, 0.4)  # cosines between which a surface comes to show its own colors
 LIT_FACING = (0.3, 0.7)  # cosines between which it shows no background, so its light can be judged
-# by so much more the other half must face the viewer to lend its colours, in part or wholly
+# by so much more the other half must face the viewer to lend its colors, in part or wholly
 BETTER_FACING = (0.05, 0.4)
 SEAM_MARGIN, SEAM_BLUR = 5, 9  # map pixels over which the loan starts before skin gets hidden
 RELIGHT_SIZE = 256  # side of the map in which the two halves' lighting is compared: light is smooth
 
 
 def sample_photo(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Read colours off a photo bilinearly.
+    """Read colors off a photo bilinearly.
 
     Args:
         image: (H, W, 3) uint8.
@@ -25,8 +25,8 @@ def sample_photo(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDAr
     Returns:
         (..., 3) uint8, a new array.
     """
-    colours = np.rint(sample_bilinear(image, points[..., :2].reshape(-1, 2))).astype(np.uint8)
-    return colours.reshape(*points.shape[:-1], 3)
+    colors = np.rint(sample_bilinear(image, points[..., :2].reshape(-1, 2))).astype(np.uint8)
+    return colors.reshape(*points.shape[:-1], 3)
 
 
 def sample_texture(
@@ -45,7 +45,7 @@ def sample_texture(
 
     Returns:
         (S, S, 4) uint8 RGBA in UV space. Alpha is 255 where the photo shows the skin, 0 (and the
-        colour black) where it doesn't: hidden, turned away, outside the photo, outside the chart.
+        color black) where it doesn't: hidden, turned away, outside the photo, outside the chart.
         On the border between, it rises over one step of the map, inside what is seen.
 
     Raises:
@@ -65,9 +65,9 @@ def sample_texture(
     inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
     share = np.clip(_resize(is_used.astype(np.float32), size) * 2 - 1, 0, 1)
     alpha = np.rint(share * inside * 255).astype(np.uint8)
-    colours = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    colours[alpha == 0] = 0
-    return np.dstack([colours, alpha])
+    colors = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colors[alpha == 0] = 0
+    return np.dstack([colors, alpha])
 
 
 def _cut_photo(
@@ -96,19 +96,19 @@ def _cut_photo(
 def complete_texture(
     texture: NDArray[np.uint8], facing_map: NDArray[np.floating]
 ) -> NDArray[np.uint8]:
-    """Give every texel a colour: the photo's where it shows the skin well, else a likely one.
+    """Give every texel a color: the photo's where it shows the skin well, else a likely one.
 
-    What is hidden takes the other half's colour (the chart is symmetric about u = ½), relit to fit
+    What is hidden takes the other half's color (the chart is symmetric about u = ½), relit to fit
     where both halves are seen; what neither half shows is filled smoothly from around it.
 
     Args:
         texture: (S, S, 4) uint8 RGBA, from `sample_texture`.
         facing_map: (M, M) float32, cosine between normal and view at the map's pixels. Towards the
-            silhouette the photo's colours are smeared and mixed with the background, so they fade
+            silhouette the photo's colors are smeared and mixed with the background, so they fade
             out.
 
     Returns:
-        (S, S, 3) uint8 RGB, a new array; grey if the photo shows nothing at all.
+        (S, S, 3) uint8 RGB, a new array; gray if the photo shows nothing at all.
     """
     size, coarse = len(texture), min(len(texture), RELIGHT_SIZE)
     alpha = texture[..., 3] / np.float32(255)
@@ -116,14 +116,14 @@ def complete_texture(
     if not own.any():
         return np.full((size, size, 3), 128, np.uint8)
     weighted = texture[..., :3] * own[..., None]
-    # where both halves are seen well, the difference between their colours is that of their light
+    # where both halves are seen well, the difference between their colors is that of their light
     small, share = _resize(weighted, coarse), _resize(own, coarse)[..., None]
     lit = _resize(_smooth_step(facing_map, *LIT_FACING), coarse)[..., None]
     lit = lit * lit[:, ::-1]
     difference = (small * share[:, ::-1] - small[:, ::-1] * share) * lit
     relight = push_pull(difference, (share * share[:, ::-1] * lit)[..., 0])
     relit = weighted[:, ::-1] + _resize(relight, size) * own[:, ::-1, None]
-    # the other half lends its colours where it is shown much better
+    # the other half lends its colors where it is shown much better
     shown = cv2.erode(_resize(alpha, len(facing_map)), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
     shown = cv2.blur(shown * np.maximum(facing_map, 0), (SEAM_BLUR, SEAM_BLUR))
     lent = _resize(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), size)

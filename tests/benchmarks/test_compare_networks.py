@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,16 @@ import onnxruntime
 import pytest
 
 from prnet.apps import bench
-from prnet.apps.bench import compare
 from prnet.errors import ModelFileError
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import compare_networks  # noqa: E402
+from compare_networks import compare, export_peers  # noqa: E402
+
+pytestmark = pytest.mark.torch
 
 
 def test_networks_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,8 +41,8 @@ def test_networks_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
             clock.now += next(milliseconds[self.name]) / 1000
 
     monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: clock.now))
-    monkeypatch.setattr(bench, "onnxruntime", SimpleNamespace(**vars(onnxruntime)))
-    monkeypatch.setattr(bench.onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(compare_networks, "onnxruntime", SimpleNamespace(**vars(onnxruntime)))
+    monkeypatch.setattr(compare_networks.onnxruntime, "InferenceSession", Session)
     medians = compare({"a": Path("slow"), "b": Path("fast")}, runs=3)
     assert medians == pytest.approx({"a": 40, "b": 2})
     assert order == ["slow", "fast"] * 4
@@ -52,20 +61,8 @@ def test_real_files_are_timed(make_model: Callable[..., Path], tmp_path: Path) -
     assert min(medians.values()) > 0
 
 
-@pytest.fixture
-def export_peers() -> Any:
-    for package in ("torch", "lightning_fabric", "onnx"):
-        pytest.importorskip(package)
-    from prnet.apps.peers import export_peers
-
-    return export_peers
-
-
-@pytest.mark.torch
 @pytest.mark.slow
-def test_the_peers_are_what_they_are_called(
-    export_peers: Any, facekit: Path, tmp_path: Path
-) -> None:
+def test_the_peers_are_what_they_are_called(facekit: Path, tmp_path: Path) -> None:
     files = export_peers(facekit, tmp_path)
     shapes = {}
     for name, path in files.items():
@@ -82,7 +79,26 @@ def test_the_peers_are_what_they_are_called(
     assert 52e6 < files["resfcn256_random"].stat().st_size < 56e6  # 13.35 M numbers
 
 
-@pytest.mark.torch
-def test_a_folder_without_the_weights_is_named(export_peers: Any, tmp_path: Path) -> None:
+def test_a_folder_without_the_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="mb05_120x120.pth"):
         export_peers(tmp_path, tmp_path)
+
+
+def test_a_model_is_compared_with_its_peers(
+    make_model: Callable[..., Path],
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def export(facekit: Path, folder: Path) -> dict[str, Path]:
+        assert facekit == tmp_path
+        names = "mb05_encoder", "resfcn256_random"
+        return {name: make_model(folder / name) / "network.onnx" for name in names}
+
+    monkeypatch.setattr(compare_networks, "export_peers", export)
+    networks = compare_networks.compare_with_peers(model_folder, tmp_path, 1)
+    assert list(networks) == ["model", "mb05_encoder", "resfcn256_random"]
+    assert networks["model"]["ratio"] == 1
+    for each in networks.values():
+        ratio = each["median_ms"] / networks["model"]["median_ms"]
+        assert each["ratio"] == pytest.approx(ratio) and ratio > 0
