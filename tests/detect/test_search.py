@@ -90,14 +90,18 @@ def test_small_faces_make_the_search_look_for_smaller_ones() -> None:
     assert len(search(draw(800, 600, boxes))) == 1
 
 
-def looks_at(shape_hw: tuple[int, int], smallest_face: float) -> list[tuple[int, ...]]:
+def looks_at(
+    shape_hw: tuple[int, int], smallest_face: float, lively: slice = slice(None)
+) -> list[tuple[int, ...]]:
     seen = []
+    photo = np.zeros((*shape_hw, 3), np.uint8)
+    photo[lively, lively][::8] = 255
 
     def find(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         seen.append(picture.shape[:2])
         return np.empty((0, 5)), np.empty(0)
 
-    detect.search(np.zeros((*shape_hw, 3), np.uint8), find, smallest_face)
+    detect.search(photo, find, smallest_face)
     return seen
 
 
@@ -107,6 +111,10 @@ def test_looks() -> None:
     assert looks_at((3000, 4000), 0.015) == [(240, 320), (950, 1267)]
     assert looks_at((54, 60), 0.01) == [(288, 320)]
     assert looks_at((1, 1), 0.01) == [(8, 8)]
+    # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side
+    assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)]
+    coarse, fine = looks_at((4000, 4000), 0.015, slice(1500, 2500))
+    assert coarse == (320, 320) and 317 <= min(fine) <= max(fine) <= 317 + 4 * detect.BLOCK_PX
     # memory doesn't grow with the photo: no tile is larger than this
     assert max(max(shape) for shape in looks_at((6000, 9000), 0.001)) <= LARGEST_TILE
 

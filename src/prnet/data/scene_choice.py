@@ -85,9 +85,9 @@ def choose_photos(
     """
     folder = Path(facekit)
     rng = np.random.default_rng([seed, split == "val"])
-    for source in SOURCES:
+    for source in (each for each in SOURCES if counts.get(each)):
         kit = Facekit(folder, split, [source])
-        for index in _choose(kit, counts.get(source, 0), rng):
+        for index in _choose(kit, counts[source], rng):
             record = kit.records[index]
             face, yaw = upright_face(record.landmarks68, record.pose.rotation)
             photo, face = _shrink(kit.photo(record), face, largest_px.get(source))

@@ -38,6 +38,8 @@ LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the first look
 # half the largest face that is left to it.
 TILE_CORE_PX = 1152
 LARGEST_FINE_PX = 128
+# Finer looks leave out borders of the picture whose blocks differ by no more levels than this.
+BLOCK_PX, PLAIN = 32, 8
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
 
@@ -102,6 +104,9 @@ def _look(
         (N, 5) boxes, photo pixels, and their scores.
     """
     picture, pixel_xy, first_xy = _resize(image, scale)
+    if largest_px < math.inf:
+        left, top, picture = _lively_part(picture)
+        first_xy = first_xy + pixel_xy * [left, top]
     all_boxes, all_scores = [np.empty((0, 5))], [np.empty(0)]
     for rows, own_rows in _tiles(picture.shape[0]):
         for columns, own_columns in _tiles(picture.shape[1]):
@@ -150,8 +155,30 @@ def _resize(
     return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
 
 
+def _lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:
+    """Cut off plain borders, as of sky and wall: left, top, and what is left of a picture.
+
+    Only green counts, and of that every second pixel each way.
+    """
+    green = picture[::2, ::2, 1]
+    half = BLOCK_PX // 2
+    rows, columns = (-(-side // half) for side in green.shape)
+    edges = (0, rows * half - green.shape[0]), (0, columns * half - green.shape[1])
+    blocks = np.pad(green, edges, mode="edge").reshape(rows, half, columns, half)
+    is_lively = blocks.max((1, 3)) - blocks.min((1, 3)) > PLAIN
+    if not is_lively.any():
+        return 0, 0, picture[:0, :0]
+    # a face may reach into the blocks around
+    y, x = (np.flatnonzero(is_lively.any(axis)) for axis in (1, 0))
+    top, bottom = max(y[0] - 1, 0) * BLOCK_PX, (y[-1] + 2) * BLOCK_PX
+    left, right = max(x[0] - 1, 0) * BLOCK_PX, (x[-1] + 2) * BLOCK_PX
+    return int(left), int(top), picture[top:bottom, left:right]
+
+
 def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
     """Cut one axis into overlapping tiles; also the core that each of them answers for alone."""
+    if length == 0:
+        return
     whole = TILE_CORE_PX + LARGEST_FINE_PX
     count = 1 if length <= whole else math.ceil(length / TILE_CORE_PX)
     edges = np.linspace(0, length, count + 1).round().astype(int).tolist()

@@ -16,7 +16,6 @@ from prnet.data.scene_photos import BACKGROUND, SOURCES, ScenePhotos, gather_pho
 from prnet.data.scenes import Scene, SceneComposer
 from prnet.detect.network import FaceDetector
 from prnet.detect.yunet import YuNetDetector
-from prnet.errors import LabelError
 from prnet.evaluate.detection import FALSE, Matches, SceneDetections, gather_matches
 from prnet.evaluate.report import Report, Row, Table, known, number
 
@@ -56,6 +55,7 @@ def evaluate_detector(
     *,
     detector: FaceDetector | None = None,
     scenes: int = 1000,
+    counts: Mapping[str, int] = PHOTOS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Measure recall by size, yaw, angle and occlusion, boxes, angles and false detections.
@@ -65,6 +65,7 @@ def evaluate_detector(
             photos show faces without a label.
         detector: None for the package's.
         scenes: How many to compose.
+        counts: Of how many photos by source, at most.
         progress: Called with looks done and looks in all.
 
     Returns:
@@ -77,10 +78,8 @@ def evaluate_detector(
     detector = FaceDetector() if detector is None else detector
     path = os.path.join(facekit, "init", "yunet.onnx")  # noqa: PTH118
     teacher = YuNetDetector(path, min_score=IGNORED_SCORE)
-    kept = choose_photos(facekit, "val", PHOTOS, teacher.own_boxes, {})
-    photos = gather_photos(kept)
-    if not len(photos):
-        raise LabelError(f"{facekit}: no photos of the val split in it")
+    chosen = choose_photos(facekit, "val", counts, teacher.own_boxes, {})
+    photos = gather_photos(chosen)
     looks: dict[str, Look] = {
         OURS: lambda picture: detector.look(picture, LEAST_SCORE),
         YUNET: YuNetDetector(path, min_score=LEAST_SCORE).look,
