@@ -106,17 +106,38 @@ def looks_at(
 
 
 def test_looks() -> None:
-    assert looks_at((3000, 4000), 0.06) == [(240, 320)]
-    assert looks_at((512, 512), 0.06) == [(320, 320)]
-    assert looks_at((3000, 4000), 0.015) == [(240, 320), (950, 1267)]
-    assert looks_at((54, 60), 0.01) == [(288, 320)]
-    assert looks_at((1, 1), 0.01) == [(8, 8)]
+    turned = [(320, 240), (240, 320), (320, 240)]  # since it finds nothing
+    assert looks_at((3000, 4000), 0.06) == [(240, 320), *turned]
+    assert looks_at((3000, 4000), 0.015) == [(240, 320), *turned, (950, 1267)]
+    assert looks_at((54, 60), 0.01)[0] == (288, 320)
+    assert looks_at((1, 1), 0.01)[0] == (8, 8)
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side
-    assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)]
-    coarse, fine = looks_at((4000, 4000), 0.015, slice(1500, 2500))
+    assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)] * 4
+    coarse, *_, fine = looks_at((4000, 4000), 0.015, slice(1500, 2500))
     assert coarse == (320, 320) and 317 <= min(fine) <= max(fine) <= 317 + 4 * detect.BLOCK_PX
     # memory doesn't grow with the photo: no tile is larger than this
     assert max(max(shape) for shape in looks_at((6000, 9000), 0.001)) <= LARGEST_TILE
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_photo_that_lies_on_its_side(turns: int) -> None:
+    # the detector finds red above blue, upright
+    def find(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        y, x = np.argwhere(picture[..., 0] > 200).mean(0)
+        y_blue, x_blue = np.argwhere(picture[..., 2] > 200).mean(0)
+        is_upright = int(abs(x - x_blue) < 1 and y < y_blue)
+        box = [[(x + x_blue) / 2, (y + y_blue) / 2, 40, 40, 0.0]]
+        return np.array(box[:is_upright]).reshape(-1, 5), np.full(is_upright, 0.9)
+
+    upright = np.zeros((240, 320, 3), np.uint8)
+    upright[60:80, 200:240, 0] = 255
+    upright[80:100, 200:240, 2] = 255
+    photo = np.ascontiguousarray(np.rot90(upright, turns))
+    (box,) = detect.search(photo, find, 1).oriented()
+    red, blue = (np.argwhere(photo[..., c] > 200).mean(0)[::-1] for c in (0, 2))
+    np.testing.assert_allclose([box[[0, 2]].mean(), box[[1, 3]].mean()], (red + blue) / 2, atol=0.1)
+    up = [np.sin(np.radians(box[4])), -np.cos(np.radians(box[4]))]
+    np.testing.assert_allclose(up, (red - blue) / 20, atol=1e-5)
 
 
 def test_of_two_boxes_of_one_face_the_better_stays() -> None:

@@ -68,7 +68,7 @@ class Detections:
         """From (N, 5) boxes as in `prnet.geometry.oriented`."""
         reach = boxes[:, 2:4] / 2
         corners = np.hstack([boxes[:, :2] - reach, boxes[:, :2] + reach])
-        angles = np.degrees(boxes[:, 4])
+        angles = np.degrees(np.angle(np.exp(1j * boxes[:, 4])))  # in [−180, 180]
         return cls(corners.astype(np.float32), scores.astype(np.float32), angles.astype(np.float32))
 
 
