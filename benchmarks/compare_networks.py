@@ -1,6 +1,6 @@
 """Times the stages of prnet, and its network beside those of others; needs PyTorch.
 
-    python benchmarks/compare_networks.py FACEKIT > recipes/lite/figures/bench.json
+    python benchmarks/compare_networks.py FACEKIT > recipes/lite-gpu/figures/bench.json
 
 The others are `mb05_encoder`, 3DDFA_V2's MobileNetV1×0.5 as the facekit has it (120-pixel crops,
 without the last layer, which makes 62 numbers of its features), and `resfcn256_random`, the paper's

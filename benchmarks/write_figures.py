@@ -1,8 +1,8 @@
 """Measured figures → the tables in README.md and MODEL_CARD.md.
 
-    prnet evaluate facekit FACEKIT --out recipes/lite/figures/facekit
-    prnet evaluate robustness FACEKIT --out recipes/lite/figures/robustness
-    python benchmarks/compare_networks.py FACEKIT > recipes/lite/figures/bench.json
+    prnet evaluate facekit FACEKIT --out recipes/lite-gpu/figures/facekit
+    prnet evaluate robustness FACEKIT --out recipes/lite-gpu/figures/robustness
+    python benchmarks/compare_networks.py FACEKIT > recipes/lite-gpu/figures/bench.json
     python benchmarks/write_figures.py [--check]
 
 Only the two metrics.json and bench.json are kept with the recipe. With --check nothing is written,
@@ -11,13 +11,16 @@ and the exit code is 1 if a table isn't what the figures say.
 
 import argparse
 import json
+import math
 import re
 import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-FIGURES = REPOSITORY / "recipes/lite/figures"
+FIGURES = REPOSITORY / "recipes/lite-gpu/figures"
 NETWORK = REPOSITORY / "src/prnet/assets/lite/network.onnx"
+PAPER_PARAMETERS = 13_353_618  # of resfcn256; tests/network/test_resfcn256.py counts them
+PAPER_NME = 3.62  # of the authors' weights, by their paper, on AFLW2000-3D
 SOURCES = {
     "lfw_": "Labeled Faces in the Wild",
     "utk_": "UTKFace",
@@ -63,6 +66,50 @@ def percent(metrics: Metrics, name: str) -> str:
     return f"{metrics[name]:.2f}" if name in metrics else "–"
 
 
+def count_parameters(path: Path) -> int:
+    """How many numbers a network's file holds as weights."""
+    import onnx
+
+    kinds = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    return sum(
+        math.prod(tensor.dims)
+        for tensor in onnx.load(path).graph.initializer
+        if tensor.data_type in kinds
+    )
+
+
+def list_weights(facekit: Metrics, bench: dict[str, Metrics]) -> str:
+    """The table of the weights to choose from."""
+    networks = bench["networks"]
+    head = "weights", "parameters", "MB", "ms", "68-point NME", "may be used for"
+    lite = (
+        "`lite`, in the package",
+        f"{count_parameters(NETWORK) / 1e6:.1f} M",
+        f"{NETWORK.stat().st_size / 1e6:.1f}",
+        f"{networks['model']['median_ms']:.1f}",
+        f"{percent(facekit, 'nme68_2d')} %; at 60–90° of yaw "
+        f"{percent(facekit, 'rotated_nme68_2d_yaw_60_90')} %",
+        "research, non-commercial",
+    )
+    paper = (
+        "the paper's `resfcn256`, by "
+        "[`prnet convert`](docs/experiments.md#training-the-papers-network)",
+        f"{PAPER_PARAMETERS / 1e6:.1f} M",
+        f"{PAPER_PARAMETERS * 4 / 1e6:.1f}",
+        f"{networks['resfcn256_random']['median_ms']:.0f}",
+        f"{PAPER_NME} % on AFLW2000-3D, say its authors",
+        "research",
+    )
+    return (
+        draw_table(head, lite, paper)
+        + "\n\nMilliseconds of the network on one CPU thread; errors in % of face size. Those of\n"
+        f"`lite` are on the {facekit['count']:.0f} validation photos of the "
+        "[facekit](docs/train.md#the-facekit), another data set\nthan AFLW2000-3D: don't compare "
+        "them. `benchmarks/write_figures.py` writes this table from\nwhat `prnet evaluate` and "
+        "`prnet bench` measured; the [model card](MODEL_CARD.md) has the rest."
+    )
+
+
 def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) -> str:
     """The table of all that a user asks first."""
     networks = bench["networks"]
@@ -96,7 +143,7 @@ def summarise(facekit: Metrics, robustness: Metrics, bench: dict[str, Metrics]) 
             for part, name in (("eyes", "eye"), ("mouths", "mouth"))
         ),
         ("landmark jitter under box perturbation of 4 %", f"{percent(robustness, 'jitter')} %"),
-        ("flip error", f"{percent(robustness, 'mirror')} %"),
+        ("flip error", f"{percent(robustness, 'flip_error')} %"),
         (
             "intra-identity shape ratio",
             percent(robustness, "intra_identity_shape_ratio"),
@@ -181,7 +228,10 @@ def main() -> None:
     facekit, robustness = load("facekit"), load("robustness")
     bench = json.loads((FIGURES / "bench.json").read_text(encoding="utf-8"))
     summary = summarise(facekit, robustness, bench)
-    documents = {"README.md": summary, "MODEL_CARD.md": f"{summary}\n\n{detail(facekit)}"}
+    documents = {
+        "README.md": list_weights(facekit, bench),
+        "MODEL_CARD.md": f"{summary}\n\n{detail(facekit)}",
+    }
     stale = []
     for name, content in documents.items():
         path = REPOSITORY / name

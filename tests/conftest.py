@@ -1,16 +1,27 @@
 """Fixtures that several rooms share."""
 
+import functools
 import io
+import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# one thread a process, before the libraries that read it are imported: more of them only fight
+os.environ.update(
+    dict.fromkeys(
+        ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"],
+        "1",
+    )
+)
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 
+from prnet.data import facekit as kit_reader
 from prnet.data.face_crops import build_face_crops
 from prnet.face import Face
 from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
@@ -26,6 +37,14 @@ from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_verti
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """ONNX Runtime, which reads no variable, runs in one thread where a test names no number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prnet.model.model._usable_cores", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
@@ -33,12 +52,20 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def facekit() -> Path:
-    """The facekit's folder, which lies beside the checkout."""
+def facekit() -> Iterator[Path]:
+    """The facekit's folder, which lies beside the checkout. Its tars are listed once."""
     folder = REPOSITORY / "../shared/facekit"
     if not folder.is_dir():
         pytest.skip("the facekit ../shared/facekit is not here")
-    return folder
+    list_tar = kit_reader._tar_index
+    list_once = functools.cache(list_tar)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            kit_reader,
+            "_tar_index",
+            lambda path: (list_once if folder in path.parents else list_tar)(path),
+        )
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import pickle
 import subprocess
 import sys
@@ -236,3 +237,26 @@ def test_a_face_of_another_atlas_pickles_too(face: Face) -> None:
     again = pickle.loads(pickle.dumps(dataclasses.replace(face, atlas=other)))
     assert again.atlas.sha256 == other.sha256 != face.atlas.sha256
     np.testing.assert_array_equal(again.landmarks68, face.landmarks68[::-1])
+
+
+def test_a_face_goes_into_a_record_and_comes_back(make_face: Callable[..., Face]) -> None:
+    face = make_face(20, 5, -8)
+    back = Face.from_record(json.loads(json.dumps(face.to_record())))
+    np.testing.assert_array_equal(back.position_map, face.position_map)
+    np.testing.assert_allclose(back.box, face.box, atol=1e-5)
+    assert back.score == pytest.approx(face.score) and back.image is None
+    assert back.pose.yaw == pytest.approx(face.pose.yaw)
+
+
+def test_records_that_make_no_face(make_face: Callable[..., Face]) -> None:
+    record = make_face().to_record()
+    for spoiled, message in (
+        (make_face().to_record(with_map=False), "position map|files"),
+        (record | {"atlas": "0" * 64}, "another atlas, 000000000000"),
+        (record | {"position_map": record["position_map"][:400]}, "reshape|buffer|padding"),
+        (record | {"position_map": "?"}, "base64|padding"),
+        (record | {"box": [1, 2]}, "box must be"),
+        ({}, "atlas"),
+    ):
+        with pytest.raises(ValueError, match=f"not a face's record: .*({message})"):
+            Face.from_record(spoiled)

@@ -93,10 +93,29 @@ def test_the_networks_confidence_is_the_score(
     reconstructor = Reconstructor(model, FixedDetector(), threads=1, passes=passes)
     photo = np.full((80, 96, 3), 102, np.uint8)
     photo[:, 54:] = 204  # the second box's crop lies in the bright half
-    scores = [face.score for face in reconstructor(photo)]
+    scores = sorted(face.score for face in reconstructor(photo))
     assert scores[1] == pytest.approx(0.4, abs=0.02) and 0.15 < scores[0] < 0.3
     (face,) = reconstructor(photo, boxes=BOXES[1:])
     assert face.score == pytest.approx(scores[1])
+
+
+def test_the_best_come_first_and_max_faces_cuts_after_that(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    """The larger box is dark, and so is what the stand-in network's confidence says of it."""
+    model = make_model(tmp_path, confidences="confidences")
+    photo = np.full((80, 96, 3), 64, np.uint8)
+    photo[:, 54:] = 204
+    reconstructor = Reconstructor(model, FixedDetector(), threads=1)
+    large, small = BOXES.tolist()
+    assert [f.box.tolist() for f in reconstructor(photo)] == [small, large]
+    (face,) = reconstructor(photo, max_faces=1)
+    assert face.box.tolist() == small and face.detection_score == pytest.approx(0.8)
+    (many,) = reconstructor.many([photo], max_faces=1)
+    assert [f.box.tolist() for f in many] == [small]
+    assert [f.box.tolist() for f in reconstructor(photo, boxes=BOXES)] == [large, small]
+    (first,) = reconstructor(photo, boxes=BOXES, max_faces=1)
+    assert first.box.tolist() == large
 
 
 def test_max_faces_keeps_the_first(reconstructor: Reconstructor, drawn_photo: Path) -> None:

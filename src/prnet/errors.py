@@ -21,5 +21,9 @@ class RecipeError(PRNetError):
     """A training recipe has unknown, missing or impossible settings."""
 
 
+class TrainingError(PRNetError):
+    """A training run can't go on."""
+
+
 class OutputError(PRNetError):
     """A result can't be written where it was asked for."""

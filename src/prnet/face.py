@@ -1,17 +1,20 @@
 """One face of a photo: its position map, and everything that is read off it."""
 
+import base64
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from prnet.geometry.pose import Pose, fit_pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
-from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
+from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
@@ -21,6 +24,7 @@ A = TypeVar("A", bound=NDArray[np.generic])
 TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
 CM_PER_METRE = 100
+DECIMALS = 6  # of a record's numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,71 @@ class Face:
     def without_image(self) -> "Face":
         """The same face without its photo, which needn't stay in memory then."""
         return replace(self, image=None)
+
+    def to_record(self, with_map: bool = True) -> dict[str, Any]:
+        """Say in plain lists and numbers, as JSON has them, what the face is; not its photo.
+
+        Args:
+            with_map: Also `position_map`, base64 of its float32, little-endian, row by row (1 MB);
+                what `from_record` makes the face of.
+
+        Returns:
+            `box`, `score`, `detection_score`, `pose` (`yaw`, `pitch`, `roll`, `scale`, `rotation`,
+            `translation`), `landmarks68` and `atlas`, its hash; frames and units as here.
+        """
+        names = "yaw", "pitch", "roll", "scale", "rotation", "translation"
+        detected = self.detection_score
+        record = {
+            "box": _plain(self.box),
+            "score": _plain(self.score),
+            "detection_score": None if detected is None else _plain(detected),
+            "pose": {name: _plain(getattr(self.pose, name)) for name in names},
+            "landmarks68": _plain(self.landmarks68),
+            "atlas": self.atlas.sha256,
+        }
+        if with_map:
+            content = self.position_map.astype("<f4").tobytes()
+            record["position_map"] = base64.b64encode(content).decode()
+        return record
+
+    @classmethod
+    def from_record(
+        cls,
+        record: Mapping[str, Any],
+        atlas: Atlas | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> "Face":
+        """Make a face of what `to_record` said, or `prnet reconstruct --position-map` wrote.
+
+        Args:
+            record: With the position map in it; or an entry of `faces` in a `<name>.json`.
+            atlas: The one that the face was made with; None for the one in the package.
+            folder: Of that `<name>.json`, where the position map's own file is.
+
+        Returns:
+            The face without its photo.
+
+        Raises:
+            ValueError: Not such a record, without its position map, or of another atlas.
+            OSError: The position map's file can't be read.
+        """
+        atlas = embedded_atlas() if atlas is None else atlas
+        try:
+            if record["atlas"] != atlas.sha256:
+                raise ValueError(f"made with another atlas, {record['atlas'][:12]}…; give that one")
+            if "position_map" in record:
+                content = base64.b64decode(record["position_map"], validate=True)
+                flat = np.frombuffer(content, "<f4").astype(np.float32)
+                position_map = flat.reshape(MAP_SIZE, MAP_SIZE, 3)
+            elif folder is not None and "position_map" in record["files"]:
+                position_map = np.load(Path(folder) / record["files"]["position_map"])
+            else:
+                raise ValueError("it holds no position map (`prnet reconstruct --position-map`)")
+            box = np.array(record["box"], np.float32)
+            score, detected = float(record["score"]), record["detection_score"]
+            return cls(position_map, atlas, box, score, detection_score=detected)
+        except (KeyError, TypeError, ValueError, EOFError) as error:
+            raise ValueError(f"not a face's record: {error}") from error
 
     @cached_property
     def vertices(self) -> NDArray[np.float32]:
@@ -224,3 +293,8 @@ class Face:
         spread = np.zeros(MAP_SIZE * MAP_SIZE, values.dtype)
         spread[self.atlas.vertex_index] = values
         return spread.reshape(MAP_SIZE, MAP_SIZE)  # type: ignore[return-value]
+
+
+def _plain(values: ArrayLike) -> Any:  # noqa: ANN401
+    """Numbers as JSON has them."""
+    return np.round(np.asarray(values, np.float64), DECIMALS).tolist()

@@ -1,9 +1,14 @@
-"""Files that are whole or absent: written aside, then given their names."""
+"""Files that are whole or absent, written aside, then named; text and JSON in any encoding."""
 
+import errno
+import hashlib
+import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -69,6 +79,81 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except (OSError, ValueError):
         return
+
+
+def reserve(path: Path) -> None:
+    """Have the disk keep room for all of a file, where the system can.
+
+    Raises:
+        OutputError: There is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            size = path.stat().st_size
+            if size > shutil.disk_usage(path).free:  # else some would fill the disk
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with path.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            raise OutputError(f"{path}: no room for this file ({error.strerror})") from error
+
+
+def ascii_name(stem: str) -> str:
+    """A name with underscores for all but ASCII letters, digits, dots, hyphens, underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)
+
+
+def side_name(stem: str) -> str:
+    """What the files beside an OBJ are called: a name that every reader of OBJ files takes.
+
+    That is the OBJ's own stem if it is an `ascii_name`; else that with the stem's hash behind it.
+    """
+    name = ascii_name(stem)
+    return name if name == stem else f"{name}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder; let go when the process ends.
+
+    Where folders can't be locked (Windows, some network disks) nobody is kept out.
+    """
+    handle = None
+    if fcntl is not None:
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file in UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+
+    Without one the first two characters must be ASCII, as those of JSON and TOML are.
+
+    Raises:
+        OSError: It can't be read.
+        UnicodeDecodeError: Another encoding.
+    """
+    content = Path(path).read_bytes()
+    return content.decode(json.detect_encoding(content))
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file, in any encoding that `read_text` knows.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: Not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def encode_png(picture: NDArray[Any]) -> bytes:

@@ -118,17 +118,18 @@ class Reconstructor:
                 each is turned, see `Detections`; without one, and where it is NaN, a face that
                 doesn't look upright is looked for at other angles. With boxes the detector isn't
                 asked.
-            max_faces: At most so many: the detector's largest, or the first boxes; None for all.
+            max_faces: At most so many: the first in the order below; None for all.
 
         Returns:
-            Faces, largest first, or in the order of `boxes`; none if the photo shows none.
+            Faces, those of the highest score times visible size first, or in the order of
+            `boxes`; none if the photo shows none.
 
         Raises:
             ImageReadError: The file is missing or not a photo.
             ValueError: Pixels of another shape or type, max_faces isn't positive, or a box isn't
                 finite, has no size or lies outside the photo.
         """
-        return self.reconstruct([self.find(image, boxes, max_faces)])[0]
+        return self.reconstruct([self.find(image, boxes, max_faces)], max_faces)[0]
 
     def many(
         self, images: Iterable[Image], max_faces: int | None = None, batch_size: int = MAX_BATCH
@@ -153,9 +154,9 @@ class Reconstructor:
         for image in images:
             waiting.append(self.find(image, None, max_faces))
             if sum(len(each.boxes) for each in waiting) >= batch_size:
-                yield from self.reconstruct(waiting)
+                yield from self.reconstruct(waiting, max_faces)
                 waiting = []
-        yield from self.reconstruct(waiting)
+        yield from self.reconstruct(waiting, max_faces)
 
     def find(
         self, image: Image, boxes: ArrayLike | None = None, max_faces: int | None = None
@@ -167,7 +168,7 @@ class Reconstructor:
         if boxes is not None:
             return Found(photo, check_boxes(boxes, *photo.shape[1::-1])[:max_faces], None)
         found = self.detect(photo)
-        return Found(photo, found.oriented()[:max_faces], found.scores[:max_faces])
+        return Found(photo, found.oriented(), found.scores)
 
     def detect(self, photo: NDArray[np.uint8]) -> Detections:
         """The step detect: the faces of a photo, largest first."""
@@ -196,14 +197,17 @@ class Reconstructor:
             for crop_map, move in zip(crop_maps, image_to_crop, strict=True)
         ]
 
-    def reconstruct(self, photos: Sequence[Found]) -> list[list[Face]]:
+    def reconstruct(
+        self, photos: Sequence[Found], max_faces: int | None = None
+    ) -> list[list[Face]]:
         """The rest of the way for several photos at a time: crop, network, place.
 
         Args:
             photos: What `find` gave.
+            max_faces: At most so many faces a photo.
 
         Returns:
-            The faces of each, in the order of its boxes.
+            The faces of each in the order of a call.
         """
         owners = np.repeat(np.arange(len(photos)), [len(each.boxes) for each in photos])
         if not len(owners):
@@ -223,7 +227,11 @@ class Reconstructor:
                 continue
             box, atlas = found.boxes[i, :4], self.model.atlas
             faces[owner].append(Face(view.position_map, atlas, box, score, found.photo, sure))
-        return faces
+        for own, found in zip(faces, photos, strict=True):
+            if found.scores is not None:
+                # what a network trusts little, a far face or none, never comes before a whole one
+                own.sort(key=lambda face: -face.score * _visible_size(face.box, found.photo))
+        return [own[:max_faces] for own in faces]
 
     def _look(
         self, photos: Sequence[Found], owners: NDArray[np.intp], boxes: NDArray[np.float32]
@@ -299,3 +307,10 @@ class _View(NamedTuple):
 def _sureness(view: _View) -> float:
     """By which views of one face are compared."""
     return view.confidence or 0.0
+
+
+def _visible_size(box: NDArray[np.float32], photo: NDArray[np.uint8]) -> float:
+    """Side of a square as large as the part of a box that the photo shows, in pixels."""
+    height, width = photo.shape[:2]
+    shown = np.clip(box, -0.5, [width - 0.5, height - 0.5] * 2)
+    return float(np.sqrt((shown[2:] - shown[:2]).prod()))

@@ -3,61 +3,28 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import trimesh
 
-from prnet.cli.main import main
+from prnet.draw.overlay import draw_overlay
+from prnet.draw.render import render_pncc
 from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import Atlas
 
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process; a traceback is a failure of every test."""
-
-    def run(*arguments: object) -> Outcome:
-        with pytest.raises(SystemExit) as left:
-            main([str(each) for each in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        return Outcome(left.value.code or 0, captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def reconstruct(run: Run, model_folder: Path, tmp_path: Path) -> Run:
-    """Runs `prnet reconstruct … --out tmp_path/out` with the stand-in network."""
-
-    def reconstruct(*arguments: object) -> Outcome:
-        out = () if "--out" in arguments else ("--out", tmp_path / "out")
-        return run("reconstruct", *arguments, "--model", model_folder, "--threads", 1, *out)
-
-    return reconstruct
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+Run = Callable[..., Any]  # see conftest.py: gives (code, stdout, stderr)
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def homogeneous(points: np.ndarray) -> np.ndarray:
+    return np.column_stack([points, np.ones(len(points))])
 
 
 def read_json(path: Path) -> dict:
@@ -68,17 +35,18 @@ def read_json(path: Path) -> dict:
 
 
 def test_a_photo_becomes_a_mesh_a_record_and_an_overlay(
-    reconstruct: Run, portrait: Path, out: Path, atlas: Atlas
+    reconstruct: Run, portrait: Path, out: Path, atlas: Atlas, model_folder: Path
 ) -> None:
     outcome = reconstruct(portrait)
-    assert outcome == Outcome(0, f"{portrait}: 1 face → {out / 'portrait.json'}\n", "")
+    assert outcome == (0, f"{portrait}: 1 face → {out / 'portrait.json'}\n", "")
     assert names(out) == {"portrait.glb", "portrait.json", "portrait_overlay.png"}
     mesh = trimesh.load(out / "portrait.glb", force="mesh", process=False)
-    assert mesh.vertices.shape == (len(atlas.vertex_index), 3)
-    assert mesh.faces.shape == atlas.triangles.shape
-    overlay, photo = cv2.imread(str(out / "portrait_overlay.png")), cv2.imread(str(portrait))
-    assert overlay.shape == photo.shape
-    assert (overlay != photo).any(2).mean() > 0.05
+    (face,) = Reconstructor(model_folder, threads=1)(portrait)
+    np.testing.assert_array_equal(mesh.faces, atlas.triangles)
+    aligned, *_ = np.linalg.lstsq(homogeneous(face.vertices), mesh.vertices, rcond=None)
+    np.testing.assert_allclose(homogeneous(face.vertices) @ aligned, mesh.vertices, atol=1e-6)
+    overlay = cv2.imread(str(out / "portrait_overlay.png"))[..., ::-1]
+    np.testing.assert_array_equal(overlay, draw_overlay(face.image, [face]))
 
 
 def test_the_record_says_what_python_says(
@@ -94,7 +62,7 @@ def test_the_record_says_what_python_says(
         "files": {"overlay": "portrait_overlay.png"},
     }
     (entry,) = record["faces"]
-    assert set(entry) == {"box", "score", "pose", "landmarks68", "files"}
+    assert entry["detection_score"] == pytest.approx(face.detection_score)
     assert entry["files"] == {"glb": "portrait.glb"}
     np.testing.assert_allclose(entry["box"], face.box, atol=1e-4)
     assert entry["score"] == pytest.approx(face.score, abs=1e-4)
@@ -109,11 +77,11 @@ def test_everything_on_demand(
 ) -> None:
     boxes = tmp_path / "boxes.json"
     boxes.write_text("[[10, 12, 50, 60], [60, 20, 80, 36]]")
-    formats = ("--format", "glb", "--format", "obj", "--format", "ply")
+    formats = ("--format", "glb,obj", "--format", "ply")
     extras = ("--depth", "--texture", "--position-map", "--pncc")
     outcome = reconstruct(drawn_photo, "--boxes", boxes, *formats, *extras)
     assert outcome.code == 0, outcome.stderr
-    own = (".glb", ".obj", ".mtl", ".png", ".ply", "_texture.png", "_position_map.npy")
+    own = (".glb", ".obj", ".mtl", "_obj.png", ".ply", "_texture.png", "_position_map.npy")
     shared = (".json", "_overlay.png", "_depth.png", "_pncc.png")
     assert names(out) == {
         *(f"drawn{ending}" for ending in own + shared),
@@ -123,18 +91,16 @@ def test_everything_on_demand(
     listed = set(record["files"].values())
     for face in record["faces"]:
         listed |= set(face["files"].values())
-    assert listed == {n for n in names(out) if not n.endswith((".mtl", ".json"))} - {
-        "drawn.png",
-        "drawn_face2.png",
-    }
+    side = (".mtl", "_obj.png", ".json")
+    assert listed == {n for n in names(out) if not n.endswith(side)}
+    assert set(record["written"]) == names(out) and record["written"][-1] == "drawn.json"
 
     faces = Reconstructor(model_folder, threads=1)(drawn_photo, boxes=json.loads(boxes.read_text()))
     for face, name in zip(faces, ("drawn", "drawn_face2"), strict=True):
         saved = np.load(out / f"{name}_position_map.npy")
         np.testing.assert_array_equal(saved, face.position_map)
         texture = cv2.imread(str(out / f"{name}_texture.png"), cv2.IMREAD_UNCHANGED)
-        assert texture.shape == (1024, 1024, 4)
-        assert 0 < (texture[..., 3] > 0).mean() < 1
+        np.testing.assert_array_equal(texture[..., [2, 1, 0, 3]], face.texture(1024))
     depth = cv2.imread(str(out / "drawn_depth.png"), cv2.IMREAD_UNCHANGED)
     assert depth.shape == (80, 96)
     assert depth.dtype == np.uint16
@@ -144,8 +110,8 @@ def test_everything_on_demand(
     only_first = ~np.isnan(own_depth) & np.isnan(faces[1].depth((80, 96)))
     np.testing.assert_allclose(decoded[only_first], own_depth[only_first], atol=1e-2)
     assert (depth[np.isnan(own_depth) & np.isnan(faces[1].depth((80, 96)))] == 0).all()
-    pncc = cv2.imread(str(out / "drawn_pncc.png"))
-    assert pncc.shape == (80, 96, 3)
+    pncc = cv2.imread(str(out / "drawn_pncc.png"))[..., ::-1]
+    np.testing.assert_array_equal(pncc, render_pncc(faces, (80, 96)))
     assert ((pncc > 0).any(2) == (depth > 0)).mean() > 0.99
 
 
@@ -203,7 +169,7 @@ def test_demo(
     assert photo.shape == (512, 512, 3)
     assert photo[..., 2].mean() > photo[..., 0].mean()  # her suit is orange: red is red
     endings = (
-        *(".glb", ".obj", ".mtl", ".png", ".ply", ".json", "_overlay.png", "_depth.png"),
+        *(".glb", ".obj", ".mtl", "_obj.png", ".ply", ".json", "_overlay.png", "_depth.png"),
         *("_pncc.png", "_texture.png", "_position_map.npy"),
     )
     assert names(folder) == {"astronaut.jpg", *(f"astronaut{ending}" for ending in endings)}
@@ -295,7 +261,7 @@ def test_a_photo_without_a_face(
     photo = tmp_path / "black.png"
     cv2.imwrite(str(photo), np.zeros(shape, np.uint8))
     outcome = reconstruct(photo, "--depth", "--pncc")
-    assert outcome == Outcome(0, "", f"prnet: {photo}: no face found\n")
+    assert outcome == (0, "", f"prnet: {photo}: no face found\n")
     assert names(out) == {"black.json"}
     record = read_json(out / "black.json")
     assert (record["faces"], record["files"]) == ([], {})
@@ -370,16 +336,16 @@ def test_a_result_that_cannot_be_written(reconstruct: Run, portrait: Path, out: 
 
 
 def test_a_photo_is_never_overwritten(reconstruct: Run, portrait: Path, tmp_path: Path) -> None:
-    photo = tmp_path / "me.png"
-    shutil.copy(portrait, photo)
+    photo, other = tmp_path / "me.png", tmp_path / "me_obj.png"
+    for path in (photo, other):
+        shutil.copy(portrait, path)
     before = photo.read_bytes()
-    outcome = reconstruct(photo, "--out", tmp_path, "--format", "obj")  # me.png is its texture
+    outcome = reconstruct(photo, other, "--out", tmp_path, "--format", "obj")  # me's texture
     assert outcome.code == 1
-    assert f"{photo}: would overwrite a photo" in outcome.stderr
-    assert photo.read_bytes() == before
-    assert names(tmp_path) == {"me.png"}
+    assert f"{other}: would overwrite a photo" in outcome.stderr
+    assert photo.read_bytes() == other.read_bytes() == before
     assert reconstruct(photo, "--out", tmp_path).code == 0
-    assert photo.read_bytes() == before
+    assert photo.read_bytes() == other.read_bytes() == before
 
 
 def test_a_model_folder_that_is_none(run: Run, portrait: Path, out: Path, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_florence_runs_from_the_documented_folder(
 def test_facekit_prints_every_figure_in_one_go(
     evaluate: Run, facekit: Path, tmp_path: Path, metrics: Callable[[], dict[str, float]]
 ) -> None:
-    code, out, _ = evaluate("facekit", facekit, "--limit", 3)
+    code, out, _ = evaluate("facekit", facekit, "--limit", 2)
     assert code == 0
     for text in ("all photos", "rotated in depth", "mean face", "faces found", "eye opening"):
         assert text in out
@@ -183,7 +183,7 @@ def test_facekit_prints_every_figure_in_one_go(
         "worst.png",
         "worst_rotated.png",
     }
-    assert metrics()["count"] == 3 and metrics()["rotated_count"] == 6
+    assert metrics()["count"] == 2 and metrics()["rotated_count"] == 4
     assert {"shape_mm", "mean_face_mm", "shape_ratio", "detected_share"} <= set(metrics())
 
 
@@ -195,7 +195,7 @@ def test_robustness_measures_the_rest(
     assert code == 0
     for text in ("a third of the face covered", "faces of 32 pixels", "flip error"):
         assert text in out
-    assert "no smoothness" in err and "no consistency" in err
+    assert "no roughness ratio" in err and "no intra-identity shape ratio" in err
     numbers = metrics()
     assert numbers["count"] == 1
     assert numbers["covered_nme68_2d"] == pytest.approx(numbers["nme68_2d"])
@@ -250,3 +250,41 @@ def test_a_missing_extra_says_what_to_install(
     assert code == 2
     message = "prnet: matplotlib not installed; for this command: pip install 'prnet[evaluate]'\n"
     assert err == message
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "title"),
+    [("ibug", "nme51_2d", "51 inner points"), ("profiles", "nme_inner_2d", "Front to profile")],
+)
+def test_human_points_are_measured_against(
+    evaluate: Run,
+    facekit: Path,
+    tmp_path: Path,
+    metrics: Callable[[], dict[str, float]],
+    protocol: str,
+    name: str,
+    title: str,
+) -> None:
+    code, out, err = evaluate(protocol, facekit, "--limit", 2)
+    assert (code, err) == (0, "")
+    assert title in out and metrics()[name] > 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"metrics.json", "rows.csv", "error_curve.png", "worst.png"}
+
+
+@pytest.mark.parametrize("protocol", ["ibug", "profiles", "identities"])
+def test_a_kit_that_lacks_what_is_needed_is_refused_with_its_path(
+    evaluate: Run, tiny_facekit: Path, protocol: str
+) -> None:
+    code, _, err = evaluate(protocol, tiny_facekit)
+    assert code == 1 and str(tiny_facekit) in err
+
+
+def test_known_identities_are_measured(
+    evaluate: Run, facekit: Path, tmp_path: Path, metrics: Callable[[], dict[str, float]]
+) -> None:
+    code, out, err = evaluate("identities", facekit, "--limit", 1)
+    assert (code, err) == (0, "")
+    assert "rendered heads, rotated wide" in out and metrics()["warped_front_shape_ratio"] > 0.9
+    pictures = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert pictures == {"error_curve.png", "worst_warped.png", "worst_rendered.png"}

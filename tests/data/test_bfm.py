@@ -249,7 +249,7 @@ def test_a_packed_model_without_a_field_is_named(bfm_files, tmp_path: Path) -> N
         load_bfm(folder)
 
 
-@pytest.mark.parametrize("rotated", [[1, -1], [-1, 1]])
+@pytest.mark.parametrize("turned", [[1, -1], [-1, 1]])
 def test_uvs_upside_down_or_mirrored_are_refused(bfm_files, tmp_path: Path, turned: list) -> None:
     uv = (bfm_files.uv - 0.5) * turned + 0.5
     folder = dataclasses.replace(bfm_files, uv=uv).write_3ddfa(tmp_path)

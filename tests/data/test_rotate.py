@@ -106,6 +106,34 @@ def test_the_nose_goes_the_documented_way(yaw: float, pitch: float, direction: l
     assert along > 3 and np.linalg.norm(moved - along * np.array(direction)) < 1e-9
 
 
+def new_shape(points: np.ndarray) -> np.ndarray:
+    """Another head: wider and flatter, its upper half shifted."""
+    return points * [1.08, 0.95, 0.9] + np.sin(points[:, 1:2] / 5) * [0.4, 0.1, 0.3]
+
+
+@pytest.mark.parametrize(("start", "yaw"), [((0, 0, 0), 0), ((0, 0, 0), 30), ((-10, 5, 20), -25)])
+def test_dots_go_along_with_a_new_shape(start: tuple[float, float, float], yaw: float) -> None:
+    pose = make_pose(*start)
+    turned, turned_pose = rotate(
+        paint(pose), VERTICES, TRIANGLES, pose, yaw, new_vertices=new_shape(VERTICES)
+    )
+    normals = (DOTS / AXES_CM**2) @ turned_pose.rotation.T
+    is_facing = normals[:, 2] / np.linalg.norm(normals, axis=1) > 0.5
+    expected = turned_pose.apply(new_shape(DOTS))[is_facing, :2]
+    errors = np.linalg.norm([find_dot(turned, p) - p for p in expected], axis=1)
+    assert errors.max() < 1 and errors.mean() < 0.5
+    assert np.linalg.norm(expected - places(turned_pose)[is_facing], axis=1).max() > 2
+
+
+def test_far_from_the_face_a_new_shape_moves_nothing() -> None:
+    pose = make_pose()
+    photo = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+    same, _ = rotate(photo, VERTICES, TRIANGLES, pose, 0)
+    moved, _ = rotate(photo, VERTICES, TRIANGLES, pose, 0, new_vertices=new_shape(VERTICES))
+    np.testing.assert_array_equal(moved[:, :22], same[:, :22])  # 5 cm are 30 pixels
+    assert (moved != same).mean() > 0.2
+
+
 def test_no_turn_changes_next_to_nothing() -> None:
     pose = make_pose(10, 5, 15)
     photo = paint(pose)
@@ -132,6 +160,18 @@ def test_what_a_turn_uncovers_shows_the_background() -> None:
     cut, _ = rotate(photo, VERTICES, TRIANGLES, pose, 0, is_photo=is_photo, background=background)
     np.testing.assert_array_equal(cut[:20], background[:20])
     np.testing.assert_array_equal(cut[45:], rotate(photo, VERTICES, TRIANGLES, pose, 0)[0][45:])
+
+
+def test_nothing_from_past_the_photos_edge_is_mixed_in() -> None:
+    """Black there would leave a dark seam."""
+    pose = make_pose()
+    photo = paint(pose)
+    is_photo = np.ones((SIZE, SIZE), bool)
+    is_photo[:40] = is_photo[:, :30] = False
+    photo[~is_photo] = 0
+    for yaw in (0, 7, -40):
+        turned, _ = rotate(photo, VERTICES, TRIANGLES, pose, yaw, is_photo=is_photo)
+        assert turned.min() >= GRAY - 1
 
 
 def test_a_face_outside_the_photo_leaves_it_flat() -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -81,7 +82,10 @@ def test_faces_at_and_beyond_the_edge(
     np.testing.assert_array_equal(
         render_pncc([face], SHAPE).any(2), render_pncc([face], (300, 300))[:256, :256].any(2)
     )
-    assert render_shaded([face], face.image).shape == face.image.shape
+    shaded = render_shaded([face], face.image)
+    outside = ~cv2.dilate(render_pncc([face], SHAPE), np.ones((3, 3))).any(2)
+    np.testing.assert_array_equal(shaded[outside], face.image[outside])
+    assert (shaded != face.image).any() == (centre[0] >= 0)
 
 
 def test_no_faces() -> None:

@@ -1,7 +1,11 @@
 """Reconstructors that say what a test wants, and photos whose labels are known."""
 
+import io
+import shutil
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,5 +71,40 @@ def posed(atlas: Atlas) -> Callable[..., np.ndarray]:
         shift = np.array([SIZE / 2, -SIZE / 2, 0]) - 6.0 * rotation @ centre
         pose = Pose(6.0, rotation, shift)
         return pose.apply(atlas.canonical_map).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def human_facekit(tiny_facekit: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`human_facekit(source, filenames, offsets, person=None)`: a kit with another source.
+
+    All in `val`. Its photos are all the same one of the tiny kit, with the same label. `offsets`
+    (N, 68, 2), or what broadcasts to it, says how far the human points lie beside the label's.
+    """
+
+    def make(
+        source: str, filenames: list[str], offsets: Any, person: list[int] | None = None
+    ) -> Path:
+        folder = shutil.copytree(tiny_facekit, tmp_path / f"facekit-{source}")
+        with np.load(folder / "labels/lfw.npz") as arrays:
+            names = arrays["blendshape_names"]
+            rows = {
+                name: np.repeat(arrays[name][1:], len(filenames), 0)
+                for name in set(arrays) - {"blendshape_names"}
+            }
+        rows |= {"blendshape_names": names}
+        rows |= {"filename": np.array(filenames), "split": np.array(["val"] * len(filenames))}
+        rows["person"] = np.array(person or range(len(filenames)))
+        rows["human68"] = rows["landmarks68"][..., :2] + np.asarray(offsets)
+        np.savez(folder / "labels" / f"{source}.npz", **rows)
+        with tarfile.open(folder / "faces/lfw.tar") as tar:
+            encoded = tar.extractfile("lfw_1.png").read()  # type: ignore[union-attr]
+        with tarfile.open(folder / "faces" / f"{source}.tar", "w") as tar:
+            for filename in filenames:
+                info = tarfile.TarInfo(filename)
+                info.size = len(encoded)
+                tar.addfile(info, io.BytesIO(encoded))
+        return folder
 
     return make

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,15 +48,22 @@ def spec(atlas: Atlas) -> NetworkSpec:
     )
 
 
-def test_the_folder_gives_what_the_network_gives(
-    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
-) -> None:
-    folder = tmp_path / "new" / "model"
+@pytest.fixture(scope="module")
+def exported(
+    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The model folder of `lite`."""
+    folder = tmp_path_factory.mktemp("exported") / "new" / "model"
     assert export_model(lite, spec, atlas, folder) < 0.01
-    assert sorted(path.name for path in folder.iterdir()) == ["atlas.npz", "network.onnx"]
     assert lite.training  # the caller's network stays as it was
+    return folder
 
-    network = Model(folder, threads=1)
+
+def test_the_folder_gives_what_the_network_gives(
+    exported: Path, lite: Lite, spec: NetworkSpec
+) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == ["atlas.npz", "network.onnx"]
+    network = Model(exported, threads=1)
     assert network.spec == spec
     crops = np.random.default_rng(1).integers(0, 256, (5, 128, 128, 3), np.uint8)
     maps, confidences = network.regress(crops)
@@ -69,11 +77,8 @@ def test_the_folder_gives_what_the_network_gives(
     np.testing.assert_allclose(confidences, chances, atol=1e-5)
 
 
-def test_batch_norms_are_folded_and_sizes_fixed(
-    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
-) -> None:
-    export_model(lite, spec, atlas, tmp_path)
-    graph = onnx.load(tmp_path / "network.onnx").graph
+def test_batch_norms_are_folded_and_sizes_fixed(exported: Path) -> None:
+    graph = onnx.load(exported / "network.onnx").graph
     kinds = [node.op_type for node in graph.node]
     assert kinds.count("BatchNormalization") <= 1  # only that of a linear layer
     for value, shape in ((graph.input[0], (3, 128, 128)), (graph.output[0], (256, 256, 3))):
@@ -83,10 +88,9 @@ def test_batch_norms_are_folded_and_sizes_fixed(
 
 
 def test_half_weights_are_rounded_alike_in_network_and_file(
-    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+    exported: Path, lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
 ) -> None:
-    full, half = tmp_path / "full", tmp_path / "half"
-    export_model(lite, spec, atlas, full)
+    full, half = exported, tmp_path / "half"
     before = {name: value.clone() for name, value in lite.state_dict().items()}
     assert export_model(lite, spec, atlas, half, half_weights=True) < 0.01
     assert all(torch.equal(before[name], value) for name, value in lite.state_dict().items())
@@ -100,7 +104,7 @@ def test_half_weights_are_rounded_alike_in_network_and_file(
 
 
 def test_a_network_that_does_not_agree_leaves_the_folder_alone(
-    lite: Lite, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
+    exported: Path, spec: NetworkSpec, atlas: Atlas, tmp_path: Path
 ) -> None:
     class Restless(Lite):
         """Traced once, so the file repeats what the network itself changes with every call."""
@@ -112,7 +116,7 @@ def test_a_network_that_does_not_agree_leaves_the_folder_alone(
             maps, confidences = super().finish(crops)
             return maps + float(Restless.calls), confidences
 
-    export_model(lite, spec, atlas, tmp_path)
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "network.onnx").read_bytes()
     with pytest.raises(ModelFileError, match="nothing exported"):
         export_model(Restless(atlas), spec, atlas, tmp_path)

@@ -1,5 +1,6 @@
 """Files of every kind → RGB; bad files → errors that name the file and the cause."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -43,6 +44,9 @@ def assert_close(actual: NDArray[np.uint8], expected: NDArray[np.uint8], toleran
         (".bmp", {}, 0),
         (".tif", {}, 0),
         (".tiff", {"compression": "tiff_lzw"}, 0),
+        (".gif", {}, 0),
+        (".jfif", {"format": "JPEG", "quality": 95, "subsampling": 0}, 4),
+        (".jpe", {"format": "JPEG", "quality": 95, "subsampling": 0}, 4),
     ],
 )
 def test_formats(tmp_path: Path, suffix: str, options: dict[str, object], tolerance: int) -> None:
@@ -208,7 +212,7 @@ def jpeg(folder: Path) -> bytes:
         (lambda folder: write(folder / "mark.tif", b"II*\0" + bytes(20)), "TIFF"),
         (lambda folder: write(folder / "mark.bmp", b"BM" + bytes(30)), "BMP"),
         (lambda folder: write(folder / "mark.webp", b"RIFF\x10\0\0\0WEBPVP8 " + bytes(8)), "WEBP"),
-        (lambda folder: write(folder / "anim.gif", b"GIF89a" + bytes(30)), "not a JPEG"),
+        (lambda folder: write(folder / "mark.gif", b"GIF89a" + bytes(30)), "GIF|image"),
     ],
 )
 def test_bad_files(tmp_path: Path, make: object, cause: str) -> None:
@@ -219,7 +223,7 @@ def test_bad_files(tmp_path: Path, make: object, cause: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif", ".gif"])
 def test_every_truncation_is_an_error_or_a_photo(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"photo{suffix}"
     Image.fromarray(corners(16, 16)).save(path)
@@ -230,6 +234,37 @@ def test_every_truncation_is_an_error_or_a_photo(tmp_path: Path, suffix: str) ->
             check_image(read_image(path))
         except ImageReadError as error:
             assert str(path) in str(error)
+
+
+def test_of_several_frames_the_first(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (8, 6), RED), Image.new("RGB", (8, 6), BLUE)
+    first.save(tmp_path / "film.gif", save_all=True, append_images=[second])
+    assert (read_image(tmp_path / "film.gif") == RED).all()
+
+
+def test_a_stream_is_read_as_a_file(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.fromarray(corners()).save(content, "PNG")
+    assert_close(read_image(content), corners(), 0)
+    with pytest.raises(ImageReadError, match="^the photo: the file is empty"):
+        read_image(io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"optimize": True}, {"progressive": True}, {"restart_marker_blocks": 2}]
+)
+def test_a_jpeg_may_lack_its_end_marker_but_no_pixel(options: dict[str, object]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG", **options)
+    content = stream.getvalue()
+    whole = read_image(io.BytesIO(content))
+    for lacking in (1, 2):
+        np.testing.assert_array_equal(read_image(io.BytesIO(content[:-lacking])), whole)
+    # more than the end of a progressive file's last pass, or than another's last pixel
+    for lacking in range(8, 200):
+        with pytest.raises(ImageReadError, match="truncated"):
+            read_image(io.BytesIO(content[:-lacking]))
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
@@ -298,10 +333,11 @@ def test_check_image_says_what_it_got(image: object, got: str) -> None:
 
 
 def test_list_photos(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "c.tiff", "notes.txt", "._a.png", "d.jpg.part", "jpg"):
+    photos = ["a.png", "b.JPG", "c.tiff", "d.jfif", "e.JPE", "f.gif"]
+    for name in (*photos, "notes.txt", "._a.png", "d.jpg.part", "jpg"):
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
-    assert [path.name for path in list_photos(tmp_path)] == ["a.png", "b.JPG", "c.tiff"]
+    assert [path.name for path in list_photos(tmp_path)] == photos
     assert list_photos(tmp_path / "folder.jpg") == []
 
 

@@ -57,7 +57,7 @@ class SmallTargets(MapTargets):
     def forward(self, batch: MapBatch):  # type: ignore[no-untyped-def]
         from prnet.train.targets import Target
 
-        return Target(batch.position_map, batch.position_map[:, 0, :68], None, None)
+        return Target(batch.position_map, batch.position_map[:, 0, :68], None, None, None)
 
 
 def main(processes: int, out: Path) -> None:

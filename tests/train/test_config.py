@@ -61,6 +61,12 @@ def test_an_empty_recipe_is_the_default_one(recipe: Path) -> None:
     assert load_recipe(recipe) == TrainConfig()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_recipes_as_windows_writes_them(recipe: Path, encoding: str) -> None:
+    recipe.write_bytes("# Zoë's\r\nsteps = 9000\r\n".encode(encoding))
+    assert load_recipe(recipe).steps == 9000
+
+
 def test_values_come_in_their_declared_kinds(recipe: Path) -> None:
     recipe.write_text(
         "steps = 700\nwarmup_steps = 1\ncooldown_steps = 2\nlearning_rate = 1\nseed = 5\n"

@@ -5,7 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from prnet.landmarks import LOWER, UPPER, eye_opening, mouth_opening  # noqa: E402  # noqa: E402
+from prnet.landmarks import (  # noqa: E402  # noqa: E402
+    LOWER,
+    MIRROR68,  # noqa: E402
+    UPPER,
+    eye_opening,
+    mouth_opening,
+)
 from prnet.networks.prediction import Prediction  # noqa: E402
 from prnet.train.config import LossConfig  # noqa: E402
 from prnet.train.loss import Loss, expected_confidence, region_weights  # noqa: E402
@@ -22,7 +28,7 @@ def random_target(count: int = 2) -> Target:
     generator = torch.Generator().manual_seed(0)
     shapes = (count, 3, 3, 3), (count, 68, 3), (count, 3, 3, 3)
     maps, points, shape = (torch.randn(shape, generator=generator) for shape in shapes)
-    return Target(maps, points, shape, torch.eye(3).expand(count, 3, 3) / CM)
+    return Target(maps, points, shape, torch.eye(3).expand(count, 3, 3) / CM, None)
 
 
 def moved(target: Target, **shifts: Any) -> Prediction:
@@ -94,7 +100,7 @@ def test_confidence_learns_the_error_and_crops_without_a_face() -> None:
 
     maps = torch.zeros(3, 3, 3, 3)
     logits = torch.tensor([0.3, -0.2, 1.0], requires_grad=True)
-    target = Target(maps[:2], truth, maps[:2], None)
+    target = Target(maps[:2], truth, maps[:2], None, None)
     prediction = Prediction(maps, predicted, maps, logits)
     terms = Loss(REGION, LossConfig())(prediction, target)
     chance = torch.sigmoid(logits)
@@ -175,7 +181,7 @@ def test_consistency_compares_the_errors_of_a_pair_in_the_faces_own_frame() -> N
     # the third crop shows the first one's face on its side and half as large
     quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     to_canonical = torch.stack([torch.eye(3), torch.eye(3), 2 * quarter.T])
-    target = Target(maps, truth, maps, to_canonical)
+    target = Target(maps, truth, maps, to_canonical, torch.zeros(3, dtype=torch.bool))
     error = torch.tensor([0.2, 0.1, 0.0])
     off = torch.stack([error, torch.full((3,), 9.0), quarter @ error / 2])[:, None]
     same = Prediction(maps, truth + off, None, None)
@@ -184,6 +190,12 @@ def test_consistency_compares_the_errors_of_a_pair_in_the_faces_own_frame() -> N
     other = loss(Prediction(maps, truth + off, None, None), target)
     assert other["consistency"].item() == pytest.approx(100 * CM * 0.3, rel=1e-3)
     assert other["total"].item() == pytest.approx(2 * other["consistency"].item(), rel=1e-6)
+    # seen in a mirror, the same errors are to the other side, and of the other eye
+    mirrored = target._replace(mirrored=torch.tensor([False, False, True]))
+    off = torch.rand(3, 68, 3)
+    off[2] = (off[0, list(MIRROR68)] * torch.tensor([-1, 1, 1])) @ quarter.T / 2
+    flipped = loss(Prediction(maps, truth + off, None, None), mirrored)
+    assert flipped["consistency"].item() == pytest.approx(0, abs=0.01)
     alone = Loss(REGION, config)
     assert alone(Prediction(maps, truth + off, None, None), target)["consistency"] == 0
 

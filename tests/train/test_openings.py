@@ -6,7 +6,7 @@ import pytest
 from prnet.evaluate.metrics import trend
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel, LandmarkModel
-from prnet.train.openings import EYE_MODES, MAX_CHANGE, MOUTH_MODES, follow_teacher
+from prnet.train.openings import EYE_MODES, MAX_CHANGE, MOUTH_MODES, follow_reference
 
 pytest.importorskip("torch")
 
@@ -48,7 +48,7 @@ def test_openings_follow_the_teachers_one_to_one(landmarks: LandmarkModel) -> No
     teacher = ((before - before.mean(0)) * 1.25 + [0.4, 0.2] + noise).astype(np.float32)
     is_valid = np.arange(200) < 150
     teacher[~is_valid] = 9.0
-    changed = follow_teacher(coefficients, teacher, is_valid, landmarks, NAMES)
+    changed = follow_reference(coefficients, teacher, is_valid, landmarks, NAMES)
     after = openings(landmarks, changed)
     for part in range(2):
         line = trend(after[is_valid, part], teacher[is_valid, part])
@@ -67,7 +67,7 @@ def test_no_coefficient_changes_beyond_belief(landmarks: LandmarkModel) -> None:
     coefficients = np.tile(np.linspace(0, 0.5, 8, dtype=np.float32)[:, None], 6)
     teacher = openings(landmarks, coefficients).astype(np.float32)
     teacher[0] += 5
-    changed = follow_teacher(coefficients, teacher, np.ones(8, bool), landmarks, NAMES)
+    changed = follow_reference(coefficients, teacher, np.ones(8, bool), landmarks, NAMES)
     assert np.abs(changed - coefficients).max() == pytest.approx(MAX_CHANGE)
 
 

@@ -1,6 +1,8 @@
 import csv
+import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prnet.errors import ModelFileError, RecipeError
+from prnet.errors import ModelFileError, OutputError, RecipeError, TrainingError
 from prnet.uv.atlas import Atlas
 
 torch = pytest.importorskip("torch")
@@ -16,11 +18,12 @@ lightning_fabric = pytest.importorskip("lightning_fabric")
 
 from prnet.networks.lite import Lite  # noqa: E402
 from prnet.networks.prediction import Prediction  # noqa: E402
-from prnet.train.checkpoint import load_checkpoint  # noqa: E402
+from prnet.train import record  # noqa: E402
+from prnet.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from prnet.train.config import AugmentConfig, DataConfig, NetworkConfig, TrainConfig  # noqa: E402
 from prnet.train.recipe import build_config, load_recipe  # noqa: E402
 from prnet.train.record import RECORD  # noqa: E402
-from prnet.train.run import CHECKPOINT, Run, train  # noqa: E402
+from prnet.train.run import CHECKPOINT, CONTENTS, Run, train  # noqa: E402
 from prnet.train.sources import open_data  # noqa: E402
 from prnet.train.validate import plain_batches, validate  # noqa: E402
 
@@ -42,6 +45,14 @@ def recipe(
         f"[data]\nfacekit = '{tiny_facekit}'\nface_crops = '{tiny_face_crops}'\n"
     )
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_curves() -> Iterator[None]:
+    """Instead of a picture, what it would be drawn from; test_plots.py is about the picture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "plot_training", shutil.copy)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +100,7 @@ def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: 
     for row in rows:
         for name in ("loss_total", "nme", "nme_rotated_30_60", "nme_rotated_60_90", "shape_ratio"):
             assert 0 < float(row[name]) < 1000
-    assert (finished / "curves.png").stat().st_size > 1000
+    assert (finished / "curves.png").read_bytes() == (finished / RECORD).read_bytes()
     description = json.loads((finished / "run.json").read_text())
     assert build_config(description["recipe"]) == load_recipe(recipe)
     assert description["precision"] == "32-true"
@@ -165,8 +176,56 @@ def test_a_checkpoint_of_another_network_is_refused(
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     other = tmp_path / "other.toml"
     other.write_text(recipe.read_text().replace("input_size = 32", "input_size = 64"))
-    with pytest.raises(RecipeError, match=r"checkpoint\.pt: belongs to another network"):
+    message = r"checkpoint\.pt: begun by another recipe: network\.input_size was 32 and is 64;"
+    with pytest.raises(RecipeError, match=message):
         train(other, tmp_path, devices=1)
+    other.write_text("learning_rate = 0.5\nseed = 3\n" + recipe.read_text())
+    with pytest.raises(RecipeError, match=r"learning_rate was 0\.001 and is 0\.5; seed was 0 and"):
+        train(other, tmp_path, devices=1)
+    # how long it runs and how it is kept may change: nothing is left to do
+    other.write_text(recipe.read_text().replace("checkpoint_minutes = 0", "checkpoint_minutes = 7"))
+    assert train(other, tmp_path, devices=1) == tmp_path / CHECKPOINT
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}, "epoch": 3}, [1, 2], {"step": 1}])
+def test_a_checkpoint_of_another_program_is_named(
+    recipe: Path, tmp_path: Path, content: object
+) -> None:
+    torch.save(content, tmp_path / CHECKPOINT)
+    with pytest.raises(ModelFileError, match=r"checkpoint\.pt: a file of another program"):
+        train(recipe, tmp_path, devices=1)
+    torch.save(
+        dict.fromkeys(CONTENTS, {}) | {"recipe": dataclasses.asdict(load_recipe(recipe))},
+        tmp_path / "x",
+    )
+    (tmp_path / "x").rename(tmp_path / CHECKPOINT)
+    with pytest.raises(ModelFileError, match=r"checkpoint\.pt: not a checkpoint of this network"):
+        train(recipe, tmp_path, devices=1)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(make_run: Any) -> None:
+    run = make_run(batch_size=4)
+    with torch.no_grad():
+        next(run._bare.parameters()).fill_(torch.inf)
+    with pytest.raises(TrainingError, match=r"^step 1: loss (nan|inf), and its gradient isn't"):
+        run.optimise(run.batches[0])
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / CHECKPOINT
+    save_checkpoint({"step": 1}, path)
+
+    def fail(state: object, aside: Path) -> None:
+        aside.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OutputError, match=r"checkpoint\.pt: can't be written \(.*No space left"):
+        save_checkpoint({"step": 2}, path)
+    assert load_checkpoint(path) == {"step": 1}
+    assert [each.name for each in tmp_path.iterdir()] == [CHECKPOINT]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prnet.data.face_crops import FACE_CROP_SIZE
+from prnet.errors import LabelError
 from prnet.geometry.sampling import sample_map
 from prnet.landmarks import eye_opening, mouth_opening
 from prnet.morphable.linear import FaceModel
@@ -245,9 +246,24 @@ def test_the_last_steps_are_reduced() -> None:
 
 
 def test_the_loader_goes_on_where_it_should(make_source: Any) -> None:
-    config = make_config(batch_size=2)
+    config = make_config(batch_size=2, workers=1)
     batches = TrainingBatches(make_source(config), config)
     loaded = list(load_batches(batches, 3, 5))
     assert len(loaded) == 2
     for step, batch in zip((3, 4), loaded, strict=True):
         assert torch.equal(batch.crops, batches[step].crops)
+        assert not batch.crops.is_shared()  # a container's shared memory is small
+
+
+class Damaged(Numbered):
+    """Can't give one of its photos."""
+
+    def sample(self, *arguments: Any) -> Any:
+        raise LabelError("faces.tar: no photo 7.png in it")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_workers_error_is_what_it_was(workers: int) -> None:
+    batches = TrainingBatches(Damaged(), make_config(workers=workers))
+    with pytest.raises(LabelError, match=r"^faces\.tar: no photo 7\.png in it$"):
+        next(iter(load_batches(batches, 0, 1)))

@@ -1,51 +1,85 @@
 """What a command line names → photos, the names of their results, their boxes."""
 
+import hashlib
 import itertools
-import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prnet.apps.records import files_of_prnet
 from prnet.errors import ImageReadError
+from prnet.files import locked, read_json
 from prnet.image.read import PHOTO_SUFFIXES, list_photos
 
+STDIN = Path("-")
 # what the names of results add to the photo's (see results.py)
-RESULT_ENDINGS = r"(_face\d+)?(_overlay|_depth|_pncc|_texture|_position_map)?$"
+RESULT_ENDINGS = r"(_face\d+)?(_overlay|_depth|_pncc|_texture|_position_map|_obj)?$"
+LONGEST_NAME = 180  # bytes of a result's name before its ending; file systems take 255 in all
 
 
-def expand(path: Path) -> list[Path]:
-    """A folder's own photos, sorted by name; or the file itself, whatever it is.
+def expand(path: Path, recursive: bool = False) -> list[Path]:
+    """A folder's own photos, sorted by name, without what prnet wrote; or the file itself.
+
+    Args:
+        path: A folder, or what is taken for a file, whatever it is.
+        recursive: Also the photos of the folder's folders, hidden ones left out.
 
     Raises:
         ImageReadError: The folder can't be listed, or holds no photo.
     """
-    if not path.is_dir():
+    if path == STDIN or not path.is_dir():
         return [path]
-    photos = list_photos(path)
+    folders = [path]
+    if recursive:
+        # walked without following links, which may lead in circles
+        for parent, inner, _ in os.walk(path):
+            inner[:] = sorted(name for name in inner if name[0] != ".")
+            folders += [Path(parent) / name for name in inner]
+    photos: list[Path] = []
+    for folder in sorted(folders):
+        with locked(folder):  # a photo's results lie there all or none of them
+            photos += without_results(list_photos(folder))
     if not photos:
         raise ImageReadError(f"{path}: no photos in this folder ({' '.join(PHOTO_SUFFIXES)})")
     return photos
+
+
+def without_results(photos: Sequence[Path]) -> list[Path]:
+    """The photos but for those that prnet wrote, as a shell's `*.png` names them, too."""
+    written = {folder: files_of_prnet(folder) for folder in {photo.parent for photo in photos}}
+    return [photo for photo in photos if photo.name not in written[photo.parent]]
 
 
 def name_results(photos: Iterable[Path]) -> dict[Path, str]:
     """Give each photo a name for its results: its stem, or stem-2, stem-3, … where that is taken.
 
     Taken are names whose results could bear the same file name, also on file systems that don't
-    tell X from x. A photo that is named twice appears once.
+    tell X from x. A photo that is named twice appears once. The stem is shortened if it is too long
+    for the endings, and bytes in it that aren't UTF-8 are replaced; its hash follows then.
     """
     first: dict[Path, Path] = {}
     for photo in photos:
-        first.setdefault(photo.resolve(), photo)
+        first.setdefault(photo if photo == STDIN else photo.resolve(), photo)
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for photo in first.values():
-        candidates = itertools.chain(
-            [photo.stem], (f"{photo.stem}-{n}" for n in itertools.count(2))
-        )
+        stem = "stdin" if photo == STDIN else _fit(photo.stem)
+        candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
         names[photo] = next(name for name in candidates if _base(name) not in taken)
         taken.add(_base(names[photo]))
     return names
+
+
+def _fit(stem: str) -> str:
+    """A stem in UTF-8 that leaves room for endings; the same if it is one."""
+    content = os.fsencode(stem)
+    text = content.decode(errors="replace").replace("\ufffd", "_")
+    if text == stem and len(content) <= LONGEST_NAME:
+        return stem
+    start = text.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def _base(name: str) -> str:
@@ -68,7 +102,7 @@ def read_boxes(path: Path, photos: Sequence[Path]) -> dict[Path, Any]:
         ValueError: The file can't be read, isn't such JSON, or is a list for several photos.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: can't read boxes from this file as JSON ({cause})") from error

@@ -2,32 +2,33 @@
 
 import io
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from prnet.apps.records import lines_of, load_record, make_record, own_files, plain_text
 from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
-from prnet.face import Face
-from prnet.files import encode_png, write_files
+from prnet.face import DECIMALS, Face
+from prnet.files import encode_png, locked, write_files
 from prnet.mesh.files import WRITERS
 
-DECIMALS = 6  # of the numbers in the JSON
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to write for a photo besides `<name>.json` and `<name>_overlay.png`.
+    """What to write for a photo besides `<name>.json`.
 
     Attributes:
         formats: Extensions of the mesh files: glb, obj, ply.
+        overlay: `<name>_overlay.png`, the photo with landmarks and mesh drawn on it.
         depth: `<name>_depth.png`, (H, W) uint16, 0 where no face is: see `depth_picture`.
         texture: `<name>_texture.png` of each face, RGBA in UV space, alpha 0 where unseen.
         position_map: `<name>_position_map.npy` of each face, (256, 256, 3) float32, photo frame.
@@ -35,6 +36,7 @@ class Wanted:
     """
 
     formats: tuple[str, ...] = ("glb",)
+    overlay: bool = True
     depth: bool = False
     texture: bool = False
     position_map: bool = False
@@ -42,7 +44,7 @@ class Wanted:
 
 
 class ResultFolder:
-    """A folder where results are written, a photo's all at once, and never over a photo."""
+    """A folder where results are written, a photo's all at once, and over no other file."""
 
     def __init__(self, folder: Path, wanted: Wanted, photos: Iterable[Path]) -> None:
         """Make the folder if it is missing.
@@ -65,33 +67,45 @@ class ResultFolder:
             cause = getattr(error, "strerror", None) or error
             raise OutputError(f"{folder}: can't write into this folder ({cause})") from error
 
+    def is_done(self, photo: Path, name: str) -> bool:
+        """Whether an earlier run wrote for this photo all that is wanted, and it is still there."""
+        record = load_record(self.folder / f"{name}.json")
+        if record is None or record["file"] != plain_text(str(photo)):
+            return False
+        wanted = self.wanted
+        own = {*wanted.formats, *(n for n in ("texture", "position_map") if getattr(wanted, n))}
+        shared = {n for n in ("overlay", "depth", "pncc") if getattr(wanted, n)}
+        has_all = all(own <= set(face["files"]) for face in record["faces"])
+        has_all &= not record["faces"] or shared <= set(record["files"])
+        return has_all and all((self.folder / each).exists() for each in record["written"])
+
+    def lines(self, name: str) -> list[str]:
+        """What is written for a name, as JSON lines."""
+        record = load_record(self.folder / f"{name}.json")
+        return [] if record is None else list(lines_of(record))
+
     def write(
         self, photo: Path, name: str, image: NDArray[np.uint8], faces: Sequence[Face]
     ) -> list[Path]:
-        """Write the results of one photo.
+        """Write the results of one photo; what an earlier run wrote for this name goes.
 
         Args:
             photo: Its file, named in the JSON.
             name: Begins the results' names; those of the second face alone begin with
                 `<name>_face2`, and so on.
             image: (H, W, 3) uint8 RGB, the photo.
-            faces: Its faces, largest first; without any, the JSON is all there is.
+            faces: Its faces, best first; without any, the JSON is all there is.
 
         Returns:
             The files written, the JSON last.
 
         Raises:
-            OutputError: A file can't be written, or is one of the photos; none is written then.
+            OutputError: A file can't be written, or prnet didn't write the one that is there by
+                this name; none is written then.
         """
         contents: dict[Path, bytes] = {}
-        shape_hw = image.shape[:2]
-        record: dict[str, Any] = {
-            "file": str(photo),
-            "width": shape_hw[1],
-            "height": shape_hw[0],
-            "faces": [],
-            "files": {},
-        }
+        shape_hw = image.shape[0], image.shape[1]
+        described = []
         for number, face in enumerate(faces, 1):
             begin = name if number == 1 else f"{name}_face{number}"
             files = {each: self.folder / f"{begin}.{each}" for each in self.wanted.formats}
@@ -106,9 +120,10 @@ class ResultFolder:
                 files["position_map"] = self.folder / f"{begin}_position_map.npy"
                 contents[files["position_map"]] = _encode_npy(face.position_map)
             names = {kind: path.name for kind, path in files.items()}
-            record["faces"].append(describe(face) | {"files": names})
+            described.append(face.to_record(with_map=False) | {"files": names})
+        record = make_record(str(photo), shape_hw, described)
         pictures: dict[str, NDArray[np.generic]] = {}
-        if faces:
+        if faces and self.wanted.overlay:
             pictures["overlay"] = draw_overlay(image, faces)
         if faces and self.wanted.depth:
             pictures["depth"], record["depth_range"] = depth_picture(faces, shape_hw)
@@ -118,25 +133,29 @@ class ResultFolder:
             path = self.folder / f"{name}_{kind}.png"
             contents[path] = encode_png(picture)
             record["files"][kind] = path.name
-        contents[self.folder / f"{name}.json"] = json.dumps(record).encode()
-        for path in contents:
-            if path.resolve() in self._photos:
-                raise OutputError(f"{path}: would overwrite a photo; use another folder")
-        write_files(contents)
+        json_path = self.folder / f"{name}.json"
+        record["written"] = [*(path.name for path in contents), json_path.name]
+        contents[json_path] = json.dumps(record).encode()
+        self._replace(json_path, contents)
         return list(contents)
 
-
-def describe(face: Face) -> dict[str, Any]:
-    """What the JSON says of a face: photo pixels and degrees, the frames and signs of `Face`."""
-    pose = face.pose
-    numbers = {name: getattr(pose, name) for name in ("yaw", "pitch", "roll", "scale")}
-    arrays = {"rotation": pose.rotation, "translation": pose.translation}
-    return {
-        "box": _plain(face.box),
-        "score": _plain(face.score),
-        "pose": {name: _plain(value) for name, value in (numbers | arrays).items()},
-        "landmarks68": _plain(face.landmarks68),
-    }
+    def _replace(self, json_path: Path, contents: dict[Path, bytes]) -> None:
+        """Write files in place of those of an earlier run, over nobody else's."""
+        with locked(self.folder):
+            earlier = own_files(json_path, load_record(json_path))
+            for path in contents:
+                if path.resolve() in self._photos:
+                    raise OutputError(f"{path}: would overwrite a photo; use another folder")
+                if os.path.lexists(path) and path.name not in earlier:
+                    raise OutputError(
+                        f"{path}: is there, and prnet didn't write it; move it, or use another "
+                        "folder"
+                    )
+            write_files(contents)
+            for stale in earlier - {path.name for path in contents}:
+                path = self.folder / stale
+                if path.resolve() not in self._photos:
+                    path.unlink(missing_ok=True)
 
 
 def depth_picture(
@@ -163,12 +182,7 @@ def depth_picture(
         return picture, [0.0, 0.0]
     far, near = float(seen.min()), float(seen.max())
     picture[is_face] = np.rint(1 + 65534 * (seen - far) / max(near - far, 1e-6))
-    return picture, _plain([far, near])
-
-
-def _plain(values: ArrayLike) -> Any:
-    """Numbers as JSON has them."""
-    return np.round(np.asarray(values, np.float64), DECIMALS).tolist()
+    return picture, [round(far, DECIMALS), round(near, DECIMALS)]
 
 
 def _encode_npy(array: NDArray[np.float32]) -> bytes:

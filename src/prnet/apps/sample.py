@@ -5,9 +5,10 @@ from pathlib import Path
 import cv2
 from skimage.data import astronaut
 
+from prnet.errors import OutputError
 from prnet.files import write_files
 
-SAMPLE_NAME = "astronaut.jpg"  # .png is the name of an OBJ's texture
+SAMPLE_NAME = "astronaut.jpg"
 JPEG_QUALITY = 95
 
 
@@ -18,10 +19,12 @@ def write_sample_photo(folder: Path) -> Path:
         The file's path.
 
     Raises:
-        OutputError: The file can't be written.
+        OutputError: The file can't be written, or another photo is there by this name.
     """
     path = folder / SAMPLE_NAME
     pixels = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
     jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    if path.exists() and path.read_bytes() != jpeg.tobytes():
+        raise OutputError(f"{path}: is there, and not the sample photo; name another folder")
     write_files({path: jpeg.tobytes()})
     return path

@@ -19,25 +19,27 @@ EXAMPLES = (
 
 def run(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the results; made if missing.")
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing."),
     ] = DEMO_FOLDER,
     model: ModelOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Reconstruct the sample photo."""
     from prnet.apps.results import ResultFolder, Wanted
-    from prnet.apps.sample import write_sample_photo
+    from prnet.apps.sample import SAMPLE_NAME, write_sample_photo
     from prnet.reconstructor import Reconstructor
 
     reconstructor = Reconstructor(model, threads=threads)
     everything = Wanted(
         tuple(each.value for each in MeshFormat),
+        overlay=True,
         depth=True,
         texture=True,
         position_map=True,
         pncc=True,
     )
-    results = ResultFolder(out, everything, photos=[])
+    results = ResultFolder(out, everything, photos=[out / SAMPLE_NAME])
     photo = write_sample_photo(out)
     written = reconstruct_photo(photo, photo.stem, reconstructor, results)
     typer.echo("\n".join(["Written:", *(f"  {path}" for path in (photo, *written))]))

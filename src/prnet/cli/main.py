@@ -1,6 +1,5 @@
 """The command line: all commands, and how errors leave it."""
 
-import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from prnet.cli import (
     bench,
     convert,
     data_atlas,
+    data_pack,
     data_sheet,
     data_w300lp,
     demo,
@@ -21,6 +21,9 @@ from prnet.cli import (
     evaluate_detector,
     evaluate_facekit,
     evaluate_florence,
+    evaluate_ibug,
+    evaluate_identities,
+    evaluate_profiles,
     evaluate_robustness,
     export,
     reconstruct,
@@ -28,14 +31,15 @@ from prnet.cli import (
     train_detector,
 )
 from prnet.cli.command import add_commands, examples
-from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, report
-from prnet.errors import ImageReadError, LabelError, PRNetError
+from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
+from prnet.errors import ImageReadError, LabelError, PRNetError, TrainingError
 
 HELP = """\
 3D faces from single photos.
 
 Exit codes: 0 all done; 1 some inputs failed (named on stderr, the rest written); 2 wrong usage.
 """
+FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usage
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
@@ -46,7 +50,7 @@ COMMANDS = {
     "convert": convert,
 }
 DATA_HELP = "Make training data out of labelled data sets."
-DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "sheet": data_sheet}
+DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "pack": data_pack, "sheet": data_sheet}
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
 )
@@ -54,6 +58,9 @@ PROTOCOLS = {
     "facekit": evaluate_facekit,
     "robustness": evaluate_robustness,
     "detector": evaluate_detector,
+    "ibug": evaluate_ibug,
+    "profiles": evaluate_profiles,
+    "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,
     "aflw-lfpa": evaluate_aflw_lfpa,
     "florence": evaluate_florence,
@@ -102,13 +109,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; None for those of the process.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # no file's name may be unprintable
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
     try:
-        app(arguments, prog_name="prnet")
+        code = _run(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:  # so early that typer didn't see it
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except (PRNetError, ValueError) as error:
         report(error)
-        sys.exit(FAILED if isinstance(error, (ImageReadError, LabelError)) else USAGE)
+        code = FAILED if isinstance(error, FAILURES) else USAGE
+    except BrokenPipeError:  # whoever read it has seen enough
+        drop(sys.stdout)
+        code = FAILED
+    except Exception as error:  # nothing that a file or a machine does may end in a traceback
+        report(error)
+        drop(sys.stdout)
+        code = FAILED
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run a command and give the exit code that typer leaves with."""
+    try:
+        app(arguments, prog_name="prnet")
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 0
+    return 0

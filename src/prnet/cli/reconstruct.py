@@ -1,38 +1,53 @@
 """`prnet reconstruct`: photos → meshes, records and pictures in a folder."""
 
+import io
+import json
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from prnet.cli.options import ModelOption, ThreadsOption
+from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.terminal import FAILED, report, say
-from prnet.errors import ImageReadError, PRNetError
+from prnet.errors import ImageReadError, OutputError
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
     from prnet.apps.results import ResultFolder
+    from prnet.face import Face
     from prnet.reconstructor import Reconstructor
 
 HELP = """\
 Turn photos into 3D faces.
 
-Writes for each photo a mesh per face (<name>.glb for the largest,
+Writes for each photo a mesh per face (<name>.glb for the best,
 <name>_face2.glb for the second, …), <name>.json with each face's box,
 score, pose and landmarks, and <name>_overlay.png. <name> is the photo's
 without extension, or <name>-2 where another photo has it already.
+
+What an earlier run wrote of a photo is replaced. No other file is: where
+one is in the way, the photo fails.
 
 A photo without a face isn't a failure: its .json lists none, and stderr
 says so.
 """
 EXAMPLES = (
-    "prnet reconstruct photo.jpg --out out",
-    "prnet reconstruct holiday/ portrait.png --out out --format obj --format ply --texture",
-    "prnet reconstruct group.jpg --out out --max-faces 3 --depth --pncc",
-    "prnet reconstruct photo.jpg --out out --boxes boxes.json",
+    "prnet reconstruct photo.jpg -o out",
+    "prnet reconstruct holiday/ portrait.png -o out --format obj,ply --texture",
+    "prnet reconstruct archive/ -o out --recursive --skip-existing",
+    "prnet reconstruct archive/ -o out --format none --no-overlay --jsonl faces.jsonl",
+    "prnet reconstruct group.jpg -o out --max-faces 3 --depth --pncc",
+    "prnet reconstruct photo.jpg -o out --boxes boxes.json",
+    "curl -s https://example.org/photo.jpg | prnet reconstruct - -o out",
 )
+MIN_SCORE = 0.1
+
+logger = logging.getLogger(__name__)
 
 
 class MeshFormat(str, Enum):
@@ -43,17 +58,40 @@ class MeshFormat(str, Enum):
     PLY = "ply"
 
 
+def _parse_formats(given: list[str]) -> tuple[str, ...]:
+    """Lists with commas, given once or several times → names without repetition."""
+    names = [name.strip().lower() for each in given for name in each.split(",")]
+    known = [each.value for each in MeshFormat]
+    for name in names:
+        if name not in (*known, "none"):
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}, none")
+    if "none" in names and len(set(names)) > 1:
+        raise typer.BadParameter("none stands alone")
+    return tuple(dict.fromkeys(name for name in names if name != "none"))
+
+
 def run(
     photos: Annotated[
-        list[Path],
-        typer.Argument(metavar="PHOTO|FOLDER", help="Photos, and folders of photos."),
+        list[str],
+        typer.Argument(
+            metavar="PHOTO|FOLDER|-", help="Photos, folders of photos, - for standard input."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the results; made if missing.")
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing."),
     ],
     formats: Annotated[
-        list[MeshFormat], typer.Option("--format", help="Mesh file; may be given several times.")
-    ] = [MeshFormat.GLB],  # noqa: B006
+        list[str],
+        typer.Option(
+            "--format",
+            metavar="LIST",
+            help="Mesh files: glb, obj, ply with commas between them, or none.",
+        ),
+    ] = ["glb"],  # noqa: B006
+    overlay: Annotated[
+        bool, typer.Option("--overlay/--no-overlay", help="Whether to write <name>_overlay.png.")
+    ] = True,
     depth: Annotated[
         bool,
         typer.Option(
@@ -70,6 +108,12 @@ def run(
     pncc: Annotated[
         bool, typer.Option("--pncc", help="Also <name>_pncc.png, the photo's size.")
     ] = False,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also one file for all photos: a line of JSON for each face."
+        ),
+    ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
@@ -81,46 +125,124 @@ def run(
     max_faces: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="At most N faces a photo: the largest, or the first boxes."
+            min=1,
+            metavar="N",
+            help="At most N faces a photo: the best by score times size, or the first boxes.",
         ),
     ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, metavar="X", help="Leave out detected faces of a lower score."
+        ),
+    ] = MIN_SCORE,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also the photos of folders in folders.")
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Leave out photos whose results are there already."),
+    ] = False,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more: each face's score, size and pose.")
+    ] = False,
 ) -> None:
     """Do one photo after the other; a bad one stops no other."""
-    from prnet.apps.inputs import expand, name_results, read_boxes
+    from prnet.apps.inputs import expand, name_results, read_boxes, without_results
     from prnet.apps.results import ResultFolder, Wanted
     from prnet.reconstructor import Reconstructor
 
+    meshes = _parse_formats(formats)
     found: list[Path] = []
     failures = 0
-    for path in photos:
+    for path in map(Path, photos):
         try:
-            found += expand(path)
+            found += expand(path, recursive)
         except ImageReadError as error:
             failures += 1
             report(error)
-    names = name_results(found)
+    for result in set(found) - set(kept := without_results(found)):
+        say(f"prnet: {result}: a result of prnet's, left out", sys.stderr)
+    names = name_results(kept)
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
-    reconstructor = Reconstructor(model, threads=threads)
-    wanted = Wanted(
-        tuple(dict.fromkeys(each.value for each in formats)), depth, texture, position_map, pncc
-    )
-    results = ResultFolder(out, wanted, names)
-    with progress_bar("Reconstructing", is_shown=len(names) > 1) as progress:
-        for done, photo in enumerate(names):
+    reconstructor = Reconstructor(model, threads=threads, device=device)
+    results = ResultFolder(out, Wanted(meshes, overlay, depth, texture, position_map, pncc), names)
+    tell = Telling(quiet, verbose)
+    with (
+        _open_lines(jsonl) as lines,
+        progress_bar("Reconstructing", is_shown=len(names) > 1 and not quiet) as progress,
+    ):
+        for done, (photo, name) in enumerate(names.items()):
             progress(done, len(names))
             try:
                 given = boxes_of.get(photo)
                 if boxes is not None and given is None:
                     raise ValueError(f"{boxes} has no boxes for it")
-                reconstruct_photo(photo, names[photo], reconstructor, results, given, max_faces)
-            except (PRNetError, ValueError) as error:
+                if skip_existing and results.is_done(photo, name):
+                    tell.skipped(photo)
+                else:
+                    reconstruct_photo(
+                        photo, name, reconstructor, results, given, max_faces, min_score, tell
+                    )
+                if lines is not None:
+                    lines.writelines(f"{line}\n" for line in results.lines(name))
+            except Exception as error:  # whatever one photo raises, the others are done
                 failures += 1
-                report(error, photo)
+                report(error, str(photo))
         progress(len(names), len(names))
     if failures:
         raise typer.Exit(FAILED)
+
+
+class Telling:
+    """What a run says of its photos.
+
+    Args:
+        quiet: Nothing of those that are done.
+        verbose: A line for each face, too.
+    """
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+
+    def skipped(self, photo: Path) -> None:
+        """Its results were there."""
+        if not self.quiet:
+            say(f"{photo}: done already")
+
+    def done(self, photo: Path, faces: "list[Face]", written: list[Path]) -> None:
+        """Its results are written."""
+        if self.quiet:
+            return
+        if not faces:
+            say(f"prnet: {photo}: no face found", sys.stderr)
+            return
+        count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
+        say(f"{photo}: {count} → {written[-1]}")
+        for number, face in enumerate(faces if self.verbose else [], 1):
+            x0, y0, x1, y1 = face.box
+            pose = face.pose
+            say(
+                f"  face {number}: score {face.score:.2f}, {x1 - x0:.0f}×{y1 - y0:.0f} px at "
+                f"({x0:.0f}, {y0:.0f}), yaw {pose.yaw:.0f}°, pitch {pose.pitch:.0f}°, "
+                f"roll {pose.roll:.0f}°"
+            )
+
+    def left_out(self, photo: Path, scores: list[float], min_score: float) -> None:
+        """Faces of a low score aren't taken."""
+        if scores and not self.quiet:
+            count = "1 face" if len(scores) == 1 else f"{len(scores)} faces"
+            say(
+                f"prnet: {photo}: {count} left out, the best of score {max(scores):.2f} "
+                f"(--min-score {min_score:g})",
+                sys.stderr,
+            )
 
 
 def reconstruct_photo(
@@ -130,16 +252,41 @@ def reconstruct_photo(
     results: "ResultFolder",
     boxes: Any = None,
     max_faces: int | None = None,
+    min_score: float = MIN_SCORE,
+    tell: Telling | None = None,
 ) -> list[Path]:
     """Do one photo, say what came of it, and give the files written."""
+    from prnet.apps.inputs import STDIN
     from prnet.image.read import read_image
 
-    image = read_image(photo)
-    faces = reconstructor(image, boxes, max_faces)
+    tell = tell or Telling()
+    image = read_image(io.BytesIO(sys.stdin.buffer.read()) if photo == STDIN else photo)
+    faces = reconstructor(image, boxes, max_faces if boxes is not None else None)
+    if boxes is None:
+        low = [face.score for face in faces if face.score < min_score]
+        faces = [face for face in faces if face.score >= min_score][:max_faces]
+        tell.left_out(photo, low, min_score)
     written = results.write(photo, name, image, faces)
-    if faces:
-        count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-        say(f"{photo}: {count} → {written[-1]}")
-    else:
-        say(f"prnet: {photo}: no face found", sys.stderr)
+    tell.done(photo, faces, written)
     return written
+
+
+@contextmanager
+def _open_lines(path: Path | None) -> Iterator[TextIO | None]:
+    """The file of `--jsonl`, which takes its name once all is done; never in another's place."""
+    from prnet.apps.records import FORMAT
+    from prnet.files import write_aside
+
+    if path is None:
+        yield None
+        return
+    try:
+        if path.exists():
+            with path.open("rb") as stream:
+                first = stream.readline(1 << 20)
+            if first and f'"format": {json.dumps(FORMAT)}'.encode() not in first:
+                raise OutputError(f"{path}: is there, and prnet didn't write it; name another file")
+        with write_aside(path) as aside, aside.open("w", encoding="utf-8") as lines:
+            yield lines
+    except OSError as error:
+        raise OutputError(f"{path}: can't write this file ({error.strerror})") from error

@@ -1,13 +1,17 @@
 """What commands say, and how they end."""
 
+import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Column, Table
+
+from prnet.errors import PRNetError
 
 # exit codes: some inputs failed; the command can't be done as given; as a shell says of Ctrl-C
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -15,17 +19,58 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 logger = logging.getLogger(__name__)
 
 
+def open_streams() -> None:
+    """Make stdout and stderr fit for any line, also where the process was started without them."""
+    for number in range(3):  # so that no file that is opened later becomes a standard stream
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):  # no file's name may be unprintable
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Write a line; unlike `typer.echo` above a progress bar that is on the screen."""
-    (stream or sys.stdout).write(f"{line}\n")
+    """Write a line; unlike `typer.echo` above a progress bar that is on the screen.
+
+    Nobody has to be there to read it: a closed pipe or a full disk stops no work.
+    """
+    stream = stream or sys.stdout
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except BrokenPipeError:  # whoever read it has seen enough
+        drop(stream)
+    except OSError as error:
+        drop(stream)
+        if stream is not sys.stderr:
+            say(f"prnet: standard output can't be written ({error.strerror})", sys.stderr)
 
 
-def report(error: Exception, photo: Path | None = None) -> None:
+def drop(stream: TextIO) -> None:
+    """Send what a stream still holds, and all that comes, nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def report(error: BaseException, photo: str | None = None) -> None:
     """Tell on stderr what went wrong, in one line that names the photo."""
     logger.debug("", exc_info=error)
-    text = " ".join(line.strip() for line in str(error).splitlines())
-    if photo is not None and str(photo) not in text:
-        text = f"{photo}: {text}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = "not enough memory"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif str(error) and not isinstance(error, PRNetError | ValueError):
+        text = f"{type(error).__name__}: {text}"
+    if photo is not None and " ".join(photo.split()) not in text:
+        text = f"{' '.join(photo.split())}: {text}"
     say(f"prnet: {text}", sys.stderr)
 
 

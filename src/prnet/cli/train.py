@@ -12,9 +12,13 @@ Train a network by a recipe, or go on where a stopped run's last checkpoint ends
 
 Writes checkpoint.pt, log.csv, curves.png and run.json; `prnet export` makes a model folder of
 it. A longer run: raise `steps` in the recipe and give the command again.
+
+A recipe that names a pack (`prnet data pack`) trains wholly on one device and ends by the
+clock; its weights.pt takes the checkpoint's place.
 """
 EXAMPLES = (
     "prnet train recipes/lite.toml",
+    "prnet train recipes/lite-gpu.toml",
     "prnet train recipes/resfcn256-facekit.toml --devices 8",
 )
 
@@ -34,7 +38,16 @@ def run(
 ) -> None:
     """Train, and say what comes next."""
     need_extra("train")
-    from prnet.train.run import train as run
+    from prnet.train.device_config import DeviceConfig
+    from prnet.train.on_device import train_on_device
+    from prnet.train.recipe import load_any_recipe
+    from prnet.train.run import train
 
-    checkpoint = run(recipe, out or Path("runs") / recipe.stem, devices or "auto")
-    typer.echo(f"{checkpoint}: trained; next: prnet export {checkpoint.parent} --out FOLDER")
+    config, folder = load_any_recipe(recipe), out or Path("runs") / recipe.stem
+    if isinstance(config, DeviceConfig):
+        if devices is not None:
+            raise typer.BadParameter("a recipe that names a pack trains on one device")
+        trained = train_on_device(config, folder)
+    else:
+        trained = train(recipe, folder, devices or "auto")
+    typer.echo(f"{trained}: trained; next: prnet export {folder} --out FOLDER")

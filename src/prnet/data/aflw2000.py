@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from prnet.data.bfm import EXPRESSION_COUNT, SHAPE_COUNT, read_mat
 from prnet.errors import LabelError
+from prnet.files import read_text
 from prnet.geometry.pose import Angles
 
 LANDMARKS_3D = "pt3d_68"  # what 300W-LP's otherwise equal files lack
@@ -157,7 +158,7 @@ def _order(
     if file_list is None:
         return list(records)
     try:
-        lines = Path(file_list).read_text(encoding="utf-8").split()
+        lines = read_text(file_list).split()
     except (OSError, ValueError) as error:
         raise LabelError(f"{file_list}: can't read this list ({error})") from error
     by_stem = {record.photo.stem: record for record in records}
@@ -176,7 +177,7 @@ def _read_npy(
     try:
         array: NDArray[Any] = np.load(path)
         numbers = array.astype(np.float64)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except Exception as error:  # NumPy may fail in any way on a damaged file
         raise LabelError(f"{path}: not a .npy file of numbers ({error})") from error
     if numbers.shape not in [(count, *shape) for shape in shapes]:
         expected = " or ".join(str((count, *shape)) for shape in shapes)

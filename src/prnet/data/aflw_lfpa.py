@@ -6,7 +6,6 @@ that isn't visible, and perhaps `bbox`, x0 y0 x1 y1. AFLW's own 21 points (2, 21
 has them too, are read as well.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from prnet.data.bfm import read_mat
 from prnet.errors import LabelError
+from prnet.files import read_json
 
 Mapping68 = Sequence[Sequence[int]]  # for each point the iBUG points that it is the mean of
 
@@ -125,7 +125,7 @@ def read_mapping(path: str | os.PathLike[str]) -> Mapping68:
         LabelError: Not such a file.
     """
     try:
-        mapping = json.loads(Path(path).read_text(encoding="utf-8"))
+        mapping = read_json(path)
         is_fine = len(mapping) in (34, 21) and all(
             group and all(type(index) is int and 0 <= index < 68 for index in group)
             for group in mapping

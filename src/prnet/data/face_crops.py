@@ -21,7 +21,7 @@ from prnet.data.facekit import FACE_MODEL_FILE, SOURCES, Facekit, FacekitRecord
 from prnet.data.rotate import rotate
 from prnet.data.workers import map_in_processes
 from prnet.errors import LabelError
-from prnet.files import write_aside
+from prnet.files import read_json, reserve, write_aside
 from prnet.geometry.pose import Pose
 from prnet.geometry.sampling import spread_evenly
 from prnet.image.crop import crop_face, shows_photo
@@ -106,9 +106,11 @@ def rotated_copy(
     Returns:
         The rotated face crop; its label is the given one but for the pose.
     """
-    yaw = face_crop.pose.yaw
-    side = np.sign(yaw) if abs(yaw) > FACING_DEG else rng.choice([1.0, -1.0])
-    added = side * max(target_yaw_deg - side * yaw, 0.0)
+    # about the head's own up axis this grows one to one, as yaw does for small pitches alone
+    x, _, z = face_crop.pose.rotation[:, 2]
+    facing = -float(np.degrees(np.arctan2(x, z)))
+    side = np.sign(facing) if abs(facing) > FACING_DEG else rng.choice([1.0, -1.0])
+    added = side * max(target_yaw_deg - side * facing, 0.0)
     shape = model.shape(face_crop.identity, face_crop.expression)
     pixels, pose = rotate(
         face_crop.pixels,
@@ -246,7 +248,7 @@ def build_face_crops(
     }
     stamp = out / "complete.json"
     if stamp.exists():
-        if json.loads(stamp.read_text()) != made_with:
+        if read_json(stamp) != made_with:
             raise LabelError(
                 f"{out}: made with other settings or from another facekit; delete it or name "
                 "another folder"
@@ -257,6 +259,7 @@ def build_face_crops(
     per_photo = 1 + len(YAW_STRATA_DEG)
     shape = (count * per_photo, FACE_CROP_SIZE, FACE_CROP_SIZE, 3)
     pixels = np.lib.format.open_memmap(out / "pixels.npy", "w+", np.uint8, shape)
+    reserve(out / "pixels.npy")  # a disk that fills up later would kill the process
     labels: dict[str, list[Any]] = {name: [] for name in LABELS}
     made = iterate_variants(folder, split, seed, processes)
     for done, face_crops in enumerate(made, start=1):

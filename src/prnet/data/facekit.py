@@ -2,7 +2,6 @@
 
 import os
 import tarfile
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +159,7 @@ def _read_labels(
             columns[HUMAN68] = arrays.get(HUMAN68, none)
         if len({column.shape[:1] for column in columns.values()}) > 1:
             raise ValueError("its columns differ in length")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy may fail in any way on a damaged file
         raise LabelError(f"{path}: not a label file of the facekit ({error})") from error
     records = []
     for row in np.flatnonzero(columns["split"] == split):

@@ -12,7 +12,6 @@ was made ready for measuring:
                                             around the 68 landmarks; else the face is detected
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import LabelError
+from prnet.files import read_json
 from prnet.landmarks import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER
 
 SCAN_FILES = ("scan.obj", "scan.ply")
@@ -102,7 +102,7 @@ def _read_person(folder: Path) -> ScanRecord:
 def _read_numbers(path: Path, count: int) -> dict[str, NDArray[np.float64]]:
     """A JSON object of lists of so many numbers."""
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = read_json(path)
         numbers = {name: np.array(values, np.float64) for name, values in content.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise LabelError(f"{path}: can't read this file as JSON ({error})") from error

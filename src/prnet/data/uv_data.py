@@ -10,12 +10,14 @@ Of its files these are read; M is 256, and a pixel's flat index is row · M + co
 """
 
 import os
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import ImageReadError, LabelError
+from prnet.files import read_text
 from prnet.image.read import read_image
 from prnet.landmarks import (
     CHIN,
@@ -91,7 +93,7 @@ def load_uv_data(folder: str | os.PathLike[str]) -> Atlas:
 def _indices(path: Path, shape: tuple[int, int], limit: int) -> NDArray[np.int32]:
     """Whole numbers below `limit` from a text file; −1 in the shape stands for any length."""
     try:
-        values = np.loadtxt(path, ndmin=2)
+        values = np.loadtxt(StringIO(read_text(path)), ndmin=2)
     except (OSError, ValueError) as error:
         raise LabelError(f"{path}: not a table of numbers ({error})") from error
     if not all(want in (-1, got) for want, got in zip(shape, values.shape, strict=True)):
@@ -106,7 +108,7 @@ def _canonical(path: Path, count: int) -> NDArray[np.float64]:
     """The mean face's vertices (V, 3), as the file has them."""
     try:
         vertices = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy may fail in any way on a damaged file
         raise LabelError(f"{path}: not an array file ({error})") from error
     if vertices.shape != (count, 3) or not np.isfinite(vertices).all():
         raise LabelError(

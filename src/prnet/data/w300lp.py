@@ -8,8 +8,6 @@ does, and draws the map of its BFM mesh in the frame of that face crop.
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
@@ -24,7 +22,7 @@ from prnet.data.bfm import EXPRESSION_COUNT, SHAPE_COUNT, Bfm, load_bfm, read_ma
 from prnet.data.face_crops import FACE_CROP_SCALE
 from prnet.data.workers import map_in_processes
 from prnet.errors import ImageReadError, LabelError, OutputError
-from prnet.files import write_aside
+from prnet.files import read_json, write_aside
 from prnet.geometry.boxes import face_size
 from prnet.image.crop import crop_face
 from prnet.image.read import read_image
@@ -302,7 +300,7 @@ def _write_json(path: Path, content: Any) -> None:
 def _read_json(path: Path) -> Any:
     """Read what `_write_json` wrote."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise LabelError(f"{path}: not written by `prnet data w300lp` ({error})") from error
 
@@ -338,5 +336,5 @@ class W300lpMaps:
         try:
             with np.load(path) as arrays:
                 return MapRecord(arrays["pixels"], arrays["position_map"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # NumPy may fail in any way on a damaged file
             raise LabelError(f"{path}: not a record ({error}); delete it and run again") from error

@@ -79,7 +79,7 @@ def draw_error_curve(
 def draw_examples(examples: Sequence[Example]) -> bytes:
     """Draw results over their photos: truth in green, prediction in red, around each face.
 
-    Sets of 68 points are joined along the parts of the face.
+    Sets of 68 points are joined along the parts of the face; points that are NaN aren't drawn.
 
     Args:
         examples: One or more.
@@ -100,7 +100,7 @@ def draw_examples(examples: Sequence[Example]) -> bytes:
             for indices, is_closed in PARTS.values() if len(points) == 68 else ():
                 line = [*indices, *indices[:is_closed]]
                 axis.plot(points[line, 0], points[line, 1], color=color, linewidth=0.7)
-        low, high = example.truth[:, :2].min(0), example.truth[:, :2].max(0)
+        low, high = np.nanmin(example.truth[:, :2], 0), np.nanmax(example.truth[:, :2], 0)
         reach = (0.5 + AROUND) * (high - low).max()
         x, y = (low + high) / 2
         axis.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))

@@ -37,8 +37,8 @@ class Example:
     Attributes:
         title: What it is.
         photo: (H, W, 3) uint8 RGB.
-        predicted: (P, 2 or 3) float, photo frame.
-        truth: (P, 2 or 3) float, photo frame.
+        predicted: (P, 2 or 3) float, photo frame; NaN for points that aren't to be shown.
+        truth: (P, 2 or 3) float, photo frame, likewise.
     """
 
     title: str

@@ -69,10 +69,10 @@ SCORE_TITLE = "Confidence: scores of faces and of what is none"
 SCORE_COLUMNS = "", "boxes", "mean score", "area under ROC curve"
 ORDER_TITLE = "Confidence: rank correlation of the score with the error, turned round"
 NO_LABEL_NOTE = (
-    "no smoothness: the model's UV space is not made of the labels' face model, so there is no "
-    "label's mesh to compare with"
+    "no roughness ratio: the model's UV space is not made of the labels' face model, so there is "
+    "no label's mesh to compare with"
 )
-NO_PEOPLE_NOTE = "no consistency: the photos don't show two people twice each"
+NO_PEOPLE_NOTE = "no intra-identity shape ratio: the photos don't show two people twice each"
 NO_SCORE_NOTE = "no confidence: the model's score is the same for every box"
 
 T = TypeVar("T")

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.data.face_crops import FaceCrop
 from prnet.data.facekit import FacekitRecord
 from prnet.evaluate.metrics import aligned_distance
 from prnet.evaluate.report import Row
@@ -34,11 +35,11 @@ class ShapeComparison:
         self.truth = atlas.canonical_vertices
         self._mean_face_mm = 0.0
 
-    def aim_at(self, record: FacekitRecord) -> None:
-        """Take a record's shape as the truth from now on."""
+    def aim_at(self, record: FacekitRecord | FaceCrop) -> None:
+        """Take a record's or a picture's shape as the truth from now on."""
         shape = self._sampler.sample(self._model.shape(record.identity, record.expression))
         self.truth = decode_vertices(shape, self._atlas)
-        self._mean_face_mm = self._distance_mm(self._atlas.canonical_vertices)
+        self._mean_face_mm = self.distance_mm(self._atlas.canonical_vertices)
 
     def measure(self, face: Face) -> Row:
         """Mean distance in mm of the face's vertices from the truth, and of the mean face's.
@@ -48,10 +49,10 @@ class ShapeComparison:
         """
         if not self.is_possible:
             return {}
-        distance_mm = self._distance_mm(flip_y(face.vertices))
+        distance_mm = self.distance_mm(flip_y(face.vertices))
         return {"shape_mm": distance_mm, "mean_face_mm": self._mean_face_mm}
 
-    def _distance_mm(self, vertices: NDArray[np.floating]) -> float:
-        """Mean distance of a face's vertices from the truth after the best similarity."""
+    def distance_mm(self, vertices: NDArray[np.floating]) -> float:
+        """Mean distance of a face's vertices (V, 3) from the truth after the best similarity."""
         is_face = self._is_face
         return MM_PER_CM * aligned_distance(vertices[is_face], self.truth[is_face])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from prnet.errors import ModelFileError, OutputError
+from prnet.files import read_json
 from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.networks.spline import FIXED_POINT
@@ -26,7 +27,7 @@ from prnet.train.checkpoint import load_checkpoint
 from prnet.train.networks import average_weights, build_network, load_atlas, network_spec
 from prnet.train.recipe import build_config
 from prnet.train.record import DESCRIPTION
-from prnet.train.run import CHECKPOINT
+from prnet.train.run import CHECKPOINT, WEIGHTS
 from prnet.uv.atlas import Atlas
 
 logger = logging.getLogger(__name__)
@@ -121,9 +122,11 @@ def export_run(
         OutputError: The folder can't be written.
     """
     run = Path(run)
-    state = load_checkpoint(run / CHECKPOINT)
+    is_whole = (run / CHECKPOINT).exists()  # training on one device leaves the weights alone
+    path = run / (CHECKPOINT if is_whole else WEIGHTS)
+    state = load_checkpoint(path, "average" if is_whole else "network", "step", "seconds")
     try:
-        description = json.loads((run / DESCRIPTION).read_text())
+        description = read_json(run / DESCRIPTION)
         config = build_config(description["recipe"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
@@ -131,7 +134,10 @@ def export_run(
         ) from error
     atlas = load_atlas(config.network)
     network = build_network(config.network, atlas)
-    network.load_state_dict(average_weights(state))
+    try:
+        network.load_state_dict(average_weights(state) if is_whole else state["network"])
+    except Exception as error:  # PyTorch raises many kinds
+        raise ModelFileError(f"{path}: not weights of its recipe's network ({error})") from error
     hours, commit = state["seconds"] / 3600, description["commit"]
     recipe = f"{state['step']} steps in {hours:.2f} hours from commit {commit}: " + json.dumps(
         description["recipe"]

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
+from prnet.geometry.compiled import compiled
 
 FOOTER_BYTES, TRAILER_BYTES = 48, 5
 MAGIC = 0xDB4775248B80FB57
@@ -148,7 +148,7 @@ def _crc_table() -> NDArray[np.uint32]:
     return table
 
 
-@numba.njit(cache=True)
+@compiled
 def _crc32c(data: NDArray[np.uint8], table: NDArray[np.uint32]) -> np.uint32:
     """CRC-32C of (N,) uint8."""
     crc = np.uint32(0xFFFFFFFF)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from prnet.geometry.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def rasterize(
     return Raster(triangle, barycentric, depth)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no-untyped-def]
     """Write each triangle into the three buffers where it is nearest."""
     height, width = depth.shape

@@ -1,5 +1,6 @@
 """A photo file → RGB uint8 in the photo frame; the only place that knows about file formats."""
 
+import io
 import logging
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 # importing a plugin registers its format; `Image.init` would load dozens more
 from PIL import (
     BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
     Image,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
@@ -22,9 +24,17 @@ from prnet.errors import ImageReadError
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # as Pillow calls them
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # as Pillow calls them
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+)
 MAX_PIXELS = 250_000_000  # the largest phone photos have 200 megapixels
+END_OF_JPEG = b"\xff\xd9"
+# what a decoder makes pixels of, if the file's own data doesn't reach: as it is, and behind
+# each of the eight markers between parts that stand alone (restart intervals)
+_FILLER = bytes(range(0x31, 0xF1, 7)) * 4
+JPEG_FILLERS = (_FILLER, *(bytes([0xFF, 0xD0 + k]) + _FILLER for k in range(8)))
 STRIP_PIXELS = 1 << 21  # converted at a time, so that a huge photo is in memory only twice
 EXIF_ORIENTATION = 0x0112  # EXIF 2.3, table 4
 # orientation → how the stored pixels lie: (rows backwards, columns backwards, both swapped)
@@ -40,15 +50,16 @@ TURNS = {
 }
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_image(photo: str | os.PathLike[str] | BinaryIO) -> NDArray[np.uint8]:
     """Read a photo as a viewer shows it.
 
     The EXIF orientation is applied, what is transparent laid over white, 16-bit values are scaled
     to 8 bits; palettes, gray, YCbCr and CMYK become RGB. Color profiles are ignored, of several
-    frames the first counts.
+    frames the first counts. A JPEG may lack its end marker, but no pixel.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP or TIFF file; its content decides, not its name.
+        photo: A JPEG, PNG, WebP, BMP, TIFF or GIF file; its content decides, not its name. Its
+            path, or a binary stream that can seek.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array. Reading takes about 7 bytes of memory a pixel.
@@ -57,9 +68,11 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         ImageReadError: No such file, a folder, empty, no photo, damaged, with 32-bit or
             floating-point values (whose range isn't known), or of more than `MAX_PIXELS`.
     """
-    path = Path(path)
+    path = photo if isinstance(photo, str | os.PathLike) else getattr(photo, "name", "the photo")
     try:
-        with path.open("rb") as stream:
+        if not isinstance(photo, str | os.PathLike):
+            return _decode(photo)
+        with Path(photo).open("rb") as stream:
             return _decode(stream)
     except FileNotFoundError:
         cause = "no such file"
@@ -125,7 +138,7 @@ def _decode(stream: BinaryIO) -> NDArray[np.uint8]:
                 f"{width}×{height} are {width * height / 1e6:.0f} megapixels, "
                 f"more than the {MAX_PIXELS / 1e6:.0f} that are read; make it smaller"
             )
-        photo.load()
+        photo = _load(photo, stream)
         width, height = photo.size  # some decoders turn the photo while they load it
         rows_backwards, columns_backwards, is_swapped = TURNS[_orientation(photo)]
         image = np.empty((width, height, 3) if is_swapped else (height, width, 3), np.uint8)
@@ -145,6 +158,7 @@ def _open(stream: BinaryIO) -> Image.Image:
     `Image.open` isn't used: it refuses more than 179 megapixels and warns of half of that, and its
     limit belongs to the whole process.
     """
+    stream.seek(0)
     prefix = stream.read(16)
     if not prefix:
         raise ValueError("the file is empty")
@@ -156,7 +170,26 @@ def _open(stream: BinaryIO) -> Image.Image:
                 return make(stream, "")
             except Exception as error:
                 raise ValueError(f"a damaged or unsupported {name} file ({error})") from error
-    raise ValueError("not a JPEG, PNG, WebP, BMP or TIFF file")
+    raise ValueError("not a JPEG, PNG, WebP, BMP, TIFF or GIF file")
+
+
+def _load(photo: Image.Image, stream: BinaryIO) -> Image.Image:
+    """Decode a photo's pixels; of a JPEG also if nothing but its end marker is missing."""
+    try:
+        photo.load()
+    except OSError:
+        if photo.format != "JPEG":
+            raise
+        stream.seek(0)
+        content = stream.read().rstrip(END_OF_JPEG[:1])
+        completed = _open(io.BytesIO(content + END_OF_JPEG))
+        # where the decoder lacks data it makes pixels of what follows, or gray ones if nothing does
+        for filler in JPEG_FILLERS:
+            filled = _open(io.BytesIO(content + filler + END_OF_JPEG))
+            if completed.tobytes() != filled.tobytes():
+                raise
+        return completed
+    return photo
 
 
 def _orientation(photo: Image.Image) -> int:

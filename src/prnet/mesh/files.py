@@ -15,7 +15,7 @@ from trimesh.visual import ColorVisuals, TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from prnet.errors import OutputError
-from prnet.files import write_files
+from prnet.files import side_name, write_files
 from prnet.mesh.mesh import Mesh
 
 WHITE, BLACK = [255, 255, 255, 255], [0, 0, 0, 255]
@@ -27,8 +27,8 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
     Vertices, their order and triangles are the mesh's own.
 
     Args:
-        path: Ends in .glb (texture inside), .obj (with a .mtl and a .png of the same stem beside
-            it) or .ply (vertex colors).
+        path: Ends in .glb (texture inside), .obj (beside it `side_name`.mtl and
+            `side_name`_obj.png) or .ply (vertex colors).
         mesh: What to write.
 
     Raises:
@@ -43,10 +43,11 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
 
 def _obj(path: Path, mesh: Mesh) -> dict[Path, bytes]:
     """The three files of an OBJ, itself last."""
+    name = side_name(path.stem)
     # no lighting is to be added to the photo's own, so the color doesn't shine
     material = SimpleMaterial(
         image=Image.fromarray(mesh.texture),
-        name=path.stem,
+        name=f"{name}_obj",  # also that of the picture; NAME.png is too often a photo
         diffuse=WHITE,
         ambient=WHITE,
         specular=BLACK,
@@ -55,11 +56,11 @@ def _obj(path: Path, mesh: Mesh) -> dict[Path, bytes]:
         _for_trimesh(mesh, TextureVisuals(_uv_up(mesh), material=material)),
         include_normals=False,
         return_texture=True,
-        mtl_name=f"{path.stem}.mtl",
+        mtl_name=f"{name}.mtl",
         header=None,
     )
-    files = {path.with_name(name): content for name, content in others.items()}
-    files[path.with_suffix(".mtl")] += b"\n"  # some readers drop a last line without it
+    files = {path.with_name(each): content for each, content in others.items()}
+    files[path.with_name(f"{name}.mtl")] += b"\n"  # some readers drop a last line without it
     return {**files, path: text.encode()}
 
 

@@ -1,6 +1,7 @@
 """Crops → position maps, by ONNX Runtime; refuses a model folder whose parts don't match."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 from prnet.errors import ModelFileError
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
+
+if sys.version_info >= (3, 11):
+    from importlib.resources.abc import Traversable
+else:
+    from importlib.abc import Traversable
 
 NETWORK_FILE = "network.onnx"
 INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
@@ -75,9 +81,9 @@ class Model:
         """
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be 1 or more, got {threads}")
-        folder = EMBEDDED_FOLDER if folder is None else Path(folder)
-        path = folder / NETWORK_FILE
-        for part in (path, folder / ATLAS_FILE):
+        place = EMBEDDED_FOLDER if folder is None else Path(folder)
+        path, atlas_path = place / NETWORK_FILE, place / ATLAS_FILE
+        for part in (path, atlas_path):
             if not part.is_file():
                 raise ModelFileError(
                     f"{part}: no such file; a model folder holds {NETWORK_FILE} and {ATLAS_FILE}, "
@@ -88,7 +94,7 @@ class Model:
         self._session = _open_session(path, threads or _usable_cores(), self.device)
         self._made_with = folder, threads, self.device
         self.spec = self._read_spec()
-        self.atlas = Atlas.load(folder / ATLAS_FILE)
+        self.atlas = Atlas.load(atlas_path)
         if self.spec.atlas_sha256 != self.atlas.sha256:
             raise ModelFileError(
                 f"{path}: trained on atlas {self.spec.atlas_sha256[:12]}…, but {ATLAS_FILE} beside "
@@ -218,13 +224,15 @@ def choose_device(device: str) -> str:
     return device
 
 
-def _open_session(path: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+def _open_session(path: Traversable, threads: int, device: str) -> onnxruntime.InferenceSession:
     """Open an ONNX file; raises as `Model` does."""
     providers = list(dict.fromkeys([DEVICES[device], DEVICES["cpu"]]))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            path if isinstance(path, Path) else path.read_bytes(), options, providers=providers
+        )
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
         raise ModelFileError(
             f"{path}: ONNX Runtime can't open it ({_one_line(error)}); {REMEDY}"

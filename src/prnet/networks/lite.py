@@ -117,7 +117,8 @@ class Lite(nn.Module):
         features = self.encoder(crops)
         pooled = features.mean((2, 3))
         code = self.code(torch.cat([pooled, self.squeeze(features).flatten(1)], 1))
-        pose = self.pose(code).float()
+        with torch.autocast(crops.device.type, enabled=False):  # angles need all their digits
+            pose = self.pose(code.float())
         seed = self.seed(code).view(-1, SEED_CHANNELS, SEED_SIZE, SEED_SIZE)
         controls = self.decoder(seed).float().contiguous()
         flip = pose.new_tensor([[1], [-1], [1]])

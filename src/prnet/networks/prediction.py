@@ -1,5 +1,6 @@
 """What a network is to training, evaluation and export: the contract of every network here."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,14 +24,18 @@ class Prediction(NamedTuple):
     shape: Tensor | None
     confidence: Tensor | None
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Prediction":
+        """The same with every part changed."""
+        return Prediction(
+            change(self.position_map),
+            change(self.landmarks68),
+            None if self.shape is None else change(self.shape),
+            None if self.confidence is None else change(self.confidence),
+        )
+
     def first(self, count: int) -> "Prediction":
         """What it says of the first crops."""
-        return Prediction(
-            self.position_map[:count],
-            self.landmarks68[:count],
-            None if self.shape is None else self.shape[:count],
-            None if self.confidence is None else self.confidence[:count],
-        )
+        return self.map(lambda part: part[:count])
 
 
 class PositionMapNetwork(Protocol):

@@ -1,9 +1,11 @@
 """Samples → batches, in an order that a resumed run repeats exactly."""
 
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -12,6 +14,8 @@ from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.negatives import Negatives
 from prnet.train.samples import Batch, FaceCropSample, MapSample, stack_crops
 from prnet.train.sources import Source
+
+S = TypeVar("S")
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -84,15 +88,45 @@ class _Steps(Sampler[int]):
         return self.stop - self.start
 
 
-def load_batches(batches: TrainingBatches, start: int, stop: int) -> DataLoader[Batch]:
+class _Portable(Dataset[Any]):
+    """Batches as they travel between processes: arrays, through pipes.
+
+    PyTorch would send tensors through shared memory, of which a container has little. And of an
+    error it would make one whose message holds a traceback.
+    """
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> tuple[type[Batch], list[NDArray[Any]]] | Exception:
+        """The kind and the arrays of a step's batch, or what went wrong."""
+        try:
+            batch = self._batches[step]
+            return type(batch), [part.numpy() for part in batch]
+        except Exception as error:
+            return error
+
+
+def _as_it_is(item: S) -> S:
+    """Let PyTorch make nothing of what a worker gives."""
+    return item
+
+
+def load_batches(batches: TrainingBatches, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps start … stop − 1, prepared ahead by worker processes."""
     workers = batches.config.workers
-    return DataLoader(
-        batches,
+    loader = DataLoader(
+        _Portable(batches),
         batch_size=None,
+        collate_fn=_as_it_is,
         sampler=_Steps(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         # a forked process inherits OpenCV's and OpenMP's locks as they happen to be, and may hang
         multiprocessing_context=START_METHOD if workers else None,
     )
+    for made in loader:
+        if isinstance(made, Exception):
+            raise made
+        kind, arrays = made
+        yield kind(*map(torch.from_numpy, arrays))

@@ -71,14 +71,14 @@ class NetworkConfig:
     """Which network.
 
     Attributes:
-        name: `lite`, or the paper's `resfcn256`.
-        input_size: Side of lite's crop in pixels, a multiple of 32; resfcn256 takes 256.
+        name: `lite`, `large`, or the paper's `resfcn256`.
+        input_size: Side of the crop in pixels, a multiple of 32; resfcn256 takes 256.
         warm_start: Weights for lite's encoder, inside the facekit's folder; "" for none.
         weights: `weights.pt` of an earlier run of the same network to start from; "" for none.
         atlas: Model folder whose atlas to train for; "" for the built-in one.
     """
 
-    name: Literal["lite", "resfcn256"] = "lite"
+    name: Literal["lite", "large", "resfcn256"] = "lite"
     input_size: int = 128
     warm_start: str = ""
     weights: str = ""
@@ -87,7 +87,7 @@ class NetworkConfig:
     @model_validator(mode="after")
     def _is_possible(self) -> "NetworkConfig":
         """Refuse sizes that the network can't take."""
-        if self.name == "lite" and (self.input_size < 32 or self.input_size % 32):
+        if self.name != "resfcn256" and (self.input_size < 32 or self.input_size % 32):
             raise ValueError(f"input_size must be a multiple of 32, got {self.input_size}")
         if self.name == "resfcn256" and self.input_size != 256:
             raise ValueError(f"input_size must be 256 for resfcn256, got {self.input_size}")

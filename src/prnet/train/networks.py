@@ -8,6 +8,7 @@ from torch import Tensor
 
 from prnet.model.model import ATLAS_FILE, EMBEDDED_FOLDER
 from prnet.model.spec import NetworkSpec
+from prnet.networks.large import Large
 from prnet.networks.lite import Lite
 from prnet.networks.resfcn256 import ResFCN256
 from prnet.train.config import NetworkConfig
@@ -17,13 +18,15 @@ TrainableNetwork = Lite | ResFCN256
 # a new network is a class as PositionMapNetwork describes it, and a line here
 BUILDERS: dict[str, Callable[[Atlas, int], TrainableNetwork]] = {
     Lite.name: Lite,
+    Large.name: Large,
     ResFCN256.name: lambda atlas, input_size: ResFCN256(atlas),
 }
 
 
 def load_atlas(config: NetworkConfig) -> Atlas:
     """The atlas a recipe trains for. Raises ModelFileError if its model folder hasn't got one."""
-    return Atlas.load((Path(config.atlas) if config.atlas else EMBEDDED_FOLDER) / ATLAS_FILE)
+    folder = Path(config.atlas) if config.atlas else EMBEDDED_FOLDER
+    return Atlas.load(folder / ATLAS_FILE)
 
 
 def build_network(config: NetworkConfig, atlas: Atlas) -> TrainableNetwork:

@@ -16,26 +16,26 @@ from prnet.morphable.linear import LandmarkModel
 # expressions that open or close a part and move nothing else
 EYE_MODES = "eyeBlink_L", "eyeBlink_R"
 MOUTH_MODES = "mouthLowerDown_L", "mouthLowerDown_R"
-MAX_CHANGE = 0.6  # of a coefficient, beyond which the teacher is more likely wrong than the fit
+MAX_CHANGE = 0.6  # of a coefficient, beyond which the reference is more likely wrong than the fit
 ROUNDS = 4  # of Newton's method
 
 
-def follow_teacher(
+def follow_reference(
     coefficients: NDArray[np.float32],
     measured: NDArray[np.float32],
     is_valid: NDArray[np.bool_],
     landmarks: LandmarkModel,
     expression_names: Sequence[str],
 ) -> NDArray[np.float32]:
-    """Change the expressions so that openings vary one to one with what the teacher measured.
+    """Change the expressions so that openings vary one to one with the reference's.
 
     The two measure at slightly different points, so their means differ: the labels keep theirs.
     Where the measure isn't valid, the labels' own opening is stretched by the trend of the others.
 
     Args:
         coefficients: (N, 100 + 53) float32, identity then expression.
-        measured: (N, 2) float32, openings of eyes and mouth by the teacher.
-        is_valid: (N,) bool, where the teacher is to be trusted.
+        measured: (N, 2) float32, openings of eyes and mouth by MediaPipe.
+        is_valid: (N,) bool, where they are to be trusted.
         landmarks: The face model's iBUG points.
         expression_names: Of the last 53 coefficients.
 

@@ -16,7 +16,9 @@ else:
     import tomli as tomllib
 
 from prnet.errors import RecipeError
+from prnet.files import read_text
 from prnet.train.config import TrainConfig
+from prnet.train.device_config import DeviceConfig
 
 logger = logging.getLogger(__name__)
 
@@ -38,36 +40,50 @@ RENAMED = {
 }
 
 
+Recipe = TrainConfig | DeviceConfig
+
+
 def load_recipe(path: str | os.PathLike[str]) -> TrainConfig:
     """Read a recipe; settings that were renamed are told.
 
     Raises:
-        RecipeError: No such file, not TOML, an unknown key, or a value that can't be.
+        RecipeError: No such file, not TOML, an unknown key, or a value that can't be; or it is for
+            training on one device.
     """
+    recipe = load_any_recipe(path)
+    if not isinstance(recipe, TrainConfig):
+        raise RecipeError(f"{path}: names a pack, so it is for training on one device")
+    return recipe
+
+
+def load_any_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """`load_recipe`, also of those for one device: they name a pack."""
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
         for old, new in rename_settings(table).items():
             logger.warning("%s: %s is called %s now", path, old, new)
         return build_config(table)
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe; the shipped ones are in recipes/") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:  # among these UnicodeDecodeError
         raise RecipeError(f"{path}: {error}") from error
 
 
-def build_config(table: dict[str, Any]) -> TrainConfig:
+def build_config(table: dict[str, Any]) -> Recipe:
     """Make a recipe of a TOML file's table, or of one that an earlier prnet wrote.
 
     Raises:
         ValueError: What a recipe can't hold; it names the first such setting.
     """
     rename_settings(table)
+    kind: Any = DeviceConfig if "pack" in table else TrainConfig
     try:
         # as JSON, since there a table and a list may stand for a dataclass and a tuple
-        return TypeAdapter(TrainConfig).validate_json(json.dumps(table, default=str))
+        config: Recipe = TypeAdapter(kind).validate_json(json.dumps(table, default=str))
     except ValidationError as error:
-        raise ValueError(_first_fault(error)) from error
+        raise ValueError(_first_fault(error, kind)) from error
+    return config
 
 
 def rename_settings(table: dict[str, Any]) -> dict[str, str]:
@@ -107,13 +123,12 @@ def _folder(table: dict[str, Any], names: list[str], make: bool = False) -> dict
     return table
 
 
-def _first_fault(error: ValidationError) -> str:
+def _first_fault(error: ValidationError, kind: Any) -> str:
     """What is wrong first, in a line that begins with the setting's name."""
     fault = error.errors()[0]
     name = ".".join(str(part) for part in fault["loc"] if not isinstance(part, int))
     text = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "unexpected_keyword_argument":
-        kind: Any = TrainConfig
         for part in fault["loc"][:-1]:
             kind = next(f.type for f in dataclasses.fields(kind) if f.name == part)
         known = ", ".join(each.name for each in dataclasses.fields(kind))

@@ -12,7 +12,7 @@ import torch
 
 from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
-from prnet.train.config import TrainConfig
+from prnet.train.recipe import Recipe
 
 RECORD, CURVES, DESCRIPTION = "log.csv", "curves.png", "run.json"
 
@@ -47,7 +47,7 @@ class Record:
             with write_aside(self._path) as aside:
                 aside.write_text("\n".join([header, *kept]) + "\n")
 
-    def describe(self, config: TrainConfig, precision: str) -> None:
+    def describe(self, config: Recipe, precision: str) -> None:
         """Write down what runs: the recipe, the commit, the precision."""
         description: dict[str, Any] = {
             "commit": _commit(),

@@ -1,8 +1,10 @@
 """A recipe → a trained network: the loop."""
 
+import dataclasses
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from prnet.errors import RecipeError
+from prnet.errors import ModelFileError, RecipeError, TrainingError
 from prnet.networks.lite import Lite
 from prnet.networks.mobilenet import warm_start
 from prnet.progress import progress_bar
@@ -35,6 +37,9 @@ from prnet.train.validate import PlainBatches, plain_batches, validate
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
+CONTENTS = "network", "average", "optimizer", "step", "seconds", "losses", "recipe"
+# settings of a recipe that a run may go on with after a change: how long, and how it is kept
+MAY_CHANGE = "steps", "evaluate_steps", "checkpoint_minutes", "workers"
 # batches that Run._calibrate sees: a share of the steps between two evaluations, but a few at least
 CALIBRATED_SHARE, MIN_CALIBRATED = 0.05, 8
 
@@ -57,8 +62,11 @@ def train(
         Path of the checkpoint.
 
     Raises:
-        RecipeError: The recipe is wrong, or `out` holds a run of another network.
+        RecipeError: The recipe is wrong, or isn't the one that began the run in `out`.
+        ModelFileError: `out` holds another program's checkpoint.
         LabelError: The data is incomplete.
+        TrainingError: The loss isn't finite any more.
+        OutputError: A checkpoint can't be written.
     """
     config, out = load_recipe(recipe), Path(out)
     torch.manual_seed(config.seed)
@@ -69,11 +77,13 @@ def train(
     fabric = Fabric(devices=devices, precision=_precision(config))
     fabric.launch()
     out.mkdir(parents=True, exist_ok=True)
+    if (out / CHECKPOINT).exists():  # what stops the run is told before the data is made
+        _read_state(out / CHECKPOINT, config)
     atlas = load_atlas(config.network)
     network = build_network(config.network, atlas)
     if isinstance(network, Lite) and config.network.warm_start:
         path = Path(config.data.facekit) / config.network.warm_start
-        warm_start(network.encoder, load_checkpoint(path)["state_dict"])
+        warm_start(network.encoder, load_checkpoint(path, "state_dict")["state_dict"])
     if config.network.weights:
         load_weights(network, Path(config.network.weights))
     training, validation, targets = open_data(config, network, atlas, fabric.rank_zero_first)
@@ -177,7 +187,13 @@ class Run:
         terms = self.compare(self.network, self._move(batch))
         self.optimizer.zero_grad()
         self.fabric.backward(terms["total"])
-        self.fabric.clip_gradients(self.network, self.optimizer, max_norm=20.0)
+        try:
+            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=20.0)
+        except RuntimeError as error:  # the norm isn't finite
+            raise TrainingError(
+                f"step {self.step + 1}: loss {terms['total'].item():g}, and its gradient isn't "
+                f"finite; the last checkpoint stays; lower learning_rate, or look at the data"
+            ) from error
         self.optimizer.step()
         self.average.update_parameters(self._bare)
         return terms
@@ -251,7 +267,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "losses": self._losses,
-            "network_config": _network_identity(self.config),
+            "recipe": dataclasses.asdict(self.config),
         }
         save_checkpoint(state, path)
 
@@ -261,21 +277,39 @@ class Run:
             if self.fabric.is_global_zero:
                 self.record.cut_back(0)
             return
-        state = load_checkpoint(path)
-        if state["network_config"] != _network_identity(self.config):
-            raise RecipeError(f"{path}: belongs to another network; name another output folder")
-        self._bare.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self._losses = state["losses"]
+        state = _read_state(path, self.config)
+        try:
+            self._bare.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self._losses = list(state["losses"])
+        except Exception as error:  # PyTorch raises many kinds
+            raise ModelFileError(f"{path}: not a checkpoint of this network ({error})") from error
         if self.fabric.is_global_zero:
             self.record.cut_back(self.step)
 
 
-def _network_identity(config: TrainConfig) -> dict[str, Any]:
-    """What two recipes must share for one's checkpoint to go on under the other."""
-    return {"name": config.network.name, "input_size": config.network.input_size}
+def _read_state(path: Path, config: TrainConfig) -> dict[str, Any]:
+    """The checkpoint of a run that this recipe began; raises as `train` does."""
+    state = load_checkpoint(path, *CONTENTS)
+    if changes := differences(state["recipe"], dataclasses.asdict(config)):
+        raise RecipeError(
+            f"{path}: begun by another recipe: {'; '.join(changes)}; name another output folder"
+        )
+    return state
+
+
+def differences(begun: Mapping[str, Any], now: Mapping[str, Any], table: str = "") -> list[str]:
+    """What a recipe says otherwise than the one that began a run, in words; not what it may."""
+    found = []
+    for name in dict.fromkeys((*now, *begun)):
+        old, new = begun.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{table}{name}.")
+        elif old != new and f"{table}{name}" not in MAY_CHANGE:
+            found.append(f"{table}{name} was {old!r} and is {new!r}")
+    return found
 
 
 def _precision(config: TrainConfig) -> Any:

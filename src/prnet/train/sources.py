@@ -21,7 +21,7 @@ from prnet.progress import progress_bar
 from prnet.train.augment import augmented_crop, choose_crop, degrade, mirror_pose
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.networks import TrainableNetwork
-from prnet.train.openings import follow_teacher
+from prnet.train.openings import follow_reference
 from prnet.train.samples import (
     Batch,
     CoefficientBatch,
@@ -105,7 +105,7 @@ class FaceCropSource:
         if self._expression_names is not None:
             angles = map(angles_from_rotation, labels["rotation"][::VARIANTS])
             yaw = [abs(each.yaw) for each in angles]
-            labels["coefficients"] = follow_teacher(
+            labels["coefficients"] = follow_reference(
                 labels["coefficients"],
                 labels["openings"],
                 np.repeat(np.array(yaw) < OPENINGS_YAW_DEG, VARIANTS),

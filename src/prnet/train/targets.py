@@ -25,12 +25,14 @@ class Target(NamedTuple):
         shape: (N, M, M, 3) canonical frame, cm; None where the labels are maps without pose.
         to_canonical: (N, 3, 3), takes a difference in the crop frame to the canonical frame, cm;
             None where the labels are maps without pose.
+        mirrored: (N,) bool, whether the crop shows a mirrored face; None where the labels are maps.
     """
 
     position_map: Tensor
     landmarks68: Tensor
     shape: Tensor | None
     to_canonical: Tensor | None
+    mirrored: Tensor | None
 
 
 class CoefficientTargets(nn.Module):
@@ -67,7 +69,10 @@ class CoefficientTargets(nn.Module):
         places = train_uv.reshape(-1, 2)
         modes = np.concatenate([model.identity, model.expression])
         self._register("mean", sample_map(sampler.sample(mesh.vertices), places))
-        self._register("basis", np.stack([sample_map(sampler.sample(m), places) for m in modes]))
+        # several modes at a time, so that a vertex's numbers lie side by side
+        columns = np.array_split(np.hstack(list(modes)), len(modes) // 8 + 1, axis=1)
+        spread = np.hstack([sample_map(sampler.sample(part), places) for part in columns])
+        self._register("basis", spread.reshape(len(places), len(modes), 3).transpose(1, 0, 2))
         corners, weights = mesh.landmarks68_vertices, mesh.landmarks68_barycentric
         self._register("landmarks_mean", _at(mesh.vertices, corners, weights))
         self._register("landmarks_basis", np.stack([_at(m, corners, weights) for m in modes]))
@@ -110,7 +115,7 @@ class CoefficientTargets(nn.Module):
         flip = batch.rotation.new_tensor([1, -1, 1])
         to_canonical = batch.rotation.mT * flip / batch.scale[:, None, None]
         maps = (position - shift).view(side)
-        return Target(maps, landmarks - shift, shape.view(side), to_canonical)
+        return Target(maps, landmarks - shift, shape.view(side), to_canonical, batch.mirrored)
 
     def _pose(self, points: Tensor, batch: CoefficientBatch) -> Tensor:
         """Canonical (N, P, 3), y up → crop frame, y down."""
@@ -154,7 +159,7 @@ class MapTargets(nn.Module):
         shift = _depth_shift(position[:, self.is_face, 2], self.depth_of_back)
         position = position - shift
         landmarks = self.landmark_rows @ position
-        return Target(position.view(batch.position_map.shape), landmarks, None, None)
+        return Target(position.view(batch.position_map.shape), landmarks, None, None, None)
 
 
 def _depth_shift(depth: Tensor, depth_of_back: float | None) -> Tensor:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from prnet.landmarks import EYES, LOWER, MOUTH, UPPER
+from prnet.landmarks import EYES, LOWER, MIRROR68, MOUTH, UPPER
 from prnet.networks.prediction import Prediction
 from prnet.train.targets import Target
 
@@ -21,7 +21,7 @@ class Comparison(NamedTuple):
         target: Of the same.
         distance: Of two tensors (..., 3), over the last axis.
         map_weight: (M, M), of the map's pixels; sums to 1.
-        pairs: So many of the first crops come again, a little moved, as the last ones.
+        pairs: So many of the first crops come again, a little moved or mirrored, as the last ones.
     """
 
     prediction: Prediction
@@ -74,10 +74,13 @@ def concordance(it: Comparison) -> Tensor:
 
 def consistency(it: Comparison) -> Tensor | None:
     """How differently the landmarks err on the two crops of a pair, in the face's own frame."""
-    if not it.pairs or it.target.to_canonical is None:
+    target = it.target
+    if not it.pairs or target.to_canonical is None or target.mirrored is None:
         return None
     predicted, true = it.points
-    errors = CM * (predicted - true) @ it.target.to_canonical.mT
+    errors = CM * (predicted - true) @ target.to_canonical.mT
+    unmirrored = errors[:, list(MIRROR68)] * errors.new_tensor([-1, 1, 1])
+    errors = torch.where(target.mirrored[:, None, None], unmirrored, errors)
     return it.distance(errors[: it.pairs], errors[-it.pairs :]).mean()
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-import zipfile
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
+from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +18,15 @@ from prnet.files import write_aside
 from prnet.geometry.sampling import sample_map
 from prnet.landmarks import NOSE_BASE
 
+if sys.version_info >= (3, 11):
+    from importlib.resources.abc import Traversable
+else:
+    from importlib.abc import Traversable
+
 A = TypeVar("A", bound=NDArray[np.generic])
 
-EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "lite"
+# a Path where the package lies in a folder; where it lies in a zip, what reads from that
+EMBEDDED_FOLDER = resources.files("prnet") / "assets" / "lite"
 ATLAS_FILE = "atlas.npz"
 MAP_SIZE = 256  # side of every finished position map, as in the paper
 
@@ -119,18 +126,19 @@ class Atlas:
             np.savez(stream, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Atlas":
+    def load(cls, path: str | os.PathLike[str] | Traversable) -> "Atlas":
         """Read an atlas that `save` wrote.
 
         Raises:
             ModelFileError: The file is missing, or not an atlas.
         """
         try:
-            with np.load(path) as arrays:
+            file = Path(path) if isinstance(path, str | os.PathLike) else path
+            with file.open("rb") as stream, np.load(stream) as arrays:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except FileNotFoundError:
             raise ModelFileError(f"{path}: no such atlas; a model folder needs one") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy may fail in any way on a damaged file
             raise ModelFileError(
                 f"{path}: not a prnet atlas ({error}); rebuild it with `prnet data atlas`"
             ) from error

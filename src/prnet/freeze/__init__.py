@@ -1,0 +1,1 @@
+"""prnet inside applications that PyInstaller makes."""

@@ -1,0 +1,108 @@
+"""What people install: the wheel's and the source package's files, and that the wheel works."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both: the source package of a clone, and the wheel made out of that."""
+    for name in ("build", "setuptools"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} isn't installed: pip install 'prnet[dev]'")
+    clone, packages = (tmp_path_factory.mktemp(name) for name in ("clone", "packages"))
+    for name in ("src", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "NOTICE"):
+        source = REPOSITORY / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, clone / name)
+    for name in ("tests", "recipes", "benchmarks", "docs"):
+        (clone / name).mkdir()
+        (clone / name / "test_stray.py").write_text("", encoding="utf-8")
+        (clone / name / "__init__.py").write_text("", encoding="utf-8")
+    for stray in clone.glob("src/*.egg-info"):
+        shutil.rmtree(stray)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", packages, clone]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return packages
+
+
+def in_package() -> set[str]:
+    """The package's files in the repository."""
+    source = REPOSITORY / "src"
+    files = (path for path in source.rglob("prnet/**/*") if path.is_file())
+    names = (path.relative_to(source).as_posix() for path in files)
+    return {name for name in names if "__pycache__" not in name}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(packages: Path) -> None:
+    (path,) = packages.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        (metadata,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+        text = wheel.read(metadata).decode()
+        licences = {n.rsplit("/", 1)[1] for n in wheel.namelist() if "/licenses/" in n}
+    assert names == in_package()
+    assert {
+        "prnet/assets/lite/network.onnx",
+        "prnet/assets/lite/atlas.npz",
+        "prnet/py.typed",
+    } < names
+    assert licences == {"LICENSE", "NOTICE"}
+    assert f"\nVersion: {prnet_version()}\n" in text
+
+
+@pytest.mark.slow
+def test_the_source_package_holds_what_builds_it(packages: Path) -> None:
+    (path,) = packages.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.getnames()}
+    assert {f"src/{name}" for name in in_package()} | {"pyproject.toml", "README.md"} <= names
+    assert not any(name.startswith(("tests", "recipes", "benchmarks", "docs")) for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_the_wheel_alone_runs_the_demo(packages: Path, tmp_path: Path) -> None:
+    (path,) = packages.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        wheel.extractall(tmp_path / "site")
+    script = (
+        "import importlib.metadata as m, prnet; print(prnet.__file__);"
+        "(run,) = m.entry_points(group='console_scripts', name='prnet'); run.load()()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "demo", "--out", tmp_path / "demo"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path / "site"))
+    assert (tmp_path / "demo/astronaut.glb").read_bytes()[:4] == b"glTF"
+
+
+def test_the_version_is_said_once() -> None:
+    """In the package; the metadata takes it from there."""
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'version = { attr = "prnet.__version__" }' in project
+    assert '\nversion = "' not in project
+
+
+def prnet_version() -> str:
+    import prnet
+
+    return prnet.__version__
