@@ -21,7 +21,7 @@ def reconstructor() -> prnet.Reconstructor:
 
 @pytest.fixture(scope="module")
 def upright(reconstructor: prnet.Reconstructor) -> NDArray[np.float32]:
-    (face,) = reconstructor(skimage.data.astronaut())
+    face = reconstructor(skimage.data.astronaut())[0]
     return face.landmarks68[:, :2]
 
 
@@ -66,7 +66,7 @@ def test_the_detector(
     reconstructor: prnet.Reconstructor, upright: NDArray[np.float32], angle_deg: float
 ) -> None:
     photo, truth = turn(upright, angle_deg)
-    (face,) = reconstructor(photo)
+    face = reconstructor(photo)[0]  # the best; what else it finds is less sure
     assert nme(face, truth) < 0.05
 
 

@@ -27,7 +27,7 @@ from prnet.uv.position_map import (
 DEFAULT_PASSES = 1
 # If the network is less sure of a face than this, it sees it at other angles too: where the angle
 # isn't known, and where the detector has told it.
-UNSURE, UNSURE_DETECTED = 0.6, 0.3
+UNSURE, UNSURE_DETECTED = 0.6, 0.5
 OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
 # What was detected and is then taken for a face no more than this is left out.
 LEAST_CONFIDENCE = 0.1

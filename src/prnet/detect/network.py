@@ -24,7 +24,7 @@ from prnet.errors import ModelFileError
 from prnet.geometry.oriented import keep_distinct
 
 EMBEDDED_FILE = Path(__file__).parents[1] / "assets" / "detector" / "detector.onnx"
-MIN_SCORE = 0.7
+MIN_SCORE = 0.6
 
 
 class FaceDetector:

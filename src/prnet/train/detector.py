@@ -108,7 +108,7 @@ def _run(
     composer = SceneComposer(photos, held_out=True, seed=recipe.seed)
     rng = np.random.default_rng([recipe.seed, 7])
     validation = [composer.compose(rng) for _ in range(recipe.validation_scenes)]
-    writer = csv.writer(log)
+    writer = csv.writer(log, lineterminator="\n")
     writer.writerow(LOG_COLUMNS)
     autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
     first, end = time.monotonic(), begin + recipe.minutes * 60
