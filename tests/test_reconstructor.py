@@ -104,8 +104,8 @@ def test_the_best_come_first_and_max_faces_cuts_after_that(
 ) -> None:
     """The larger box is dark, and so is what the stand-in network's confidence says of it."""
     model = make_model(tmp_path, confidences="confidences")
-    photo = np.full((80, 96, 3), 80, np.uint8)
-    photo[:, 54:] = 204
+    photo = np.full((80, 96, 3), 72, np.uint8)
+    photo[:, 54:] = 255
     reconstructor = Reconstructor(model, FixedDetector(), threads=1)
     large, small = BOXES.tolist()
     assert [f.box.tolist() for f in reconstructor(photo)] == [small, large]
