@@ -89,9 +89,9 @@ class Model:
                     f"{part}: no such file; a model folder holds {NETWORK_FILE} and {ATLAS_FILE}, "
                     f"as `prnet export` and `prnet convert` write them"
                 )
-        self._path, self._threads = path, threads or _usable_cores()
+        self._path = path
         self.device = choose_device(device)
-        self._open()
+        self._session = _open_session(path, threads or _usable_cores(), self.device)
         self._made_with = folder, threads, self.device
         self.spec = self._read_spec()
         self.atlas = Atlas.load(atlas_path)
@@ -107,11 +107,6 @@ class Model:
         self._has_confidence = len(outputs) > 1
         expected: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
         self._check("output", outputs, expected | ({CONFIDENCES: ()} if outputs[1:] else {}))
-
-    def _open(self) -> None:
-        """Open the network's file in this process."""
-        self._session = _open_session(self._path, self._threads, self.device)
-        self._process = os.getpid()
 
     def __reduce__(self) -> tuple[type["Model"], tuple[object, ...]]:
         """It pickles as its folder, and is opened anew."""
@@ -146,8 +141,6 @@ class Model:
 
     def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The maps of one batch, crop frame, and its confidences, if the network has any."""
-        if self._process != os.getpid():  # a fork has the session, but not its threads
-            self._open()
         spec = self.spec
         pixels = (crops.astype(np.float32) - spec.pixel_mean) / spec.pixel_std
         feed = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)}
