@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from prnet.data.facekit import SOURCES, Facekit, FacekitRecord
 from prnet.errors import LabelError
+from prnet.files import write_aside
 from prnet.morphable.linear import FaceModel
 from prnet.uv.build_atlas import ChartMesh
 
@@ -295,7 +296,5 @@ def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, NDArray[Any]]:
 
 def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write an .npz aside, then put it in place."""
-    aside = path.with_suffix(".partial")
-    with aside.open("wb") as stream:
+    with write_aside(path) as aside, aside.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    aside.replace(path)
