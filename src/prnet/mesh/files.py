@@ -43,14 +43,15 @@ def _obj(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: 
     """The three files of an OBJ, itself last."""
     name = side_name(path.stem)
     material = f"{name}_obj"  # also the picture's name; NAME.png is too often a photo
-    v_up = mesh.uv * np.array([1, -1], np.float32) + np.array([0, 1], np.float32)  # from the picture's lower edge
+    u, v = mesh.uv.T
+    uv_up = np.stack([u, 1 - v], axis=1)  # v from the picture's lower edge
     corners = [f"{number}/{number}" for number in range(1, len(mesh.vertices) + 1)]
     triangles = zip(*mesh.triangles.T.tolist(), strict=True)
     text = "".join(
         [
             f"mtllib {name}.mtl\nusemtl {material}\n",
             _lines("v %.7f %.7f %.7f\n", mesh.vertices),
-            _lines("vt %.7f %.7f\n", v_up),
+            _lines("vt %.7f %.7f\n", uv_up),
             *[f"f {corners[a]} {corners[b]} {corners[c]}\n" for a, b, c in triangles],
         ]
     )
