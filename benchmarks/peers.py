@@ -121,10 +121,8 @@ def compare(
         others = export_peers(facekit, folder)
         ours: dict[str, Callable[[], object]] = {
             CALL: call,
-            f"prnet: detector, {DETECTOR_SIZE}×{DETECTOR_SIZE}": lambda: reconstructor.detect(
-                small
-            ),
-            f"YuNet, {DETECTOR_SIZE}×{DETECTOR_SIZE}": lambda: yunet.detect(small),
+            f"prnet: detector{at_size}": lambda: reconstructor.detect(small),
+            f"YuNet{at_size}": lambda: yunet.detect(small),
             "prnet: network": network(Path(str(EMBEDDED_FOLDER / NETWORK_FILE))),
             "3DDFA_V2 mb05: network without its last layer": network(others[MB05_ENCODER]),
             "PRNet: network": network(others[RESFCN256]),
