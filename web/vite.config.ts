@@ -5,19 +5,17 @@ import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 const RUNTIME = "node_modules/onnxruntime-web/dist";
-const RUNTIMES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.jspi"];
+const NAME = "ort-wasm-simd-threaded";
 
 /** ONNX Runtime's WebAssembly, packed: the page unpacks it itself, whatever the web server does. */
 function runtime(): Plugin {
   return {
     name: "onnxruntime",
     generateBundle() {
-      for (const name of RUNTIMES) {
-        const emit = (fileName: string, source: Uint8Array) =>
-          this.emitFile({ type: "asset", fileName: `ort/${fileName}`, source });
-        emit(`${name}.mjs`, readFileSync(`${RUNTIME}/${name}.mjs`));
-        emit(`${name}.wasm.gz`, gzipSync(readFileSync(`${RUNTIME}/${name}.wasm`), { level: 9 }));
-      }
+      const emit = (fileName: string, source: Uint8Array) =>
+        this.emitFile({ type: "asset", fileName: `ort/${fileName}`, source });
+      emit(`${NAME}.mjs`, readFileSync(`${RUNTIME}/${NAME}.mjs`));
+      emit(`${NAME}.wasm.gz`, gzipSync(readFileSync(`${RUNTIME}/${NAME}.wasm`), { level: 9 }));
     },
   };
 }

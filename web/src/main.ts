@@ -47,11 +47,9 @@ async function openAll(): Promise<void> {
   progress.hidden = false;
   status.textContent = "Loading…";
   const most = Number(settings.get("threads")) || Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
-  const result = await client.call("open", new URL(".", location.href).href, {
-    threads: most, webgpu: settings.get("device") !== "wasm",
-  });
+  const result = await client.call("open", new URL(".", location.href).href, most);
   ({ contract, triangles } = result);
-  const { vertexIndex, canonical, device, threads } = result;
+  const { vertexIndex, canonical, threads } = result;
   const { size } = contract.atlas;
   vertexOf = new Int32Array(size * size).fill(-1);
   uv = new Float32Array(2 * vertexIndex.length);
@@ -67,9 +65,8 @@ async function openAll(): Promise<void> {
   }
   const ms = Math.round(performance.now() - start);
   document.body.dataset.ready = String(ms);
-  document.body.dataset.device = device;
   document.body.dataset.threads = String(threads);
-  const where = device === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} thread${threads > 1 ? "s" : ""}`;
+  const where = `${threads} thread${threads > 1 ? "s" : ""}`;
   find("about").textContent = `${contract.record.generator}, network ${contract.spec.name} on ${where}. Weights: ${contract.spec.licence}.`;
   progress.hidden = true;
   status.textContent = "Ready.";

@@ -1,6 +1,6 @@
 // The networks in the browser: ONNX Runtime's WebAssembly, and the files of model/.
 
-import type * as Ort from "onnxruntime-web";
+import * as ort from "onnxruntime-web/wasm";
 import { type Contract, readAtlas } from "./core/contract";
 import type { Look } from "./core/search";
 import { Reconstructor, type Regress } from "./core/reconstruct";
@@ -10,7 +10,6 @@ export interface Opened {
   contract: Contract;
   search: Search;
   reconstructor: Reconstructor;
-  device: "webgpu" | "wasm";
   threads: number;
 }
 
@@ -21,10 +20,9 @@ export type Progress = (loaded: number) => void;
  * Fetch everything and open both networks.
  *
  * @param base - The page's address, which all files lie under.
- * @param wishes - Threads at most, and whether a WebGPU adapter may be used.
  */
 export async function open(
-  base: string, wishes: { threads: number; webgpu: boolean }, progress: Progress,
+  base: string, mostThreads: number, progress: Progress,
 ): Promise<Opened> {
   const loaded = new Map<string, number>();
   const get = async (name: string): Promise<ArrayBuffer> =>
@@ -32,46 +30,34 @@ export async function open(
       loaded.set(name, bytes);
       progress([...loaded.values()].reduce((a, b) => a + b, 0));
     });
-  const device = wishes.webgpu && (await hasWebGpu()) ? "webgpu" : "wasm";
-  const runtime = device === "webgpu" ? "ort-wasm-simd-threaded.jspi" : "ort-wasm-simd-threaded";
-  const [ort, wasm, contractBytes, atlasBytes, detector, network] = await Promise.all([
-    device === "webgpu"
-      ? import("onnxruntime-web/jspi")
-      : import("onnxruntime-web/wasm"),
-    get(`ort/${runtime}.wasm.gz`),
+  const [wasm, contractBytes, atlasBytes, detector, network] = await Promise.all([
+    get("ort/ort-wasm-simd-threaded.wasm.gz"),
     get("model/model.json"),
     get("model/atlas.bin.gz"),
     get("model/detector.onnx"),
     get("model/network.onnx"),
   ]);
   // threads share memory, which browsers allow only pages that are isolated from others
-  const threads = self.crossOriginIsolated ? wishes.threads : 1;
+  const threads = self.crossOriginIsolated ? mostThreads : 1;
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.wasmBinary = wasm;
-  ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${runtime}.mjs`, base).href };
+  ort.env.wasm.wasmPaths = { mjs: new URL("ort/ort-wasm-simd-threaded.mjs", base).href };
   ort.env.logLevel = "error";
   const contract = JSON.parse(new TextDecoder().decode(contractBytes)) as Contract;
-  const options = { graphOptimizationLevel: "all" } as const;
-  // the detector sees pictures of many sizes, for each of which WebGPU would compile anew
-  const detectorSession = await ort.InferenceSession.create(new Uint8Array(detector), {
-    ...options, executionProviders: ["wasm"],
-  });
-  const networkSession = await ort.InferenceSession.create(new Uint8Array(network), {
-    ...options, executionProviders: [device],
-  });
+  const create = (bytes: ArrayBuffer) =>
+    ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+  const detectorSession = await create(detector);
+  const networkSession = await create(network);
   const atlas = readAtlas(contract, atlasBytes);
   return {
     contract,
-    search: new Search(contract, lookWith(ort, detectorSession)),
-    reconstructor: new Reconstructor(contract, atlas, regressWith(ort, networkSession, contract)),
-    device,
+    search: new Search(contract, lookWith(detectorSession)),
+    reconstructor: new Reconstructor(contract, atlas, regressWith(networkSession, contract)),
     threads,
   };
 }
 
-type Runtime = Pick<typeof Ort, "Tensor" | "env">;
-
-function lookWith(ort: Runtime, session: Ort.InferenceSession): Look {
+function lookWith(session: ort.InferenceSession): Look {
   return async (picture) => {
     const pixels = new ort.Tensor("uint8", picture.data as Uint8Array, [1, picture.height, picture.width, 3]);
     const { cells } = await session.run({ pictures: pixels });
@@ -79,26 +65,16 @@ function lookWith(ort: Runtime, session: Ort.InferenceSession): Look {
   };
 }
 
-function regressWith(ort: Runtime, session: Ort.InferenceSession, contract: Contract): Regress {
+function regressWith(session: ort.InferenceSession, contract: Contract): Regress {
   const size = contract.spec.input_size;
   const hasConfidence = session.outputNames.includes("confidences");
   return async (pixels, count) => {
     const crops = new ort.Tensor("float32", pixels, [count, 3, size, size]);
     const outputs = await session.run({ crops });
-    const maps = (await outputs.position_maps.getData()) as Float32Array;
-    const confidences = hasConfidence ? ((await outputs.confidences.getData()) as Float32Array) : null;
+    const maps = outputs.position_maps.data as Float32Array;
+    const confidences = hasConfidence ? (outputs.confidences.data as Float32Array) : null;
     return { maps, confidences };
   };
-}
-
-async function hasWebGpu(): Promise<boolean> {
-  const gpu = (navigator as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu;
-  if (!gpu || !("Suspending" in WebAssembly)) return false;
-  try {
-    return (await gpu.requestAdapter()) !== null;
-  } catch {
-    return false; // then this machine has none that can be used
-  }
 }
 
 async function fetchFile(address: string, progress: Progress): Promise<ArrayBuffer> {

@@ -25,12 +25,11 @@ export interface Times {
 }
 
 export type Calls = {
-  open: (base: string, wishes: { threads: number; webgpu: boolean }) => {
+  open: (base: string, mostThreads: number) => {
     contract: Opened["contract"];
     vertexIndex: Uint32Array;
     triangles: Uint32Array;
     canonical: Float32Array;
-    device: string;
     threads: number;
   };
   reconstruct: (photo: ImageData) => { faces: SeenFace[]; times: Times };
@@ -45,12 +44,12 @@ let faces: Face[] = [];
 const seenOf = new WeakMap<Face, { normals: Float32Array; vertices: Uint8Array; map: Uint8Array }>();
 
 const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise<ReturnType<Calls[Name]>> } = {
-  async open(base, wishes) {
-    opened = await open(base, wishes, (loaded) => self.postMessage({ loaded }));
+  async open(base, mostThreads) {
+    opened = await open(base, mostThreads, (loaded) => self.postMessage({ loaded }));
     const { atlas } = opened.reconstructor;
-    const { contract, device, threads } = opened;
+    const { contract, threads } = opened;
     const { vertexIndex, triangles, canonical } = atlas;
-    return { contract, vertexIndex, triangles, canonical, device, threads };
+    return { contract, vertexIndex, triangles, canonical, threads };
   },
 
   async reconstruct(image) {

@@ -26,6 +26,7 @@ from prnet.cli import (
     evaluate_robustness,
     export,
     reconstruct,
+    serve,
     train,
 )
 from prnet.cli.command import add_commands, examples
@@ -41,6 +42,7 @@ FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usa
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "serve": serve,
     "bench": bench,
     "train": train,
     "export": export,

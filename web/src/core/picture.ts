@@ -82,23 +82,20 @@ export function resizeLinear(picture: Picture, width: number, height: number): P
   const columns = linearTaps(picture.width, width);
   const rows = linearTaps(picture.height, height);
   const { data } = picture;
-  const parts = (taps: Taps, i: number) => {
-    const second = roundHalfEven(taps.share[i] * 2048);
-    return [2048 - second, second];
-  };
+  const shareOf = (taps: Taps) => Int32Array.from(taps.share, (share) => roundHalfEven(share * 2048));
+  const [right, below] = [shareOf(columns), shareOf(rows)];
   let to = 0;
   for (let y = 0; y < height; y++) {
     const upper = rows.first[y] * picture.width;
     const lower = rows.second[y] * picture.width;
-    const [above, below] = parts(rows, y);
     for (let x = 0; x < width; x++) {
-      const [left, right] = parts(columns, x);
       const first = columns.first[x];
       const second = columns.second[x];
       for (let c = 0; c < 3; c++) {
-        const top = data[3 * (upper + first) + c] * left + data[3 * (upper + second) + c] * right;
-        const bottom = data[3 * (lower + first) + c] * left + data[3 * (lower + second) + c] * right;
-        resized.data[to++] = (((above * (top >> 4)) >> 16) + ((below * (bottom >> 4)) >> 16) + 2) >> 2;
+        const top = data[3 * (upper + first) + c] * (2048 - right[x]) + data[3 * (upper + second) + c] * right[x];
+        const bottom = data[3 * (lower + first) + c] * (2048 - right[x]) + data[3 * (lower + second) + c] * right[x];
+        const above = ((2048 - below[y]) * (top >> 4)) >> 16;
+        resized.data[to++] = (above + ((below[y] * (bottom >> 4)) >> 16) + 2) >> 2;
       }
     }
   }
