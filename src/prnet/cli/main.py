@@ -18,6 +18,7 @@ from prnet.cli import (
     demo,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
+    evaluate_detector,
     evaluate_facekit,
     evaluate_florence,
     evaluate_ibug,
@@ -27,6 +28,7 @@ from prnet.cli import (
     export,
     reconstruct,
     train,
+    train_detector,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
@@ -43,6 +45,7 @@ COMMANDS = {
     "reconstruct": reconstruct,
     "bench": bench,
     "train": train,
+    "train-detector": train_detector,
     "export": export,
     "convert": convert,
 }
@@ -54,6 +57,7 @@ EVALUATE_HELP = (
 PROTOCOLS = {
     "facekit": evaluate_facekit,
     "robustness": evaluate_robustness,
+    "detector": evaluate_detector,
     "ibug": evaluate_ibug,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
