@@ -106,13 +106,13 @@ def looks_at(
 
 
 def test_looks() -> None:
-    turned = [(320, 240), (240, 320), (320, 240)]  # since it finds nothing
-    assert looks_at((3000, 4000), 0.06) == [(240, 320), *turned]
-    assert looks_at((3000, 4000), 0.015) == [(240, 320), *turned, (950, 1267)]
+    again = [(240, 320), (320, 240), (240, 320), (320, 240)]  # since it finds nothing
+    assert looks_at((3000, 4000), 0.06) == [(240, 320), *again]
+    assert looks_at((3000, 4000), 0.015) == [(240, 320), *again, (950, 1267)]
     assert looks_at((54, 60), 0.01)[0] == (288, 320)
     assert looks_at((1, 1), 0.01)[0] == (8, 8)
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side
-    assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)] * 4
+    assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)] * 5
     coarse, *_, fine = looks_at((4000, 4000), 0.015, slice(1500, 2500))
     assert coarse == (320, 320) and 317 <= min(fine) <= max(fine) <= 317 + 4 * detect.BLOCK_PX
     # memory doesn't grow with the photo: no tile is larger than this
@@ -138,6 +138,20 @@ def test_a_photo_that_lies_on_its_side(turns: int) -> None:
     np.testing.assert_allclose([box[[0, 2]].mean(), box[[1, 3]].mean()], (red + blue) / 2, atol=0.1)
     up = [np.sin(np.radians(box[4])), -np.cos(np.radians(box[4]))]
     np.testing.assert_allclose(up, (red - blue) / 20, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 54), (640, 480), (321, 200)])
+def test_a_face_that_fills_the_photo(width: int, height: int) -> None:
+    # the detector finds white that ends within the picture
+    def find(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        y, x = np.nonzero(picture[..., 0] > 127)
+        is_whole = int(x.max() - x.min() + 1 < picture.shape[1])
+        extent = [x.max() - x.min() + 1, y.max() - y.min() + 1]
+        box = [[(x.max() + x.min()) / 2, (y.max() + y.min()) / 2, *extent, 0.0]]
+        return np.array(box[:is_whole]).reshape(-1, 5), np.full(is_whole, 0.9)
+
+    (box,) = detect.search(np.full((height, width, 3), 255, np.uint8), find, 1).boxes
+    np.testing.assert_allclose(box, [-0.5, -0.5, width - 0.5, height - 0.5], atol=width / 100)
 
 
 def test_of_two_boxes_of_one_face_the_better_stays() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 # the part of a face's box that must be seen for a label, and to be a face at all
 LABELLED_VISIBLE, FACE_VISIBLE = 0.5, 0.12
-LEAST_LABELLED_PX = 9.0
+LEAST_LABELLED_PX = 12.0  # smaller ones look like any blob
 MASK_PX = 48
 COVERED = 0.5  # of a paste's opacity, from which on it hides what is beneath
 SHRINK = 0.6  # from which on a photo is averaged down before it is warped

@@ -125,9 +125,8 @@ class SceneComposer:
             return self.background(rng)
         if kind < 0.85:
             texture = self._textures[rng.integers(TEXTURES)]
-            matrix = similarity_matrix(
-                rng.uniform(0, 2 * np.pi), self.size / TEXTURE_PX * rng.uniform(1, 3)
-            )
+            scale = self.size / TEXTURE_PX * np.exp(rng.uniform(np.log(0.3), np.log(3)))
+            matrix = similarity_matrix(rng.uniform(0, 2 * np.pi), scale)
             return _warp_around(texture, matrix, self.size)
         ground = np.empty((self.size, self.size, 3), np.uint8)
         # black, as photos are padded, or any color

@@ -1,7 +1,8 @@
 """A detector that takes small pictures → the faces of a photo of any size, coarse to fine.
 
 The first look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
-sixteenth of that. If there is none, it looks at the quarter turns. Finer looks follow where there
+sixteenth of that. If there is none, it looks at the photo with a border around, and at the quarter
+turns. Finer looks follow where there
 may be smaller faces: in large photos, when nothing was found, and when what was found is small.
 They see the photo in tiles, so memory doesn't grow with it.
 """
@@ -68,8 +69,9 @@ def search(image: NDArray[np.uint8], find: FindFaces, smallest_face: float) -> D
     for look, scale in enumerate(_scales(side, smallest_face)):
         largest_px = LARGEST_FINE_PX if look else math.inf
         found, found_scores = _look(image, scale, find, largest_px)
-        if not look and not len(found):
-            found, found_scores = _look(image, scale, partial(_find_turned, find), largest_px)
+        for again in (_find_smaller, _find_turned):
+            if not look and not len(found):
+                found, found_scores = _look(image, scale, partial(again, find), largest_px)
         boxes, scores = np.vstack([boxes, found]), np.concatenate([scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
@@ -126,6 +128,23 @@ def _look(
     boxes[:, :2] = boxes[:, :2] * pixel_xy + first_xy
     boxes[:, 2:4] *= np.sqrt(pixel_xy.prod())  # both are the same but for rounding
     return boxes, np.concatenate(all_scores)
+
+
+def _find_smaller(
+    find: FindFaces, picture: NDArray[np.uint8]
+) -> tuple[Boxes, NDArray[np.floating]]:
+    """Find faces in a picture of half the size amid black: what fills a picture has room there."""
+    height, width = picture.shape[:2]
+    half_wh = -(-width // 2), -(-height // 2)
+    left, top = width // 4, height // 4
+    amid = np.zeros_like(picture)
+    amid[top : top + half_wh[1], left : left + half_wh[0]] = cv2.resize(
+        picture, half_wh, interpolation=cv2.INTER_AREA
+    )
+    boxes, scores = find(amid)
+    step = np.array([width, height]) / half_wh
+    middle = (boxes[:, :2] - [left, top] + 0.5) * step - 0.5
+    return np.column_stack([middle, boxes[:, 2:4] * step, boxes[:, 4]]), scores
 
 
 def _find_turned(find: FindFaces, picture: NDArray[np.uint8]) -> tuple[Boxes, NDArray[np.floating]]:

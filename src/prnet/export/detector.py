@@ -55,6 +55,7 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
             dynamo=False,
         )
         model = onnx.load(path)
+    _fix_reshapes(model)
     _halve_weights(model)
     entry = model.metadata_props.add()
     entry.key = METADATA_KEY
@@ -62,6 +63,28 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
     entry.value = json.dumps({**spec, **contract})
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _fix_reshapes(model: onnx.ModelProto) -> None:
+    """Let (N, 7, H, W) become (N, 7, H·W) without working out H·W from the shape, which takes time.
+
+    The only reshapes are those.
+    """
+    shape = numpy_helper.from_array(np.array([0, OUTPUTS, -1], np.int64), "rows_of_cells")
+    model.graph.initializer.append(shape)
+    for node in model.graph.node:
+        if node.op_type == "Reshape":
+            node.input[1] = shape.name
+    # what worked it out has no use now
+    nodes = list(model.graph.node)
+    while True:
+        used = {name for node in nodes for name in node.input} | {OUTPUT}
+        kept = [node for node in nodes if used.intersection(node.output)]
+        if len(kept) == len(nodes):
+            break
+        nodes = kept
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _halve_weights(model: onnx.ModelProto) -> None:

@@ -76,8 +76,8 @@ class Detector(nn.Module):
             if above is not None:
                 lateral = lateral + functional.interpolate(above, scale_factor=2.0, mode="nearest")
             above = self.necks[level](lateral)
-            cells.append(self.heads[level](above).permute(0, 2, 3, 1).flatten(1, 2))
-        return torch.cat(cells[::-1], 1)
+            cells.append(self.heads[level](above).flatten(2))
+        return torch.cat(cells[::-1], 2).transpose(1, 2)
 
     def start_from_yunet(self, weights: list[tuple[Tensor, Tensor]]) -> None:
         """Take over YuNet's layers, and read score, box and angle off what it says.

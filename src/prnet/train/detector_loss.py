@@ -15,6 +15,9 @@ LEVEL_REACH = {8: (0.0, 8.0), 16: (1.5, 10.0), 32: (2.0, 1e9)}
 CENTER_REACH, CENTER_STRIDES = 0.3, 0.8
 TOP_CELLS = 9  # of the best-fitting cells become the face's own
 SCORE_POWER, FIT_POWER = 0.5, 4.0  # how the fit weighs score against overlap
+# What a cell's score should be is this power of its fit over that of the face's best cell: nearly 1
+# for all that fit well, so that a clear face scores high whichever cell happens to be the best.
+SOFTNESS, LEAST_SHARE = 0.3, 0.1  # cells that fit less well than the latter are background
 FOCUS = 2.0  # easy background cells count less by this power of their score
 BACKGROUND_WEIGHT = 2.0
 BOX_WEIGHT, SIZE_WEIGHT, ANGLE_WEIGHT = 2.0, 1.0, 2.0
@@ -114,9 +117,9 @@ def assign(logits: Tensor, boxes: Tensor, centers: Tensor, truth: Truth) -> tupl
     table = torch.zeros_like(away)
     table[face, cell] = quality
     best = table.topk(min(TOP_CELLS, table.shape[-1]), -1).values
-    kept = quality >= best[face, -1].clamp(min=1e-12)
+    kept = quality >= torch.maximum(best[face, -1], LEAST_SHARE * best[face, 0])
     face, cell, fit = face[kept], cell[kept], fit[kept]
-    value = quality[kept] / best[face, 0]
+    value = (quality[kept] / best[face, 0]) ** SOFTNESS
     # a cell in reach of two faces belongs to the one that it fits better: that comes last
     order = fit.argsort()
     face, cell, value = face[order], cell[order], value[order]
