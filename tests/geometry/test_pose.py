@@ -6,8 +6,10 @@ import pytest
 
 from prnet.geometry.pose import (
     Pose,
+    PoseFitter,
     angles_from_rotation,
     fit_pose,
+    in_plane_angle,
     rotation_from_angles,
 )
 from prnet.geometry.similarity import Similarity
@@ -150,3 +152,27 @@ def test_a_pose_moves_with_its_picture() -> None:
     np.testing.assert_allclose(again.apply(points), photo, atol=1e-9)
     both = (move @ move) @ pose, move @ (move @ pose)
     np.testing.assert_allclose(both[0].apply(points), both[1].apply(points), atol=1e-9)
+
+
+def test_a_fitter_finds_the_pose_that_fit_pose_finds() -> None:
+    rng = np.random.default_rng(3)
+    canonical = rng.normal([1, -2, 4], [5, 7, 3], (2000, 3)).astype(np.float32)
+    fitter = PoseFitter(canonical)
+    for yaw, pitch, roll in rng.uniform(-170, 170, (20, 3)):
+        pose = Pose(7.5, rotation_from_angles(yaw, pitch / 2, roll), np.array([900.0, -400, 3]))
+        seen = (pose.apply(canonical) + rng.normal(0, 2, canonical.shape)).astype(np.float32)
+        expected, found = fit_pose(canonical, seen), fitter.fit(seen)
+        np.testing.assert_allclose(found.rotation, expected.rotation, atol=1e-5)
+        np.testing.assert_allclose(found.apply(canonical), expected.apply(canonical), atol=2e-3)
+        assert found.scale == pytest.approx(expected.scale, rel=1e-5)
+
+
+def test_a_fitter_chooses_no_reflection() -> None:
+    flat = np.random.default_rng(1).normal(0, [5, 5, 0], (100, 3)).astype(np.float32)
+    mirrored = flat * np.float32([-1, 1, 1])
+    assert np.linalg.det(PoseFitter(flat).fit(mirrored).rotation) == pytest.approx(1)
+
+
+def test_the_in_plane_angle_is_the_rolls_of_a_frontal_face() -> None:
+    for roll in (-120, 0, 30):
+        assert np.degrees(in_plane_angle(rotation_from_angles(0, 0, roll))) == pytest.approx(roll)

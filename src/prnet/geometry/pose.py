@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,6 +123,35 @@ def fit_pose(canonical_points: NDArray[np.floating], photo_points: NDArray[np.fl
     return Pose(similarity.scale, similarity.rotation, similarity.translation)
 
 
+class PoseFitter:
+    """`fit_pose` to the same canonical points again and again, in a small part of its time.
+
+    Args:
+        canonical_points: (P, 3) float, canonical frame, cm; not all on a line.
+    """
+
+    def __init__(self, canonical_points: NDArray[np.floating]) -> None:
+        points = np.asarray(canonical_points, np.float64)
+        self.centre: NDArray[np.float64] = points.mean(0)  # (3,), canonical frame
+        centred = points - self.centre
+        self._variance = float((centred**2).sum())
+        self._centred = np.ascontiguousarray(centred.T, np.float32)
+
+    def fit(self, photo_points: NDArray[np.float32]) -> Pose:
+        """Find the pose as `fit_pose` does.
+
+        Args:
+            photo_points: (P, 3) float32, photo frame.
+        """
+        mean = np.array(cv2.mean(photo_points[:, None])[:3])
+        product = self._centred @ photo_points  # canonical × photo; the mean cancels out
+        u, singular, vt = np.linalg.svd(product.T.astype(np.float64) * [[1], [-1], [1]])
+        singular[2] *= np.linalg.det(u) * np.linalg.det(vt)
+        u[:, 2] *= np.linalg.det(u) * np.linalg.det(vt)
+        rotation, scale = u @ vt, float(singular.sum()) / self._variance
+        return Pose(scale, rotation, flip_y(mean) - scale * rotation @ self.centre)
+
+
 def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     """Make the rotation matrix of three angles in degrees.
 
@@ -133,6 +163,18 @@ def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.fl
     about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
     about_z = np.array([[cz, sz, 0], [-sz, cz, 0], [0, 0, 1]])
     return about_x @ about_y @ about_z
+
+
+def in_plane_angle(rotation: NDArray[np.floating]) -> float:
+    """The angle of the head's up axis as the photo shows it, whatever yaw and pitch are.
+
+    Args:
+        rotation: (3, 3) float, canonical frame → photo frame with y up.
+
+    Returns:
+        Radians in [−π, π]; 0 upright, positive with the top of the head to the right.
+    """
+    return float(np.arctan2(rotation[0, 1], rotation[1, 1]))
 
 
 def angles_from_rotation(rotation: NDArray[np.floating]) -> Angles:

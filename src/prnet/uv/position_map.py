@@ -1,5 +1,6 @@
 """Vertices → position map (encode) → vertices, landmarks (decode); crop frame ↔ photo frame."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +38,9 @@ def centre_depth(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.
     Returns:
         (M, M, 3) float32, a new array.
     """
-    shift = np.array([0, 0, decode_vertices(position_map, atlas)[:, 2].mean()], np.float32)
-    return position_map - shift
+    centred = position_map.copy()
+    centred[..., 2] -= position_map.reshape(-1, 3)[atlas.vertex_index, 2].mean()
+    return centred
 
 
 def decode_vertices(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:
@@ -91,7 +93,7 @@ def image_to_crop(
 
 def _move(position_map: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
     """Apply a 2D similarity to x and y, and its scale to z."""
-    moved = np.empty_like(position_map)
-    moved[..., :2] = similarity.apply(position_map[..., :2])
-    moved[..., 2] = position_map[..., 2] * similarity.scale
-    return moved
+    matrix = np.zeros((3, 4))
+    matrix[:2, [0, 1, 3]] = similarity.matrix()
+    matrix[2, 2] = similarity.scale
+    return np.asarray(cv2.transform(position_map, matrix), np.float32)
