@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prnet.geometry.pose import Pose, fit_pose, flip_y
+from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
@@ -165,8 +165,9 @@ class Face:
     @cached_property
     def pose(self) -> Pose:
         """Canonical frame → photo frame, fitted over what expression hardly moves."""
-        rigid = self.atlas.rigid_vertices
-        return fit_pose(self.atlas.canonical_vertices[rigid], self.vertices[rigid])
+        atlas = self.atlas
+        rigid = np.take(self.position_map.reshape(-1, 3), atlas.rigid_pixels, axis=0)
+        return atlas.pose_fit(rigid)
 
     @cached_property
     def visibility(self) -> NDArray[np.bool_]:
@@ -260,16 +261,20 @@ class Face:
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], lossless: bool = False) -> None:
         """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colors).
+
+        Args:
+            path: Where to.
+            lossless: A GLB's texture is a PNG in place of a JPEG: larger and slower.
 
         Raises:
             OutputError: An extension other than these, or the file can't be written.
             ValueError: The face has no photo.
         """
-        from prnet.mesh.files import write_mesh  # trimesh is slow to import
+        from prnet.mesh.files import write_mesh  # what it writes with is slow to import
 
-        write_mesh(path, self.mesh())
+        write_mesh(path, self.mesh(), lossless)
 
     @property
     def _photo(self) -> NDArray[np.uint8]:
@@ -280,11 +285,12 @@ class Face:
 
     def _texture_size(self) -> int:
         """Texels a side with which the texture is as fine as the photo."""
-        corners = self.vertices[self.triangles[self.visibility[self.triangles].all(1)], :2]
-        sharpest = 0.0
-        if len(corners):
-            edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-            sharpest = float(np.percentile(edges.min(1), SHARPEST_SHARE))  # pixels per map step
+        x, y = self.position_map[..., 0], self.position_map[..., 1]
+        is_seen = self._to_map(self.visibility)
+        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
+        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
+        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
         wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
         return int(np.clip(wanted, *TEXTURE_SIZES))
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from prnet.face import Face
-from prnet.geometry.pose import Pose, PoseFitter, rotation_from_angles
+from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import centre_depth
 from prnet.video.smooth import FaceSmoother, OneEuro, Smoothing, low_pass
@@ -15,8 +15,7 @@ DT = 1 / 30
 
 @pytest.fixture
 def smoother(atlas: Atlas) -> FaceSmoother:
-    fitter = PoseFitter(atlas.canonical_vertices[atlas.rigid_vertices])
-    return FaceSmoother(atlas, fitter, Smoothing())
+    return FaceSmoother(atlas, Smoothing())
 
 
 def posed(atlas: Atlas, shape: NDArray[np.float32], pose: Pose) -> NDArray[np.float32]:
@@ -80,10 +79,9 @@ def test_fast_motion_lags_less_than_a_frame(
 
 
 def test_the_lag_does_not_depend_on_the_frame_rate(atlas: Atlas) -> None:
-    fitter = PoseFitter(atlas.canonical_vertices[atlas.rigid_vertices])
     behind = []
     for rate in (15, 60):
-        smoother = FaceSmoother(atlas, fitter, Smoothing())
+        smoother = FaceSmoother(atlas, Smoothing())
         for k in range(rate):
             pose = pose_of(x=200 + 300 * k / rate)
             smooth = smoother.update(posed(atlas, atlas.canonical_map, pose), pose, 1 / rate)
@@ -110,11 +108,10 @@ def test_expressions_are_quick_where_identity_settles(smoother: FaceSmoother, at
 
 
 def test_a_still_filter_is_slow_and_a_quick_one_quick(atlas: Atlas) -> None:
-    fitter = PoseFitter(atlas.canonical_vertices[atlas.rigid_vertices])
     steps = {}
     for cutoff_hz in (0.1, 1000.0):
         still = OneEuro(cutoff_hz, 0.0, 1.0)
-        smoother = FaceSmoother(atlas, fitter, Smoothing(still, still, still, still))
+        smoother = FaceSmoother(atlas, Smoothing(still, still, still, still))
         for x in (200, 208):
             pose = pose_of(x=x)
             smooth = smoother.update(posed(atlas, atlas.canonical_map, pose), pose, DT)

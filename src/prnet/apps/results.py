@@ -33,6 +33,7 @@ class Wanted:
         texture: `<name>_texture.png` of each face, RGBA in UV space, alpha 0 where unseen.
         position_map: `<name>_position_map.npy` of each face, (256, 256, 3) float32, photo frame.
         pncc: `<name>_pncc.png`, (H, W, 3) uint8.
+        lossless: The texture in a GLB is a PNG, not a JPEG.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -41,6 +42,7 @@ class Wanted:
     texture: bool = False
     position_map: bool = False
     pncc: bool = False
+    lossless: bool = False
 
 
 class ResultFolder:
@@ -112,7 +114,7 @@ class ResultFolder:
             if files:
                 mesh = face.mesh()
                 for path in files.values():
-                    contents |= WRITERS[path.suffix](path, mesh)
+                    contents |= WRITERS[path.suffix](path, mesh, self.wanted.lossless)
             if self.wanted.texture:
                 files["texture"] = self.folder / f"{begin}_texture.png"
                 contents[files["texture"]] = encode_png(face.texture(TEXTURE_SIZE))

@@ -108,6 +108,9 @@ def run(
     pncc: Annotated[
         bool, typer.Option("--pncc", help="Also <name>_pncc.png, the photo's size.")
     ] = False,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="The texture in a GLB is a PNG, not a JPEG.")
+    ] = False,
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -172,7 +175,8 @@ def run(
     names = name_results(kept)
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
     reconstructor = Reconstructor(model, threads=threads, device=device)
-    results = ResultFolder(out, Wanted(meshes, overlay, depth, texture, position_map, pncc), names)
+    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, lossless)
+    results = ResultFolder(out, wanted, names)
     tell = Telling(quiet, verbose)
     with (
         _open_lines(jsonl) as lines,

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.similarity import Similarity, fit_similarity
+from prnet.geometry.similarity import Similarity, SimilarityFit
 
 LOCKED = 1e-6  # cosine of yaw under which pitch and roll turn about the same axis
 
@@ -103,53 +102,34 @@ def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
     return points * np.array([1, -1, 1], points.dtype)
 
 
-def fit_pose(canonical_points: NDArray[np.floating], photo_points: NDArray[np.floating]) -> Pose:
-    """Find the pose that takes canonical points nearest to photo points, in least squares.
-
-    Args:
-        canonical_points: (P, 3) float, P ≥ 3, canonical frame, cm.
-        photo_points: (P, 3) float, photo frame.
-
-    Returns:
-        Pose.
-
-    Raises:
-        ValueError: The shapes differ, or the points lie on a line.
-    """
-    photo = np.asarray(photo_points, np.float64)
-    if photo.ndim != 2 or photo.shape[1] != 3:
-        raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
-    similarity = fit_similarity(canonical_points, flip_y(photo))
-    return Pose(similarity.scale, similarity.rotation, similarity.translation)
-
-
-class PoseFitter:
-    """`fit_pose` to the same canonical points again and again, in a small part of its time.
-
-    Args:
-        canonical_points: (P, 3) float, canonical frame, cm; not all on a line.
-    """
+class PoseFit:
+    """Fits poses to one set of canonical points, what they need alone being worked out once."""
 
     def __init__(self, canonical_points: NDArray[np.floating]) -> None:
-        points = np.asarray(canonical_points, np.float64)
-        self.centre: NDArray[np.float64] = points.mean(0)  # (3,), canonical frame
-        centred = points - self.centre
-        self._variance = float((centred**2).sum())
-        self._centred = np.ascontiguousarray(centred.T, np.float32)
-
-    def fit(self, photo_points: NDArray[np.float32]) -> Pose:
-        """Find the pose as `fit_pose` does.
+        """Take the points.
 
         Args:
-            photo_points: (P, 3) float32, photo frame.
+            canonical_points: (P, 3) float, P ≥ 3, canonical frame, cm.
+
+        Raises:
+            ValueError: Another shape, or the points lie on a line.
         """
-        mean = np.array(cv2.mean(photo_points[:, None])[:3])
-        product = self._centred @ photo_points  # canonical × photo; the mean cancels out
-        u, singular, vt = np.linalg.svd(product.T.astype(np.float64) * [[1], [-1], [1]])
-        singular[2] *= np.linalg.det(u) * np.linalg.det(vt)
-        u[:, 2] *= np.linalg.det(u) * np.linalg.det(vt)
-        rotation, scale = u @ vt, float(singular.sum()) / self._variance
-        return Pose(scale, rotation, flip_y(mean) - scale * rotation @ self.centre)
+        self._fit = SimilarityFit(canonical_points)
+
+    def __call__(self, photo_points: NDArray[np.floating]) -> Pose:
+        """Find the pose that takes them nearest to photo points, in least squares.
+
+        Args:
+            photo_points: (P, 3) float, photo frame.
+
+        Raises:
+            ValueError: Another shape, or the points lie on a line.
+        """
+        photo = np.asarray(photo_points, np.float64)
+        if photo.ndim != 2 or photo.shape[1] != 3:
+            raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
+        similarity = self._fit(flip_y(photo))
+        return Pose(similarity.scale, similarity.rotation, similarity.translation)
 
 
 def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.compiled import compiled
-from prnet.geometry.pose import Pose, PoseFitter
+from prnet.geometry.pose import Pose
 from prnet.uv.atlas import MAP_SIZE, Atlas
 
 Array = NDArray[np.floating]
@@ -81,12 +81,10 @@ class FaceSmoother:
 
     Attributes:
         atlas: Of the faces' maps.
-        fitter: Fits the pose to the maps' rigid vertices.
         settings: See there.
     """
 
     atlas: Atlas
-    fitter: PoseFitter
     settings: Smoothing
     pose: Pose | None = field(default=None, init=False)
 
@@ -96,6 +94,9 @@ class FaceSmoother:
         self._rotation, self._place = _Follower(settings.rotation), _Follower(settings.place)
         self._size = _Follower(settings.size)
         self._seconds = 0.0
+        # a turn about the canonical origin would move the face, one about this point doesn't
+        rigid = self.atlas.canonical_vertices[self.atlas.rigid_vertices]
+        self._middle = rigid.mean(0, dtype=np.float64)
         shape = (MAP_SIZE * MAP_SIZE, 3)
         self._identity, self._shape, self._speed = (np.zeros(shape, np.float32) for _ in range(3))
 
@@ -153,8 +154,7 @@ class FaceSmoother:
         rotation = cv2.Rodrigues(turn * share)[0] @ last.rotation
         growth = np.log(new.scale / last.scale)
         scale = last.scale * float(np.exp(self._size.share(growth, seconds) * growth))
-        # the middle of the rigid part, since a turn about the canonical origin would move the face
-        middle = self.fitter.centre
+        middle = self._middle
         then, now = (p.scale * p.rotation @ middle + p.translation for p in (last, new))
         step = now - then
         step[2] = 0.0  # z is centred in every frame

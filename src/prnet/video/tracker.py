@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from prnet.face import Face
 from prnet.geometry.boxes import box_overlap, tight_box
-from prnet.geometry.pose import PoseFitter
 from prnet.image.crop import crop_face
 from prnet.image.read import check_image
 from prnet.reconstructor import Reconstructor
@@ -78,9 +77,6 @@ class Tracker:
         self.smoothing = smoothing
         self.detect_s = detect_s
         self._most = max_faces
-        atlas = self.reconstructor.model.atlas
-        self._fitter = PoseFitter(atlas.canonical_vertices[atlas.rigid_vertices])
-        self._rigid_pixels = atlas.vertex_index[atlas.rigid_vertices]
         self._cuts = CutFinder()
         self.reset()
 
@@ -168,7 +164,7 @@ class Tracker:
 
     def _look(self, photo: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]) -> list[View]:
         """What the network sees in turned boxes (N, 5), all in one batch."""
-        model = self.reconstructor.model
+        model, atlas = self.reconstructor.model, self.reconstructor.model.atlas
         if not boxes:
             return []
         cuts = [
@@ -182,10 +178,10 @@ class Tracker:
         return [
             View(
                 position_map,
-                self._fitter.fit(position_map.reshape(-1, 3).take(self._rigid_pixels, axis=0)),
+                atlas.pose_fit(position_map.reshape(-1, 3).take(atlas.rigid_pixels, axis=0)),
                 float(score),
                 describe(crop, crop_map),
-                decode_landmarks68(position_map, model.atlas)[:, :2],
+                decode_landmarks68(position_map, atlas)[:, :2],
             )
             for position_map, score, crop, crop_map in zip(
                 maps, scores, pixels, crop_maps, strict=True
@@ -256,7 +252,7 @@ class Tracker:
         smoother = None
         if self.smoothing is not None:
             atlas = self.reconstructor.model.atlas
-            smoother = FaceSmoother(atlas, self._fitter, self.smoothing)
+            smoother = FaceSmoother(atlas, self.smoothing)
         now = self._time_s
         track = Track(self._next_id, smoother, now, now, view.box, view.turned_box, view.look)
         self._next_id += 1
