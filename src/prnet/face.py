@@ -255,6 +255,18 @@ class Face:
         colors = complete_texture(texture, self._to_map(facing))
         return np.dstack([colors, np.full((size, size), 255, np.uint8)])
 
+    @cached_property
+    def texture_size(self) -> int:
+        """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
+        x, y = self.position_map[..., 0], self.position_map[..., 1]
+        is_seen = self._to_map(self.visibility)
+        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
+        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
+        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
+        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
+        return int(np.clip(wanted, *TEXTURE_SIZES))
+
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.
 
@@ -294,7 +306,7 @@ class Face:
         """
         centred = self.vertices.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
         vertices = flip_y(centred / (self.pose.scale * CM_PER_METRE)).astype(np.float32)
-        texture = self.texture(texture_size or self._texture_size(), complete=True)
+        texture = self.texture(texture_size or self.texture_size, complete=True)
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
 
@@ -319,17 +331,6 @@ class Face:
         if self.image is None:
             raise ValueError("this face has no photo: its image is None")
         return self.image
-
-    def _texture_size(self) -> int:
-        """Texels a side with which the texture is as fine as the photo."""
-        x, y = self.position_map[..., 0], self.position_map[..., 1]
-        is_seen = self._to_map(self.visibility)
-        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
-        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
-        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
-        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
-        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
-        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def _to_map(self, values: A) -> A:
         """Spread (V,) values over the map: (M, M), 0 outside the chart."""

@@ -9,6 +9,7 @@ import typer
 
 from prnet import __version__
 from prnet.cli import (
+    align,
     bench,
     convert,
     data_atlas,
@@ -17,6 +18,7 @@ from prnet.cli import (
     data_sheet,
     data_w300lp,
     demo,
+    edit,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
     evaluate_expression,
@@ -28,7 +30,9 @@ from prnet.cli import (
     evaluate_robustness,
     export,
     reconstruct,
+    swap,
     train,
+    view,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
@@ -43,6 +47,10 @@ FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usa
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "align": align,
+    "view": view,
+    "edit": edit,
+    "swap": swap,
     "bench": bench,
     "train": train,
     "export": export,
