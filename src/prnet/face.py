@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,9 @@ from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
+
+if TYPE_CHECKING:
+    from prnet.head.head import Head
 
 A = TypeVar("A", bound=NDArray[np.generic])
 
@@ -210,25 +213,34 @@ class Face:
 
     @property
     def expression(self) -> dict[str, float]:
-        """Weights in [0, 1] by ARKit's names, of which only tongueOut is missing.
-
-        Raises:
-            ValueError: The face has another UV space than the package's.
-        """
+        """Weights in [0, 1] by ARKit's names, all but tongueOut; ValueError without `has_head`."""
         weights = self.head_coefficients.expression.tolist()
         return dict(zip(embedded_head().expression_names, weights, strict=True))
 
     @cached_property
     def head_coefficients(self) -> HeadCoefficients:
-        """The head model's identity and expression for this face.
-
-        Raises:
-            ValueError: The face has another UV space than the package's.
-        """
+        """The head model's identity and expression; ValueError without `has_head`."""
         if not self.has_head:
             raise ValueError("the head model doesn't fit this face: it has another UV space")
         chart = sample_chart(self.position_map, embedded_head())
         return blendshape_fitter()(self.pose.remove(chart))
+
+    def head(self) -> "Head":
+        """Make a whole head of the face: eyes, teeth, skull, and ARKit's shapes to animate it by.
+
+        Raises:
+            ValueError: The face has no photo, or another UV space than the package's.
+        """
+        from prnet.head.head import build_head  # not every face becomes one
+
+        texture = self.texture(self._texture_size(), complete=True)[..., :3]
+        return build_head(
+            self.pose.remove(self.position_map.astype(np.float64)),
+            self.head_coefficients,
+            np.ascontiguousarray(texture),
+            self._photo,
+            self.pose,
+        )
 
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.
