@@ -13,17 +13,12 @@ from prnet.detect.detections import Detections, Detector
 from prnet.detect.network import FaceDetector
 from prnet.face import Face
 from prnet.geometry.oriented import tight_oriented
-from prnet.geometry.pose import fit_pose, in_plane_angle
+from prnet.geometry.pose import in_plane_angle
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import check_boxes, crop_face
 from prnet.image.read import take_image
 from prnet.model.model import MAX_BATCH, Model
-from prnet.uv.position_map import (
-    centre_depth,
-    crop_to_image,
-    decode_landmarks68,
-    decode_vertices,
-)
+from prnet.uv.position_map import crop_to_image, decode_landmarks68
 
 DEFAULT_PASSES = 1
 # If the network is less sure of a face than this, it sees it at other angles too: where the angle
@@ -194,7 +189,7 @@ class Reconstructor:
         """The step place: bring the crops' maps into their photos, z centred."""
         atlas = self.model.atlas
         return [
-            centre_depth(crop_to_image(crop_map, move), atlas)
+            crop_to_image(crop_map, move, atlas)
             for crop_map, move in zip(crop_maps, image_to_crop, strict=True)
         ]
 
@@ -277,10 +272,9 @@ class Reconstructor:
         """Boxes (N, 5) tight around landmarks, at their angles; old ones outside the photo."""
         boxes = np.stack([np.nan_to_num(view.box) for view in views]).astype(np.float32)
         atlas = self.model.atlas
-        rigid = atlas.rigid_vertices
         for box, owner, view in zip(boxes, owners.tolist(), views, strict=True):
-            vertices = decode_vertices(view.position_map, atlas)[rigid]
-            angle = in_plane_angle(fit_pose(atlas.canonical_vertices[rigid], vertices).rotation)
+            rigid = view.position_map.reshape(-1, 3).take(atlas.rigid_pixels, axis=0)
+            angle = in_plane_angle(atlas.pose_fit(rigid).rotation)
             x, y, *extent, _ = tight_oriented(decode_landmarks68(view.position_map, atlas), angle)
             reach_x, reach_y = np.array(extent) / 2
             corners = x - reach_x, y - reach_y, x + reach_x, y + reach_y

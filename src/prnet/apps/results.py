@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.apps.records import lines_of, load_record, make_record, own_files, plain_text
+from prnet.apps.records import VERSION, lines_of, load_record, make_record, own_files, plain_text
 from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
 from prnet.face import DECIMALS, Face
-from prnet.files import encode_png, locked, write_files
+from prnet.files import encode_png, locked, make_folder, write_files
 from prnet.mesh.files import WRITERS
 
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
@@ -33,6 +32,7 @@ class Wanted:
         texture: `<name>_texture.png` of each face, RGBA in UV space, alpha 0 where unseen.
         position_map: `<name>_position_map.npy` of each face, (256, 256, 3) float32, photo frame.
         pncc: `<name>_pncc.png`, (H, W, 3) uint8.
+        lossless: The texture in a GLB is a PNG, not a JPEG.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -41,6 +41,7 @@ class Wanted:
     texture: bool = False
     position_map: bool = False
     pncc: bool = False
+    lossless: bool = False
 
 
 class ResultFolder:
@@ -60,17 +61,14 @@ class ResultFolder:
         self.folder = folder
         self.wanted = wanted
         self._photos = {photo.resolve() for photo in photos}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except (OSError, ValueError) as error:  # ValueError: a name with a null character
-            cause = getattr(error, "strerror", None) or error
-            raise OutputError(f"{folder}: can't write into this folder ({cause})") from error
+        make_folder(folder)
 
     def is_done(self, photo: Path, name: str) -> bool:
         """Whether an earlier run wrote for this photo all that is wanted, and it is still there."""
         record = load_record(self.folder / f"{name}.json")
-        if record is None or record["file"] != plain_text(str(photo)):
+        if record is None or record["version"] != VERSION:
+            return False
+        if record["file"] != plain_text(str(photo)):
             return False
         wanted = self.wanted
         own = {*wanted.formats, *(n for n in ("texture", "position_map") if getattr(wanted, n))}
@@ -112,7 +110,7 @@ class ResultFolder:
             if files:
                 mesh = face.mesh()
                 for path in files.values():
-                    contents |= WRITERS[path.suffix](path, mesh)
+                    contents |= WRITERS[path.suffix](path, mesh, self.wanted.lossless)
             if self.wanted.texture:
                 files["texture"] = self.folder / f"{begin}_texture.png"
                 contents[files["texture"]] = encode_png(face.texture(TEXTURE_SIZE))

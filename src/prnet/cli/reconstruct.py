@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
+from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.terminal import FAILED, report, say
 from prnet.errors import ImageReadError, OutputError
 from prnet.progress import progress_bar
@@ -45,7 +45,6 @@ EXAMPLES = (
     "prnet reconstruct photo.jpg -o out --boxes boxes.json",
     "curl -s https://example.org/photo.jpg | prnet reconstruct - -o out",
 )
-MIN_SCORE = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +106,9 @@ def run(
     ] = False,
     pncc: Annotated[
         bool, typer.Option("--pncc", help="Also <name>_pncc.png, the photo's size.")
+    ] = False,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="The texture in a GLB is a PNG, not a JPEG.")
     ] = False,
     jsonl: Annotated[
         Path | None,
@@ -172,7 +174,8 @@ def run(
     names = name_results(kept)
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
     reconstructor = Reconstructor(model, threads=threads, device=device)
-    results = ResultFolder(out, Wanted(meshes, overlay, depth, texture, position_map, pncc), names)
+    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, lossless)
+    results = ResultFolder(out, wanted, names)
     tell = Telling(quiet, verbose)
     with (
         _open_lines(jsonl) as lines,

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from prnet.face import Face
 from prnet.geometry.bands import rasterize_bands
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import flip_y
-from prnet.geometry.surface import front_triangles, vertex_normals
+from prnet.geometry.surface import front_triangles
 
 LIGHT = np.array([-0.35, 0.45, 0.82], np.float32)  # where the light comes from, y up, length 1
 AMBIENT, DIFFUSE, SPECULAR, SHININESS = 0.35, 0.65, 0.18, 12
