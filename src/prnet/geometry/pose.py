@@ -145,6 +145,18 @@ def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.fl
     return about_x @ about_y @ about_z
 
 
+def in_plane_angle(rotation: NDArray[np.floating]) -> float:
+    """The angle of the head's up axis as the photo shows it, whatever yaw and pitch are.
+
+    Args:
+        rotation: (3, 3) float, canonical frame → photo frame with y up.
+
+    Returns:
+        Radians in [−π, π]; 0 upright, positive with the top of the head to the right.
+    """
+    return float(np.arctan2(rotation[0, 1], rotation[1, 1]))
+
+
 def angles_from_rotation(rotation: NDArray[np.floating]) -> Angles:
     """Read the angles off a rotation matrix: the inverse of `rotation_from_angles`.
 
