@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from prnet.errors import OutputError, VideoReadError
 from prnet.files import aside_of
 
-if TYPE_CHECKING:
-    from av import AudioStream, Packet, VideoFrame
+# PyAV's, which is loaded late
+AudioStream = Any
+Packet = Any
+VideoFrame = Any
 
 USUAL_RATE = Fraction(30)  # frames a second where a file doesn't say
 # extension → container, and encoders with their options, the first that is there
@@ -53,7 +55,7 @@ class Shown:
 class Sound:
     """A piece of a video's sound, as it is in the file."""
 
-    packet: "Packet"
+    packet: Packet
 
 
 class VideoReader:
@@ -99,7 +101,7 @@ class VideoReader:
         self.length: int | None = self._video.frames or by_time
 
     @property
-    def audio(self) -> "AudioStream | None":
+    def audio(self) -> AudioStream | None:
         """The first sound track."""
         streams = self._container.streams.audio
         return streams[0] if streams else None
@@ -172,7 +174,7 @@ class VideoWriter:
         path: str | os.PathLike[str],
         rate: Fraction,
         time_base: Fraction,
-        audio: "AudioStream | None" = None,
+        audio: AudioStream | None = None,
         threads: int | None = None,
     ) -> None:
         """Begin a video; its size is that of the first frame.
@@ -245,20 +247,20 @@ class VideoWriter:
             raise self._failure(error) from error
 
     def _write_frame(self, shown: Shown) -> None:
-        from av import VideoFrame
+        import av
 
         height, width = shown.rgb.shape[:2]
         # the usual YUV has one color for two by two pixels
         rgb = np.pad(shown.rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._last_pts < 0:
             self._video.width, self._video.height = rgb.shape[1], rgb.shape[0]
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         frame.pts = max(round(shown.time_s / self._time_base), self._last_pts + 1)
         frame.time_base = self._time_base
         self._last_pts = frame.pts
         self._container.mux(self._video.encode(frame))
 
-    def _write_sound(self, packet: "Packet") -> None:
+    def _write_sound(self, packet: Packet) -> None:
         if self._sound is None:
             return
         if self._is_copied:
@@ -268,7 +270,7 @@ class VideoWriter:
         for frame in packet.decode():
             self._container.mux(self._sound.encode(frame))
 
-    def _can_copy(self, audio: "AudioStream") -> bool:
+    def _can_copy(self, audio: AudioStream) -> bool:
         """Whether the container holds sound of this codec."""
         name = audio.codec_context.name
         return name in self._container.supported_codecs and not name.startswith("pcm_")
@@ -317,7 +319,7 @@ class VideoWriter:
         return OutputError(f"{self.path}: can't write this video ({_cause(error)})")
 
 
-def _upright(frame: "VideoFrame") -> NDArray[np.uint8]:
+def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
     """A frame's pixels, turned as its file says."""
     rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     turns = round(frame.rotation / QUARTER) % 4
