@@ -122,7 +122,7 @@ def test_the_list_of_rooms_is_the_tables() -> None:
     page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
     listing = page.split("\nsrc/prnet/\n")[1].split("\ntests/")[0]
     names = [line.split()[0].rstrip("/").removesuffix(".py") for line in listing.splitlines()]
-    listed = [name for name in names if name not in ("__init__", "assets/lite")]
+    listed = [name for name in names if name not in ("__init__", "assets")]
     rooms = dict.fromkeys(room.split(".")[1] for room in RULES if room != "prnet.__main__")
     assert listed == list(rooms)
 

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
+from prnet.morphable.blendshapes import HeadCoefficients, blendshape_fitter, sample_chart
+from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
@@ -25,6 +27,7 @@ TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
 CM_PER_METRE = 100
 DECIMALS = 6  # of a record's numbers
+WEIGHT_DECIMALS = 4  # of its expression weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,8 @@ class Face:
 
         Returns:
             `box`, `score`, `detection_score`, `pose` (`yaw`, `pitch`, `roll`, `scale`, `rotation`,
-            `translation`), `landmarks68` and `atlas`, its hash; frames and units as here.
+            `translation`), `landmarks68`, `expression` (None in another UV space than the
+            package's) and `atlas`, its hash; frames and units as here.
         """
         names = "yaw", "pitch", "roll", "scale", "rotation", "translation"
         detected = self.detection_score
@@ -101,8 +105,14 @@ class Face:
             "detection_score": None if detected is None else _plain(detected),
             "pose": {name: _plain(getattr(self.pose, name)) for name in names},
             "landmarks68": _plain(self.landmarks68),
+            "expression": None,
             "atlas": self.atlas.sha256,
         }
+        if self.has_head:
+            weights = self.expression.items()
+            record["expression"] = {
+                name: round(weight, WEIGHT_DECIMALS) for name, weight in weights
+            }
         if with_map:
             content = self.position_map.astype("<f4").tobytes()
             record["position_map"] = base64.b64encode(content).decode()
@@ -192,6 +202,33 @@ class Face:
     def frontal_vertices(self) -> NDArray[np.float32]:
         """(V, 3) float32, canonical frame (cm, y up): the mesh without its pose."""
         return read_only(self.pose.remove(self.vertices))
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the head model fits it: whether its UV space is that of the package."""
+        return self.atlas is embedded_atlas() or self.atlas.sha256 == embedded_atlas().sha256
+
+    @property
+    def expression(self) -> dict[str, float]:
+        """Weights in [0, 1] by ARKit's names, of which only tongueOut is missing.
+
+        Raises:
+            ValueError: The face has another UV space than the package's.
+        """
+        weights = self.head_coefficients.expression.tolist()
+        return dict(zip(embedded_head().expression_names, weights, strict=True))
+
+    @cached_property
+    def head_coefficients(self) -> HeadCoefficients:
+        """The head model's identity and expression for this face.
+
+        Raises:
+            ValueError: The face has another UV space than the package's.
+        """
+        if not self.has_head:
+            raise ValueError("the head model doesn't fit this face: it has another UV space")
+        chart = sample_chart(self.position_map, embedded_head())
+        return blendshape_fitter()(self.pose.remove(chart))
 
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.

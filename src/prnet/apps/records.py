@@ -12,7 +12,7 @@ from prnet import __version__
 from prnet.files import ascii_name, read_json
 
 SCHEMA_FILE = "assets/faces.schema.json"  # inside the package
-FORMAT, VERSION = "prnet faces", 1
+FORMAT, VERSION = "prnet faces", 2
 UNITS = {
     "box": "px",
     "landmarks68": "px",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.apps.records import lines_of, load_record, make_record, own_files, plain_text
+from prnet.apps.records import VERSION, lines_of, load_record, make_record, own_files, plain_text
 from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
@@ -72,7 +72,9 @@ class ResultFolder:
     def is_done(self, photo: Path, name: str) -> bool:
         """Whether an earlier run wrote for this photo all that is wanted, and it is still there."""
         record = load_record(self.folder / f"{name}.json")
-        if record is None or record["file"] != plain_text(str(photo)):
+        if record is None or record["version"] != VERSION:
+            return False
+        if record["file"] != plain_text(str(photo)):
             return False
         wanted = self.wanted
         own = {*wanted.formats, *(n for n in ("texture", "position_map") if getattr(wanted, n))}

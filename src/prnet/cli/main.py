@@ -12,12 +12,14 @@ from prnet.cli import (
     bench,
     convert,
     data_atlas,
+    data_head,
     data_pack,
     data_sheet,
     data_w300lp,
     demo,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
+    evaluate_expression,
     evaluate_facekit,
     evaluate_florence,
     evaluate_ibug,
@@ -55,7 +57,13 @@ COMMANDS = {
     "convert": convert,
 }
 DATA_HELP = "Make training data out of labelled data sets."
-DATA_COMMANDS = {"w300lp": data_w300lp, "atlas": data_atlas, "pack": data_pack, "sheet": data_sheet}
+DATA_COMMANDS = {
+    "w300lp": data_w300lp,
+    "atlas": data_atlas,
+    "head": data_head,
+    "pack": data_pack,
+    "sheet": data_sheet,
+}
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
 )
@@ -63,6 +71,7 @@ PROTOCOLS = {
     "facekit": evaluate_facekit,
     "robustness": evaluate_robustness,
     "ibug": evaluate_ibug,
+    "expression": evaluate_expression,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,

@@ -1,6 +1,8 @@
+import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 import prnet
+from prnet.apps.live_link import ARKIT_NAMES, LiveLinkSink, timecode
 from prnet.apps.records import SCHEMA_FILE
 from prnet.apps.video import OverlaySink, Tracked, track_video
 from prnet.apps.video_records import ROW, ArraysSink, LinesSink
@@ -128,6 +131,51 @@ def test_arrays_of_no_face(make_face: Callable[..., Face], tmp_path: Path) -> No
     run(StandInReader(1), make_face(), ArraysSink(tmp_path / "faces.npz"))
     with np.load(tmp_path / "faces.npz") as arrays:
         assert arrays["landmarks68"].shape == (0, 68, 3)
+
+
+def test_live_link_faces_columns(make_face: Callable[..., Face], tmp_path: Path) -> None:
+    """Those of a file that the app itself recorded."""
+    path, face = tmp_path / "faces.csv", make_face(10, 5, -20)
+    run(StandInReader(4), face, LiveLinkSink(path, 5, Fraction(25)))
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert len(header) == 63 and len(ARKIT_NAMES) == len(set(ARKIT_NAMES)) == 52
+    assert header[:3] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft"]
+    assert header[16:20] == ["JawForward", "JawRight", "JawLeft", "JawOpen"]
+    assert header[51:54] == ["NoseSneerLeft", "NoseSneerRight", "TongueOut"]
+    assert header[54:57] == ["HeadYaw", "HeadPitch", "HeadRoll"]
+    assert header[57:] == [
+        *("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),
+        *("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
+    ]
+    assert [row[0] for row in rows] == ["00:00:00:01.000", "00:00:00:02.000", "00:00:00:03.000"]
+    for row in rows:
+        assert len(row) == 63 and row[1] == "61"
+        np.testing.assert_allclose(
+            np.degrees([float(each) for each in row[54:57]]), [-10, 5, -20], atol=0.01
+        )
+        by_name = dict(zip(header, row, strict=True))
+        for name, weight in face.expression.items():
+            assert float(by_name[name[0].upper() + name[1:]]) == pytest.approx(weight, abs=1e-6)
+
+
+def test_live_link_face_leaves_out_others(make_face: Callable[..., Face], tmp_path: Path) -> None:
+    run(StandInReader(4), make_face(), LiveLinkSink(tmp_path / "f.csv", 1, Fraction(25)))
+    assert (tmp_path / "f.csv").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("time_s", "rate", "expected"),
+    [
+        (0, Fraction(30), "00:00:00:00.000"),
+        (3661.5, Fraction(30), "01:01:01:15.000"),
+        (59.9999999, Fraction(30), "00:01:00:00.000"),
+        (0.51, Fraction(60), "00:00:00:30.600"),
+        (1.0, Fraction(30000, 1001), "00:00:01:00.000"),
+    ],
+)
+def test_timecodes_by_hand(time_s: float, rate: Fraction, expected: str) -> None:
+    assert timecode(time_s, rate) == expected
 
 
 @pytest.mark.parametrize("sink", [LinesSink, ArraysSink])
