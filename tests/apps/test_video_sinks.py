@@ -13,7 +13,7 @@ import pytest
 import prnet
 from prnet.apps.live_link import ARKIT_NAMES, LiveLinkSink, timecode
 from prnet.apps.records import SCHEMA_FILE
-from prnet.apps.video import OverlaySink, Tracked, track_video
+from prnet.apps.video import Overlay, OverlaySink, Tracked, track_video
 from prnet.apps.video_records import ROW, ArraysSink, LinesSink
 from prnet.errors import OutputError, VideoReadError
 from prnet.face import Face
@@ -206,7 +206,7 @@ def test_faces_are_drawn_at_their_times(make_face: Callable[..., Face]) -> None:
 
     writer: Any = Writer()
     face = make_face(scale=3.0, centre=(40, 30), shape_hw=(60, 80))
-    run(StandInReader(3), face, OverlaySink(writer, ["landmarks"]))
+    run(StandInReader(3), face, OverlaySink(writer, Overlay(["landmarks"])))
     assert [shown.time_s for shown in written] == pytest.approx([0, 1 / 25, 2 / 25])
     assert (written[0].rgb == 0).all() and (written[1].rgb > 100).any()
 

@@ -92,3 +92,8 @@ def test_without_pyav_it_says_how_to_get_it(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = run("video", clip, "-o", "o.mp4")
     assert done.code == 2 and "pip install 'prnet[video]'" in done.stderr
+
+
+def test_without_a_camera_webcam_says_so(run: Run) -> None:
+    done = run("webcam", "--camera", 97)
+    assert done.code == 1 and "camera 97: can't be opened" in done.stderr

@@ -132,27 +132,17 @@ def track_video(
     return summary
 
 
-class OverlaySink:
-    """Draws faces over their frames, and writes a video of it.
+class Overlay:
+    """Draws faces over their frames.
 
     Args:
-        writer: Of the video.
         styles: Names of STYLES, drawn one over the other.
         with_numbers: Whether each face's id stands above it.
     """
 
-    def __init__(
-        self, writer: VideoWriter, styles: Sequence[str], with_numbers: bool = True
-    ) -> None:
-        self._writer, self._with_numbers = writer, with_numbers
+    def __init__(self, styles: Sequence[str], with_numbers: bool = True) -> None:
         self._draws = [STYLES[name] for name in styles]
-
-    def take(self, item: Tracked | Sound) -> None:
-        """Write the next frame or piece of sound."""
-        if isinstance(item, Sound):
-            self._writer.write(item)
-            return
-        self._writer.write(Shown(self.draw(item), item.time_s))
+        self._with_numbers = with_numbers
 
     def draw(self, frame: Tracked) -> NDArray[np.uint8]:
         """The frame with its faces drawn: (H, W, 3) uint8 RGB."""
@@ -162,6 +152,25 @@ class OverlaySink:
         for each in frame.faces if self._with_numbers else []:
             picture = draw_number(picture, each.face, each.id)
         return picture
+
+
+class OverlaySink:
+    """Writes a video of frames with their faces drawn in.
+
+    Args:
+        writer: Of the video.
+        overlay: How they are drawn.
+    """
+
+    def __init__(self, writer: VideoWriter, overlay: Overlay) -> None:
+        self._writer, self._overlay = writer, overlay
+
+    def take(self, item: Tracked | Sound) -> None:
+        """Write the next frame or piece of sound."""
+        if isinstance(item, Sound):
+            self._writer.write(item)
+        else:
+            self._writer.write(Shown(self._overlay.draw(item), item.time_s))
 
     def __enter__(self) -> "OverlaySink":
         """Itself."""

@@ -30,6 +30,7 @@ from prnet.cli import (
     reconstruct,
     train,
     video,
+    webcam,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
@@ -51,6 +52,7 @@ COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
     "video": video,
+    "webcam": webcam,
     "bench": bench,
     "train": train,
     "export": export,

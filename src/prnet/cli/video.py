@@ -112,7 +112,7 @@ def run(
     styles = parse_styles(overlay)
 
     from prnet.apps.live_link import LiveLinkSink
-    from prnet.apps.video import OverlaySink, Sink, track_video
+    from prnet.apps.video import Overlay, OverlaySink, Sink, track_video
     from prnet.apps.video_records import ArraysSink, LinesSink
     from prnet.reconstructor import Reconstructor
     from prnet.video.frames import VideoReader, VideoWriter
@@ -130,7 +130,7 @@ def run(
             sinks.append(LiveLinkSink(csv, face, reader.rate))
         if out is not None:
             writer = VideoWriter(out, reader.rate, reader.time_base, reader.audio, threads)
-            sinks.append(OverlaySink(writer, styles, numbers))
+            sinks.append(OverlaySink(writer, Overlay(styles, numbers)))
         with progress_bar("Following", not quiet, "frames") as progress:
             summary = track_video(reader, tracker, sinks, progress, out is not None)
     tell(video, summary, given, quiet)
