@@ -27,6 +27,7 @@ from prnet.cli import (
     evaluate_profiles,
     evaluate_robustness,
     export,
+    fuse,
     reconstruct,
     train,
     video,
@@ -51,6 +52,7 @@ FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the othe
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "fuse": fuse,
     "video": video,
     "webcam": webcam,
     "bench": bench,
