@@ -9,6 +9,7 @@ EXTRAS = {
     "evaluate": ("matplotlib", "scipy"),
     "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
     "train": ("lightning_fabric", "matplotlib", "onnx", "pydantic", "scipy", "torch"),
+    "video": ("av",),
 }
 
 
