@@ -15,8 +15,8 @@ from prnet.cli.terminal import say
 HELP = """\
 See it in a browser, and let other programs call it: a page and an HTTP service.
 
-The page runs in the visitor's browser, which keeps the photo; the service under /v1 takes photos and
-gives faces. All limits are on; docs/serve.md has them. SIGTERM finishes what was accepted.
+The page runs in the visitor's browser, which keeps the photo; the service under /v1 takes photos
+and gives faces. All limits are on; docs/serve.md has them. SIGTERM finishes what was accepted.
 """
 EXAMPLES = (
     "prnet serve",
@@ -48,8 +48,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Name under which it is reached; without it, at a loopback address only localhost, "
-            "elsewhere any.",
+            help="Name under which it is reached; without it, at a loopback address only "
+            "localhost, elsewhere any.",
         ),
     ] = None,
     root_path: Annotated[

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,6 +51,11 @@ REFUSALS = describe(
     *("malformed", "unauthorized", "forbidden", "too-slow", "too-large", "unsupported"),
     *("invalid", "not-a-photo", "busy", "took-too-long"),
 )
+# what is drawn of a photo and its faces
+PICTURES: dict[str, Callable[[NDArray[uint8], Sequence[Face]], NDArray[uint8]]] = {
+    "overlay": draw_overlay,
+    "pncc": lambda photo, faces: render_pncc(faces, (photo.shape[0], photo.shape[1])),
+}
 EXAMPLE = {"photo": "/9j/4AAQ…", "max_faces": 1, "boxes": [EXAMPLE_BOX]}
 
 
@@ -135,7 +140,8 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
     @router.delete("/results/{own}", status_code=204, responses=describe("not-found"))
     async def delete_result(own: str) -> Response:
         """Delete a result before its time."""
-        if not (ID.fullmatch(own) and await asyncio.to_thread(store.remove, own)):
+        is_removed = await asyncio.to_thread(store.remove, own)
+        if not is_removed:
             raise _no_result()
         metrics.store_bytes.set(store.size)
         return Response(status_code=204)
@@ -194,10 +200,9 @@ def _keep(
                 names[kind if suffix == kind else f"{kind}_{suffix}"] = path.name
         described.append(face.to_record(with_map=False) | {"files": names})
     pictures: dict[str, str] = {}
-    for kind in dict.fromkeys(options.pictures) if faces else ():
-        drawn = draw_overlay(photo, faces) if kind == "overlay" else _pncc(faces, photo)
-        pictures[kind] = f"{kind}.png"
-        contents[pictures[kind]] = encode_png(drawn)
+    for picture in dict.fromkeys(options.pictures) if faces else ():
+        pictures[picture] = f"{picture}.png"
+        contents[pictures[picture]] = encode_png(PICTURES[picture](photo, faces))
     expires = datetime.fromtimestamp(int(time.time() + store.seconds), timezone.utc)
     own = store.new_id()
 
@@ -214,11 +219,6 @@ def _keep(
     }
     store.put(own, contents | {RECORD: json.dumps(answer).encode()})
     return answer
-
-
-def _pncc(faces: Sequence[Face], photo: NDArray[uint8]) -> NDArray[uint8]:
-    """The picture `pncc`."""
-    return render_pncc(faces, (photo.shape[0], photo.shape[1]))
 
 
 async def _send_file(store: Store, own: str, name: str) -> Response:

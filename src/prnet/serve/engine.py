@@ -1,4 +1,4 @@
-"""Photos → faces off the event loop: decoding on threads, the network for several photos at a time."""
+"""Photos → faces off the event loop: decoding on threads, the network for several at a time."""
 
 import asyncio
 import io

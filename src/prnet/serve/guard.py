@@ -1,4 +1,4 @@
-"""What stands before every request: who may ask, how many at once, and the headers of all answers."""
+"""What stands before every request: who may ask, how many at once, and all answers' headers."""
 
 import hmac
 import time

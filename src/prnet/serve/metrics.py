@@ -14,21 +14,23 @@ class Metrics:
     def __init__(self) -> None:
         """Begin at zero."""
         self._registry = CollectorRegistry()
-        own = {"registry": self._registry}
+        registry = self._registry
         self._requests = Counter(
-            "prnet_requests", "Requests answered.", ["method", "route", "status"], **own
+            "prnet_requests", "Requests answered.", ["method", "route", "status"], registry=registry
         )
         self._seconds = Histogram(
             "prnet_request_seconds", "From a request's head to its answer.", ["route"],
-            buckets=SECONDS, **own,
+            buckets=SECONDS, registry=registry,
         )  # fmt: skip
-        self.requests_here = Gauge("prnet_requests_here", "Read, waiting or in work.", **own)
-        self.faces = Counter("prnet_faces", "Faces reconstructed.", **own)
+        self.requests_here = Gauge(
+            "prnet_requests_here", "Read, waiting or in work.", registry=registry
+        )
+        self.faces = Counter("prnet_faces", "Faces reconstructed.", registry=registry)
         self.batch = Histogram(
             "prnet_batch_photos", "Photos the network saw at a time.", buckets=(1, 2, 4, 8, 16, 32),
-            **own,
+            registry=registry,
         )  # fmt: skip
-        self.store_bytes = Gauge("prnet_store_bytes", "Of the results kept.", **own)
+        self.store_bytes = Gauge("prnet_store_bytes", "Of the results kept.", registry=registry)
         self._mean_seconds = 0.1
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:

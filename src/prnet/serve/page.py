@@ -1,7 +1,7 @@
 """The page that runs prnet in a browser: its files, and what it must know of model and atlas.
 
-The built page lies in `assets/web` (sources: `web/` of the repository). What depends on the model is
-made here, so that a page always runs the same network, atlas and settings as Python:
+The built page lies in `assets/web` (sources: `web/` of the repository). What depends on the model
+is made here, so that a page always runs the same network, atlas and settings as Python:
 `model/model.json`, `model/atlas.bin.gz`, `model/network.onnx` and `model/detector.onnx`.
 """
 
@@ -156,8 +156,8 @@ def pack_atlas(atlas: Atlas) -> dict[str, NDArray[np.generic]]:
 
     Returns:
         `vertex_index` (V,), `triangles` (3·T,), `rigid_vertices` (R,) uint32, `landmarks68_uv`
-        (136,) float32, and `canonical` (3·V,) uint16: the mean face's vertices in LEVELS between the
-        least and the largest of each axis. The last has two bytes a number and so stands at the end.
+        (136,) float32, and `canonical` (3·V,) uint16: the mean face's vertices in LEVELS between
+        the least and the largest of each axis. It has two bytes a number and so comes last.
     """
     low, high = _bounds(atlas)
     levels = np.rint((atlas.canonical_vertices - low) / (high - low) * LEVELS)

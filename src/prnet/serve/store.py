@@ -1,7 +1,7 @@
-"""Results on the disk under ids that can't be guessed: bounded, expiring, gone when the service ends.
+"""Results on the disk under ids that can't be guessed: bounded, expiring, gone in the end.
 
-A store is a folder of prnet's own, locked while a service uses it. One without a name lies among the
-system's temporary files; the next service to start removes what a killed one left there.
+A store is a folder of prnet's own, locked while a service uses it. One without a name lies among
+the system's temporary files; the next service to start removes what a killed one left there.
 """
 
 import contextlib
