@@ -67,11 +67,12 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
         request: Request, content: bytes, options: LandmarkOptions
     ) -> tuple[NDArray[uint8], list[Face]]:
         """The photo and its faces; a problem if that can't be."""
-        if options.max_faces > limits.faces or len(options.boxes or ()) > limits.faces:
+        most = options.max_faces or limits.faces
+        if max(most, len(options.boxes or ())) > limits.faces:
             raise Problem("invalid", f"max_faces, boxes: at most {limits.faces} are taken")
         try:
             found, faces = await _while_connected(
-                request, engine.faces(content, options.boxes, options.max_faces), limits.seconds
+                request, engine.faces(content, options.boxes, most), limits.seconds
             )
         except ImageReadError as error:
             raise Problem("not-a-photo", str(error)) from None

@@ -89,16 +89,18 @@ def make_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         store.open()
         engine.start()
-        await _warm_up(engine)
         sweeper = asyncio.create_task(_sweep(store, metrics))
-        state.is_ready = True
-        yield
-        state.is_ready = False
-        sweeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweeper
-        await asyncio.to_thread(engine.close)
-        store.close()
+        try:
+            await _warm_up(engine)
+            state.is_ready = True
+            yield
+        finally:
+            state.is_ready = False
+            sweeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeper
+            await asyncio.to_thread(engine.close)
+            store.close()
 
     app = FastAPI(
         title="prnet",

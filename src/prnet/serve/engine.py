@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -91,7 +92,9 @@ class Engine:
         if content.count(JPEG_SCAN) > MOST_JPEG_SCANS:
             raise ImageReadError("the photo: a JPEG of too many scans")
         photo = read_image(io.BytesIO(content), self._limits.pixels, PHOTO_FORMATS)
-        found = self._reconstructor.find(photo, boxes)
+        # a box may lack its angle
+        whole = None if boxes is None else [(*box, math.nan)[:5] for box in boxes]
+        found = self._reconstructor.find(photo, whole)
         scores = None if found.scores is None else found.scores[: self._limits.faces]
         return replace(found, boxes=found.boxes[: self._limits.faces], scores=scores)
 

@@ -20,7 +20,9 @@ class LandmarkOptions(BaseModel):
         description="x0 y0 x1 y1 in pixels, tight around the 68 landmarks of each face, perhaps "
         "with its in-plane angle in degrees; with them the detector isn't asked.",
     )
-    max_faces: int = Field(4, ge=1, le=1000, description="At most so many, best first.")
+    max_faces: int | None = Field(
+        None, ge=1, le=1000, description="At most so many, best first; else as many as are taken."
+    )
 
 
 class ReconstructOptions(LandmarkOptions):

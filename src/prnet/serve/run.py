@@ -52,12 +52,13 @@ def run(app: FastAPI, host: str, port: int, limits: Limits) -> bool:
 class _Server(uvicorn.Server):
     """Tells /readyz that it ends as soon as it is asked to."""
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to drain; a second Ctrl-C doesn't wait. The signal isn't raised again later."""
         app = self.config.app
         if isinstance(app, FastAPI):
             app.state.service.is_ready = False
-        super().handle_exit(signal.Signals(sig), frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 class _DeadlineProtocol(H11Protocol):
