@@ -56,11 +56,12 @@ def test_a_result_has_its_files_until_it_is_deleted(
     client: TestClient, photo: bytes, model_folder: Path
 ) -> None:
     fields = {"formats": "glb,obj,ply", "pictures": "overlay,pncc", "texture_size": 64}
+    fields |= {"head": "true"}
     answer = post(client, "reconstruct", photo, **fields)
     assert answer.status_code == 200, answer.text
     record = answer.json()
     ((face,), own) = record["faces"], record["id"]
-    assert set(face["files"]) == {"glb", "obj", "obj_mtl", "obj_png", "ply"}
+    assert set(face["files"]) == {"glb", "obj", "obj_mtl", "obj_png", "ply", "head"}
     assert set(record["files"]) == {"overlay", "pncc"}
     glb = client.get(face["files"]["glb"])
     assert glb.headers["content-type"] == "model/gltf-binary"
@@ -68,6 +69,8 @@ def test_a_result_has_its_files_until_it_is_deleted(
     mesh = trimesh.load(io.BytesIO(glb.content), "glb", force="mesh", process=False)
     (expected,) = Reconstructor(model_folder, threads=1)(read_image(io.BytesIO(photo)))
     np.testing.assert_array_equal(mesh.vertices, expected.mesh(64).vertices)
+    head = trimesh.load(io.BytesIO(client.get(face["files"]["head"]).content), "glb")
+    assert len(head.geometry) > 1
     for each in [*face["files"].values(), *record["files"].values()]:
         assert client.get(each).status_code == 200, each
     assert client.get(f"/v1/results/{own}").json() == record

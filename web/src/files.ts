@@ -152,6 +152,7 @@ export function record(
       translation: pose.translation.map(plain),
     },
     landmarks68: rows(landmarks),
+    expression: null, // the page fits no head model
     atlas: contract.atlas.sha256,
     files: {},
   }));

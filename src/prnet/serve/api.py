@@ -19,6 +19,7 @@ from prnet.draw.render import render_pncc
 from prnet.errors import ImageReadError, OutputError
 from prnet.face import Face
 from prnet.files import encode_png
+from prnet.head.head import encode_heads
 from prnet.mesh.files import WRITERS
 from prnet.serve.bodies import read_request
 from prnet.serve.engine import Engine
@@ -199,6 +200,11 @@ def _keep(
                 contents[path.name] = content
                 suffix = path.suffix.removeprefix(".")
                 names[kind if suffix == kind else f"{kind}_{suffix}"] = path.name
+        if options.head:
+            if not face.has_head:
+                raise Problem("invalid", "head: the service's model has another UV space")
+            names["head"] = f"face{number}_head.glb"
+            contents[names["head"]] = encode_heads([face.head()])
         described.append(face.to_record(with_map=False) | {"files": names})
     pictures: dict[str, str] = {}
     for picture in dict.fromkeys(options.pictures) if faces else ():

@@ -34,6 +34,9 @@ class ReconstructOptions(LandmarkOptions):
     pictures: list[Literal["overlay", "pncc"]] = Field(
         [], max_length=2, description="Pictures of the photo."
     )
+    head: bool = Field(
+        False, description="Also a whole head of each face, GLB with ARKit's morph targets."
+    )
     texture_size: int | None = Field(
         None,
         ge=16,
@@ -73,13 +76,18 @@ class FaceRecord(BaseModel):
     detection_score: float | None
     pose: Pose
     landmarks68: list[list[float]] = Field(description="The 68 iBUG points, x y z.")
+    expression: dict[str, float] | None = Field(
+        description="Weights in [0, 1] by ARKit's names; null for a model of another UV space."
+    )
     atlas: str
 
 
 class MeshedFace(FaceRecord):
     """A face and its files."""
 
-    files: dict[str, str] = Field(description="Addresses by kind: glb, obj, obj_mtl, obj_png, ply.")
+    files: dict[str, str] = Field(
+        description="Addresses by kind: glb, obj, obj_mtl, obj_png, ply, head."
+    )
 
 
 class Landmarks(BaseModel):
@@ -111,7 +119,7 @@ def request_body(
     schema = options.model_json_schema()
     form = dict(schema["properties"])
     for name, each in form.items():  # lists are written as text in a form
-        if name != "max_faces" and name != "texture_size":
+        if name in ("boxes", "formats", "pictures"):
             how = "JSON" if name == "boxes" else "joined by commas"
             form[name] = {
                 "type": "string",
