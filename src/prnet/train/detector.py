@@ -21,6 +21,7 @@ from prnet.detect.cells import cell_centers, decode_cells
 from prnet.detect.search import SAME_FACE
 from prnet.errors import RecipeError
 from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
+from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
 from prnet.geometry.oriented import keep_distinct
 from prnet.networks.detector import Detector
@@ -34,8 +35,11 @@ logger = logging.getLogger(__name__)
 
 START_SIZE = 160  # of the scenes by which the first layers imitate YuNet
 LEAST_SCORE = 0.02  # detections below aren't looked at
+LOG = "log.csv"
+MEASURES = "recall", "box_error"
+MEASURES_TITLE = "Held-out scenes: recall, box error in face sizes"
 LOG_COLUMNS = (
-    *("seconds", "step", "scenes", "learning_rate", "score", "box", "angle"),
+    *("seconds", "step", "scenes", "learning_rate", "loss_score", "loss_box", "loss_angle"),
     *("recall", "min_score", "box_error"),
 )
 
@@ -45,7 +49,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
 
     Args:
         recipe: Its settings.
-        out: Folder for `weights.pt` and `log.csv`.
+        out: Folder for `weights.pt`, `log.csv` and `curves.png`.
 
     Returns:
         The averaged network, on the CPU.
@@ -78,7 +82,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
             seed=recipe.seed,
         )
         try:
-            with (out / "log.csv").open("w", newline="") as log:
+            with (out / LOG).open("w", newline="") as log:
                 return _run(network, photos, feed, recipe, begin, log, out).cpu()
         finally:
             feed.close()
@@ -128,6 +132,7 @@ def _run(
             row = _log_row(begin, step, recipe.batch_size, rate, means, matches)
             writer.writerow(row)
             log.flush()
+            plot_training(out / LOG, out / "curves.png", MEASURES, MEASURES_TITLE)
             logger.info(", ".join(map("{} {}".format, LOG_COLUMNS, row)))
             sums.zero_()
             steps_summed, validated = 0, time.monotonic()
