@@ -195,15 +195,16 @@ def look(
 
 def _log_row(
     begin: float, step: int, batch_size: int, rate: float, losses: list[float], matches: Matches
-) -> list[float]:
+) -> list[str]:
     """A row of the log, in the order of LOG_COLUMNS."""
     min_score = matches.score_at(FALSE_PER_SCENE)
     right = (matches.face >= 0) & (matches.scores >= min_score)
     error = float(np.median(matches.error[right])) if right.any() else math.nan
     seconds = time.monotonic() - begin
     recall = float(matches.found(min_score).mean())
-    values = [seconds, step, step * batch_size, rate, *losses, recall, min_score, error]
-    return [float(f"{value:.5g}") for value in values]
+    values = [rate, *losses, recall, min_score, error]
+    counts = [f"{seconds:.0f}", str(step), str(step * batch_size)]
+    return [*counts, *(f"{value:.5g}" for value in values)]
 
 
 def _save(network: nn.Module, path: Path) -> None:
