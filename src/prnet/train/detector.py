@@ -17,13 +17,11 @@ from torch import nn
 
 from prnet.data.scene_photos import ScenePhotos, load_photos
 from prnet.data.scenes import Scene, SceneComposer
-from prnet.detect.cells import cell_centers, decode_cells
-from prnet.detect.search import SAME_FACE
+from prnet.detect.cells import cell_centers, find_faces
 from prnet.errors import RecipeError
 from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
 from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
-from prnet.geometry.oriented import keep_distinct
 from prnet.networks.detector import Detector
 from prnet.train.detector_loss import detector_loss
 from prnet.train.detector_recipe import DetectorRecipe, prepare_photos, yunet_file
@@ -188,9 +186,7 @@ def look(
     """What a network finds in a picture whose sides are multiples of 32: boxes and scores."""
     pixels = torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float()
     cells = network(pixels)[0].cpu().numpy()
-    boxes, scores = decode_cells(cells, picture.shape[0], picture.shape[1], LEAST_SCORE)
-    kept = keep_distinct(boxes, scores, SAME_FACE)
-    return boxes[kept], scores[kept]
+    return find_faces(cells, picture.shape[0], picture.shape[1], LEAST_SCORE)
 
 
 def _log_row(
