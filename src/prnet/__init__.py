@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prnet.model.model import Model
     from prnet.reconstructor import Reconstructor
     from prnet.uv.atlas import Atlas
+    from prnet.video.fuse import FusedFace, fuse
     from prnet.video.smooth import Smoothing
     from prnet.video.track import TrackedFace
     from prnet.video.tracker import Tracker
@@ -28,6 +29,7 @@ __all__ = [
     "Detector",
     "Face",
     "FaceDetector",
+    "FusedFace",
     "ImageReadError",
     "ModelFileError",
     "Model",
@@ -39,6 +41,7 @@ __all__ = [
     "TrackedFace",
     "Tracker",
     "YuNetDetector",
+    "fuse",
     "read_image",
 ]
 
@@ -48,6 +51,7 @@ _MODULE_OF = {
     "Detector": "detect.detections",
     "Face": "face",
     "FaceDetector": "detect.network",
+    "FusedFace": "video.fuse",
     "ImageReadError": "errors",
     "ModelFileError": "errors",
     "Model": "model.model",
@@ -59,6 +63,7 @@ _MODULE_OF = {
     "TrackedFace": "video.track",
     "Tracker": "video.tracker",
     "YuNetDetector": "detect.yunet",
+    "fuse": "video.fuse",
     "read_image": "image.read",
 }
 

@@ -30,25 +30,37 @@ from prnet.cli import (
     evaluate_profiles,
     evaluate_robustness,
     export,
+    fuse,
     reconstruct,
     swap,
     train,
     train_detector,
+    video,
     view,
+    webcam,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
-from prnet.errors import ImageReadError, LabelError, PRNetError, TrainingError
+from prnet.errors import (
+    ImageReadError,
+    LabelError,
+    PRNetError,
+    TrainingError,
+    VideoReadError,
+)
 
 HELP = """\
 3D faces from single photos.
 
 Exit codes: 0 all done; 1 some inputs failed (named on stderr, the rest written); 2 wrong usage.
 """
-FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usage
+FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the others are wrong usage
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "fuse": fuse,
+    "video": video,
+    "webcam": webcam,
     "align": align,
     "view": view,
     "edit": edit,

@@ -67,6 +67,25 @@ def render_shaded(
     return picture
 
 
+def render_textured(faces: Sequence[Face], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw the meshes with their own photo's colors, unlit.
+
+    Args:
+        faces: Any number, with their photos; the larger hide the smaller.
+        background: (H, W, 3) uint8 RGB; not changed.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array.
+
+    Raises:
+        ValueError: A face has no photo.
+    """
+    picture = np.array(background)
+    for face in _far_to_near(faces):
+        _paint(picture, face, face.colors.astype(np.float32), smooth=True)
+    return picture
+
+
 def _far_to_near(faces: Sequence[Face]) -> Iterator[Face]:
     """Small faces first: weak perspective knows no other distance between heads."""
     return iter(sorted(faces, key=lambda face: face.pose.scale))
