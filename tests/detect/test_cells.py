@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from prnet.detect.cells import METADATA_KEY, OUTPUTS, STRIDES, cell_centers, decode_cells
+from prnet.detect.cells import (
+    METADATA_KEY,
+    OUTPUTS,
+    STRIDES,
+    cell_centers,
+    decode_cells,
+    find_faces,
+)
 from prnet.detect.network import EMBEDDED_FILE, FaceDetector
 from prnet.errors import ModelFileError
 
@@ -34,6 +41,19 @@ def test_decode_by_hand() -> None:
     assert len(decode_cells(cells, 64, 96, 0.81)[0]) == 0
     assert len(decode_cells(cells, 64, 96, 0)[0]) == 126
     assert len(decode_cells(cells, 64, 96, 1)[0]) == 0
+
+
+def test_a_face_that_several_cells_tell_of() -> None:
+    cells = np.zeros((126, OUTPUTS), np.float32)
+    cells[:, 0] = -9
+    cells[:, 5] = 1  # upright
+    cells[96:98, 0] = 0, np.log(4)  # scores 0.5 and 0.8
+    cells[97, 1] = -1  # both tell of the face in the middle of the first
+    cells[97, 2] = 0.25
+    boxes, scores = find_faces(cells, 64, 96, 0.7)
+    np.testing.assert_allclose(scores, [0.8], atol=1e-6)
+    share = 0.64 / (0.64 + 0.25)
+    np.testing.assert_allclose(boxes, [[7.5, 7.5 + 4 * share, 64, 64, 0]], atol=1e-4)
 
 
 def test_sizes_never_overflow() -> None:

@@ -90,8 +90,9 @@ def test_a_run_writes_weights_and_log(packed: Path, tmp_path: Path) -> None:
         assert not torch.equal(value, before[name])
     with (tmp_path / "run" / "log.csv").open() as stream:
         (row,) = csv.DictReader(stream)
-    assert (row["step"], row["scenes"]) == ("3.0", "48.0")
-    assert float(row["score"]) > 0
+    assert (row["step"], row["scenes"]) == ("3", "48")
+    assert float(row["loss_score"]) > 0
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
 
 
 def test_weights_of_another_network(packed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from prnet.cli.extras import need_extra
 HELP = """\
 Train the face detector by a recipe, for as long as it says.
 
-Writes log.csv, weights.pt and detector.onnx, which `prnet evaluate detector --detector` measures.
+Writes log.csv, curves.png, weights.pt, and detector.onnx, which `prnet evaluate detector
+--detector` measures.
 """
 EXAMPLES = (
     "prnet train-detector recipes/detector.toml",

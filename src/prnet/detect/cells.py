@@ -9,6 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.detect.search import SAME_FACE
+from prnet.geometry.oriented import blend, keep_distinct
+
 STRIDES = (8, 16, 32)  # pixels between cells; the picture's sides are multiples of the last
 # of a cell: its score before the sigmoid; its box's center from the cell's in strides (x, y); the
 # logarithms of the box's width and height in UNIT_STRIDES strides; (cos, sin) of the face's angle,
@@ -17,6 +20,7 @@ OUTPUTS = 7
 UNIT_STRIDES = 4.0
 METADATA_KEY = "prnet_detector"  # of the ONNX file; what stands there is JSON
 INPUT, OUTPUT = "pictures", "cells"
+SAME_BOX = 0.6  # overlap (intersection over union) from which on cells' boxes are blended
 LARGEST_LOG = 6.0  # sizes are clipped to exp(±6), so that no number overflows
 
 
@@ -66,3 +70,23 @@ def decode_cells(
     scores = 1 / (1 + np.exp(-rows[:, 0]))
     boxes = np.concatenate([middle, size, angle], 1)
     return boxes.astype(np.float32), scores.astype(np.float32)
+
+
+def find_faces(
+    cells: NDArray[np.float32], height: int, width: int, min_score: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read the faces off a picture's cells, each once: the best cell's, blended with its like.
+
+    Args:
+        cells: (C, 7) float32, see OUTPUTS.
+        height: Of the picture.
+        width: Of the picture.
+        min_score: Faces of a lower score are left out; in [0, 1].
+
+    Returns:
+        (K, 5) float32 boxes as in `prnet.geometry.oriented`, pixels; (K,) float32 scores.
+    """
+    boxes, scores = decode_cells(cells, height, width, min_score / 2)
+    kept = keep_distinct(boxes, scores, SAME_FACE)
+    kept = kept[scores[kept] >= min_score]
+    return blend(boxes, scores, kept, SAME_BOX).astype(np.float32), scores[kept]

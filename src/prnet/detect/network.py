@@ -16,12 +16,11 @@ from prnet.detect.cells import (
     OUTPUTS,
     STRIDES,
     UNIT_STRIDES,
-    decode_cells,
+    find_faces,
 )
 from prnet.detect.detections import Detections
-from prnet.detect.search import SAME_FACE, check_settings, search
+from prnet.detect.search import check_settings, search
 from prnet.errors import ModelFileError
-from prnet.geometry.oriented import keep_distinct
 
 EMBEDDED_FILE = Path(__file__).parents[1] / "assets" / "detector" / "detector.onnx"
 MIN_SCORE = 0.6
@@ -87,9 +86,7 @@ class FaceDetector:
         (cells,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(picture[None])})
         height, width = picture.shape[:2]
         least = self.min_score if min_score is None else min_score
-        boxes, scores = decode_cells(cells[0], height, width, least)
-        kept = keep_distinct(boxes, scores, SAME_FACE)
-        return boxes[kept], scores[kept]
+        return find_faces(cells[0], height, width, least)
 
     def _find(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """`look` at a picture of any size: black fills it up to a multiple of 32."""

@@ -17,12 +17,11 @@ from torch import nn
 
 from prnet.data.scene_photos import ScenePhotos, load_photos
 from prnet.data.scenes import Scene, SceneComposer
-from prnet.detect.cells import cell_centers, decode_cells
-from prnet.detect.search import SAME_FACE
+from prnet.detect.cells import cell_centers, find_faces
 from prnet.errors import RecipeError
 from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
+from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
-from prnet.geometry.oriented import keep_distinct
 from prnet.networks.detector import Detector
 from prnet.train.detector_loss import detector_loss
 from prnet.train.detector_recipe import DetectorRecipe, prepare_photos, yunet_file
@@ -34,8 +33,11 @@ logger = logging.getLogger(__name__)
 
 START_SIZE = 160  # of the scenes by which the first layers imitate YuNet
 LEAST_SCORE = 0.02  # detections below aren't looked at
+LOG = "log.csv"
+MEASURES = "recall", "box_error"
+MEASURES_TITLE = "Held-out scenes: recall, box error in face sizes"
 LOG_COLUMNS = (
-    *("seconds", "step", "scenes", "learning_rate", "score", "box", "angle"),
+    *("seconds", "step", "scenes", "learning_rate", "loss_score", "loss_box", "loss_angle"),
     *("recall", "min_score", "box_error"),
 )
 
@@ -45,7 +47,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
 
     Args:
         recipe: Its settings.
-        out: Folder for `weights.pt` and `log.csv`.
+        out: Folder for `weights.pt`, `log.csv` and `curves.png`.
 
     Returns:
         The averaged network, on the CPU.
@@ -78,7 +80,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
             seed=recipe.seed,
         )
         try:
-            with (out / "log.csv").open("w", newline="") as log:
+            with (out / LOG).open("w", newline="") as log:
                 return _run(network, photos, feed, recipe, begin, log, out).cpu()
         finally:
             feed.close()
@@ -128,6 +130,7 @@ def _run(
             row = _log_row(begin, step, recipe.batch_size, rate, means, matches)
             writer.writerow(row)
             log.flush()
+            plot_training(out / LOG, out / "curves.png", MEASURES, MEASURES_TITLE)
             logger.info(", ".join(map("{} {}".format, LOG_COLUMNS, row)))
             sums.zero_()
             steps_summed, validated = 0, time.monotonic()
@@ -183,22 +186,21 @@ def look(
     """What a network finds in a picture whose sides are multiples of 32: boxes and scores."""
     pixels = torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float()
     cells = network(pixels)[0].cpu().numpy()
-    boxes, scores = decode_cells(cells, picture.shape[0], picture.shape[1], LEAST_SCORE)
-    kept = keep_distinct(boxes, scores, SAME_FACE)
-    return boxes[kept], scores[kept]
+    return find_faces(cells, picture.shape[0], picture.shape[1], LEAST_SCORE)
 
 
 def _log_row(
     begin: float, step: int, batch_size: int, rate: float, losses: list[float], matches: Matches
-) -> list[float]:
+) -> list[str]:
     """A row of the log, in the order of LOG_COLUMNS."""
     min_score = matches.score_at(FALSE_PER_SCENE)
     right = (matches.face >= 0) & (matches.scores >= min_score)
     error = float(np.median(matches.error[right])) if right.any() else math.nan
     seconds = time.monotonic() - begin
     recall = float(matches.found(min_score).mean())
-    values = [seconds, step, step * batch_size, rate, *losses, recall, min_score, error]
-    return [float(f"{value:.5g}") for value in values]
+    values = [rate, *losses, recall, min_score, error]
+    counts = [f"{seconds:.0f}", str(step), str(step * batch_size)]
+    return [*counts, *(f"{value:.5g}" for value in values)]
 
 
 def _save(network: nn.Module, path: Path) -> None:

@@ -19,7 +19,7 @@ SCORE_POWER, FIT_POWER = 0.5, 4.0  # how the fit weighs score against overlap
 # for all that fit well, so that a clear face scores high whichever cell happens to be the best.
 SOFTNESS, LEAST_SHARE = 0.3, 0.1  # cells that fit less well than the latter are background
 FOCUS = 2.0  # easy background cells count less by this power of their score
-BACKGROUND_WEIGHT = 2.0
+BACKGROUND_WEIGHT = 4.0
 BOX_WEIGHT, SIZE_WEIGHT, ANGLE_WEIGHT = 2.0, 1.0, 2.0
 
 
