@@ -45,9 +45,9 @@ def make_photo(number: int) -> bytes:
 class Client(threading.Thread):
     """Sends its photo until the time is over."""
 
-    def __init__(self, url: str, photo: bytes, box: np.ndarray, until: float) -> None:
+    def __init__(self, url: str, photo: bytes, boxes: np.ndarray, until: float) -> None:
         super().__init__()
-        self.url, self.photo, self.box, self.until = url, photo, box, until
+        self.url, self.photo, self.boxes, self.until = url, photo, boxes, until
         self.seconds: list[float] = []
         self.statuses: dict[int, int] = {}
         self.wrong = self.lost = 0
@@ -68,8 +68,8 @@ class Client(threading.Thread):
                     continue
                 self.seconds.append(time.perf_counter() - start)
                 boxes = [face["box"] for face in answer.json()["faces"]]
-                is_right = len(boxes) == 1 and np.abs(boxes[0] - self.box).max() < SAME_PX
-                self.wrong += not is_right
+                is_right = np.shape(boxes) == self.boxes.shape
+                self.wrong += not (is_right and np.abs(boxes - self.boxes).max() < SAME_PX)
 
 
 def load(
@@ -138,7 +138,10 @@ def main() -> None:
         port = probe.getsockname()[1]
     reconstructor = Reconstructor(threads=1)
     photos = [make_photo(n) for n in range(asked.clients)]
-    boxes = [reconstructor(read_image(io.BytesIO(photo)))[0].box for photo in photos]
+    boxes = [
+        np.array([face.box for face in reconstructor(read_image(io.BytesIO(photo)))])
+        for photo in photos
+    ]
     command = [sys.executable, "-m", "prnet", "serve", "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         try:

@@ -118,6 +118,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
         "detector": {
             "strides": cells.STRIDES,
             "unit_strides": cells.UNIT_STRIDES,
+            "same_box": cells.SAME_BOX,
             "min_score": detector.min_score,
         },
         "search": how | {"smallest_face": detector.smallest_face},

@@ -26,7 +26,7 @@ export interface Contract {
     canonical_high: [number, number, number];
   };
   parts: { points: number[]; is_closed: boolean; color: string }[];
-  detector: { strides: number[]; unit_strides: number; min_score: number };
+  detector: { strides: number[]; unit_strides: number; same_box: number; min_score: number };
   search: {
     sure_px: number;
     look_px: number;

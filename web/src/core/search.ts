@@ -101,11 +101,14 @@ export class Search {
       const row = picture.data.subarray(y * picture.width * 3, (y + 1) * picture.width * 3);
       filled.data.set(row, y * width * 3);
     }
-    return this.keepDistinct(this.decode(await this.look(filled), width, height));
+    const { min_score: least } = this.contract.detector;
+    const boxes = this.decode(await this.look(filled), width, height, least / 2);
+    const kept = this.keepDistinct(boxes).filter((box) => box.score >= least);
+    return kept.map((box) => blend(box, boxes, this.contract.detector.same_box));
   }
 
-  private decode(cells: Float32Array, width: number, height: number): Found[] {
-    const { strides, unit_strides: unit, min_score: least } = this.contract.detector;
+  private decode(cells: Float32Array, width: number, height: number, least: number): Found[] {
+    const { strides, unit_strides: unit } = this.contract.detector;
     const threshold = Math.log(least / (1 - least));
     const found: Found[] = [];
     const clipped = (value: number) => Math.min(Math.max(value, -LARGEST_LOG), LARGEST_LOG);
@@ -221,6 +224,33 @@ function sharedArea(box: Found, other: Found): number {
     overlap(cos * x + sin * y, box.width / 2, other.width / 2) *
     overlap(cos * y - sin * x, box.height / 2, other.height / 2)
   );
+}
+
+/** What all boxes that nearly coincide with one say together, each weighing its score squared. */
+function blend(best: Found, boxes: Found[], least: number): Found {
+  const sum = { weight: 0, x: 0, y: 0, width: 0, height: 0, cos: 0, sin: 0 };
+  for (const box of boxes) {
+    const shared = sharedArea(best, box);
+    const area = best.width * best.height + box.width * box.height - shared;
+    const nearlyCoincides = shared / Math.max(area, 1e-9) >= least && box.score >= best.score / 2;
+    if (box !== best && !nearlyCoincides) continue;
+    const weight = box.score ** 2;
+    sum.weight += weight;
+    sum.x += weight * box.x;
+    sum.y += weight * box.y;
+    sum.width += weight * Math.log(box.width);
+    sum.height += weight * Math.log(box.height);
+    sum.cos += weight * Math.cos(box.angle);
+    sum.sin += weight * Math.sin(box.angle);
+  }
+  return {
+    ...best,
+    x: sum.x / sum.weight,
+    y: sum.y / sum.weight,
+    width: Math.exp(sum.width / sum.weight),
+    height: Math.exp(sum.height / sum.weight),
+    angle: Math.atan2(sum.sin, sum.cos),
+  };
 }
 
 /** Counter-clockwise. */
