@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,17 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 from prnet.geometry.pose import Pose, fit_pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
-from prnet.morphable.blendshapes import HeadCoefficients, blendshape_fitter, sample_chart
+from prnet.morphable.blendshapes import (
+    FACE_VERTICES,
+    HeadCoefficients,
+    blendshape_fitter,
+    sample_chart,
+)
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
-from prnet.uv.texture import complete_texture, sample_photo, sample_texture
-from prnet.uv.visibility import find_visible, vertices_facing
+from prnet.uv.texture import complete_face, sample_photo, sample_texture
+from prnet.uv.visibility import find_visible
 
 if TYPE_CHECKING:
     from prnet.head.head import Head
-
-A = TypeVar("A", bound=NDArray[np.generic])
 
 TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
@@ -221,7 +224,7 @@ class Face:
         """The head model's identity and expression; ValueError without `has_head`."""
         if not self.has_head:
             raise ValueError("the head model doesn't fit this face: it has another UV space")
-        chart = sample_chart(self.position_map, embedded_head())
+        chart = sample_chart(self.position_map, embedded_head(), FACE_VERTICES)
         return blendshape_fitter()(self.pose.remove(chart))
 
     def head(self) -> "Head":
@@ -232,11 +235,11 @@ class Face:
         """
         from prnet.head.head import build_head  # not every face becomes one
 
-        texture = self.texture(self._texture_size(), complete=True)[..., :3]
+        seen = self.texture(self._texture_size())
         return build_head(
             self.pose.remove(self.position_map.astype(np.float64)),
             self.head_coefficients,
-            np.ascontiguousarray(texture),
+            complete_face(seen, self.vertices, self.atlas, self.pose.rotation, will_move=True),
             self._photo,
             self.pose,
         )
@@ -258,12 +261,11 @@ class Face:
             ValueError: size is not a positive number, or the face has no photo.
         """
         texture = sample_texture(
-            self._photo, self.position_map, self._to_map(self.visibility), size
+            self._photo, self.position_map, self.atlas.spread(self.visibility), size
         )
         if not complete:
             return texture
-        facing = vertices_facing(self.vertices, self.triangles)
-        colors = complete_texture(texture, self._to_map(facing))
+        colors = complete_face(texture, self.vertices, self.atlas, self.pose.rotation)
         return np.dstack([colors, np.full((size, size), 255, np.uint8)])
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
@@ -336,12 +338,6 @@ class Face:
             sharpest = float(np.percentile(edges.min(1), SHARPEST_SHARE))  # pixels per map step
         wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
         return int(np.clip(wanted, *TEXTURE_SIZES))
-
-    def _to_map(self, values: A) -> A:
-        """Spread (V,) values over the map: (M, M), 0 outside the chart."""
-        spread = np.zeros(MAP_SIZE * MAP_SIZE, values.dtype)
-        spread[self.atlas.vertex_index] = values
-        return spread.reshape(MAP_SIZE, MAP_SIZE)  # type: ignore[return-value]
 
 
 def _plain(values: ArrayLike) -> Any:  # noqa: ANN401

@@ -92,12 +92,20 @@ def blendshape_fitter() -> BlendshapeFitter:
     return BlendshapeFitter(embedded_head())
 
 
-def sample_chart(position_map: NDArray[np.floating], model: HeadModel) -> NDArray[np.float32]:
-    """Read the head model's face off a position map: (M, M, 3) → (C, 3) float32, the map's frame.
+def sample_chart(
+    position_map: NDArray[np.floating], model: HeadModel, count: int | None = None
+) -> NDArray[np.float32]:
+    """Read the head model's face off a position map.
 
-    The map must be of the model's own UV space, that of the atlas in the package.
+    Args:
+        position_map: (M, M, 3) float, any frame; in the UV space of the atlas in the package.
+        model: The head model.
+        count: C, only its first vertices; None for the whole face.
+
+    Returns:
+        (C, 3) float32, the map's frame.
     """
-    return sample_map(position_map, model.chart_uv)
+    return sample_map(position_map, model.chart_uv[:count])
 
 
 def rigid_motions(points: NDArray[np.floating]) -> NDArray[np.float64]:
