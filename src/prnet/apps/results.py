@@ -17,6 +17,7 @@ from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
 from prnet.face import DECIMALS, Face
 from prnet.files import encode_png, locked, write_files
+from prnet.head.head import encode_heads
 from prnet.mesh.files import WRITERS
 
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
@@ -33,6 +34,7 @@ class Wanted:
         texture: `<name>_texture.png` of each face, RGBA in UV space, alpha 0 where unseen.
         position_map: `<name>_position_map.npy` of each face, (256, 256, 3) float32, photo frame.
         pncc: `<name>_pncc.png`, (H, W, 3) uint8.
+        head: `<name>_head.glb` of each face, with expressions as morph targets.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -41,6 +43,7 @@ class Wanted:
     texture: bool = False
     position_map: bool = False
     pncc: bool = False
+    head: bool = False
 
 
 class ResultFolder:
@@ -75,7 +78,10 @@ class ResultFolder:
         if record["file"] != plain_text(str(photo)):
             return False
         wanted = self.wanted
-        own = {*wanted.formats, *(n for n in ("texture", "position_map") if getattr(wanted, n))}
+        own = {
+            *wanted.formats,
+            *(n for n in ("texture", "position_map", "head") if getattr(wanted, n)),
+        }
         shared = {n for n in ("overlay", "depth", "pncc") if getattr(wanted, n)}
         has_all = all(own <= set(face["files"]) for face in record["faces"])
         has_all &= not record["faces"] or shared <= set(record["files"])
@@ -121,6 +127,9 @@ class ResultFolder:
             if self.wanted.position_map:
                 files["position_map"] = self.folder / f"{begin}_position_map.npy"
                 contents[files["position_map"]] = _encode_npy(face.position_map)
+            if self.wanted.head:
+                files["head"] = self.folder / f"{begin}_head.glb"
+                contents[files["head"]] = encode_heads([face.head()])
             names = {kind: path.name for kind, path in files.items()}
             described.append(face.to_record(with_map=False) | {"files": names})
         record = make_record(str(photo), shape_hw, described)

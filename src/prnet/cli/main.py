@@ -28,6 +28,7 @@ from prnet.cli import (
     evaluate_profiles,
     evaluate_robustness,
     export,
+    head,
     reconstruct,
     train,
 )
@@ -44,6 +45,7 @@ FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usa
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "head": head,
     "bench": bench,
     "train": train,
     "export": export,

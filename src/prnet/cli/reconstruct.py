@@ -41,6 +41,7 @@ EXAMPLES = (
     "prnet reconstruct holiday/ portrait.png -o out --format obj,ply --texture",
     "prnet reconstruct archive/ -o out --recursive --skip-existing",
     "prnet reconstruct archive/ -o out --format none --no-overlay --jsonl faces.jsonl",
+    "prnet reconstruct photo.jpg -o out --head",
     "prnet reconstruct group.jpg -o out --max-faces 3 --depth --pncc",
     "prnet reconstruct photo.jpg -o out --boxes boxes.json",
     "curl -s https://example.org/photo.jpg | prnet reconstruct - -o out",
@@ -108,6 +109,10 @@ def run(
     pncc: Annotated[
         bool, typer.Option("--pncc", help="Also <name>_pncc.png, the photo's size.")
     ] = False,
+    head: Annotated[
+        bool,
+        typer.Option("--head", help="Also <name>_head.glb, a whole head that can be animated."),
+    ] = False,
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -172,7 +177,9 @@ def run(
     names = name_results(kept)
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
     reconstructor = Reconstructor(model, threads=threads, device=device)
-    results = ResultFolder(out, Wanted(meshes, overlay, depth, texture, position_map, pncc), names)
+    results = ResultFolder(
+        out, Wanted(meshes, overlay, depth, texture, position_map, pncc, head), names
+    )
     tell = Telling(quiet, verbose)
     with (
         _open_lines(jsonl) as lines,
