@@ -14,16 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from prnet.geometry.pose import Pose, fit_pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
-from prnet.morphable.blendshapes import (
-    FACE_VERTICES,
-    HeadCoefficients,
-    blendshape_fitter,
-    sample_chart,
-)
+from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_face, sample_photo, sample_texture
+from prnet.uv.topology import Topology
 from prnet.uv.visibility import find_visible
 
 if TYPE_CHECKING:
@@ -224,15 +220,10 @@ class Face:
         """The head model's identity and expression; ValueError without `has_head`."""
         if not self.has_head:
             raise ValueError("the head model doesn't fit this face: it has another UV space")
-        chart = sample_chart(self.position_map, embedded_head(), FACE_VERTICES)
-        return blendshape_fitter()(self.pose.remove(chart))
+        return fit_blendshapes(self.position_map, self.pose)
 
     def head(self) -> "Head":
-        """Make a whole head of the face: eyes, teeth, skull, and ARKit's shapes to animate it by.
-
-        Raises:
-            ValueError: The face has no photo, or another UV space than the package's.
-        """
+        """Make a whole head; ValueError without a photo or `has_head`."""
         from prnet.head.head import build_head  # not every face becomes one
 
         seen = self.texture(self._texture_size())
@@ -305,11 +296,15 @@ class Face:
         Raises:
             ValueError: texture_size is not a positive number, or the face has no photo.
         """
-        centred = self.vertices.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
-        vertices = flip_y(centred / (self.pose.scale * CM_PER_METRE)).astype(np.float32)
+        vertices = self._to_metres(self.vertices).astype(np.float32)
         texture = self.texture(texture_size or self._texture_size(), complete=True)
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
+
+    def in_topology(self, topology: Topology) -> NDArray[np.float64]:
+        """The face in other polygons: (V, 3) float64, metres, in the frame of `mesh`."""
+        canonical = topology.shape(self.pose.remove(self.position_map.astype(np.float64)))
+        return self._to_metres(self.pose.apply(canonical))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colors).
@@ -321,6 +316,12 @@ class Face:
         from prnet.mesh.files import write_mesh  # trimesh is slow to import
 
         write_mesh(path, self.mesh())
+
+    def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Photo points → the frame of mesh files."""
+        centred = points.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
+        metres = flip_y(centred / (self.pose.scale * CM_PER_METRE))
+        return np.asarray(metres, np.float64)
 
     @property
     def _photo(self) -> NDArray[np.uint8]:

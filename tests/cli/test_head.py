@@ -10,7 +10,10 @@ import numpy as np
 import pygltflib
 import pytest
 
-from prnet.morphable.head_model import HEAD_FILE
+from prnet.geometry.sampling import sample_map
+from prnet.morphable.head_model import FACE, HEAD_FILE, embedded_head
+from prnet.uv.atlas import embedded_atlas
+from prnet.uv.topology import read_obj
 
 Run = Callable[..., Any]  # see conftest.py: gives (code, stdout, stderr)
 FAST = ("--threads", 1)
@@ -76,3 +79,27 @@ def test_the_head_model_is_rebuilt(run: Run, facekit: Path, tmp_path: Path) -> N
     assert outcome.code == 0 and "50 identities, 51 expressions, 6.5 MB" in outcome.stdout
     assert out.read_bytes() == HEAD_FILE.read_bytes()
     assert run("data", "head", tmp_path / "none.npz", "--out", out).code == 1
+
+
+def test_a_mesh_of_ones_own(
+    run: Run, reconstruct: Run, portrait: Path, out: Path, tmp_path: Path
+) -> None:
+    """Wrapped once, then filled with the photo's face."""
+    head = embedded_head()
+    triangles, _ = head.triangles_of(FACE)
+    mesh, points = tmp_path / "mesh.obj", tmp_path / "points.json"
+    lines = [f"v {x} {y} {z}" for x, y, z in head.vertices[: len(head.chart_uv)]]
+    mesh.write_text("\n".join([*lines, *(f"f {a} {b} {c}" for a, b, c in triangles + 1)]))
+    atlas = embedded_atlas()
+    landmarks = sample_map(atlas.canonical_map, atlas.landmarks68_uv)
+    points.write_text(json.dumps(landmarks.tolist()))
+    wrapped = tmp_path / "mesh.npz"
+    outcome = run("data", "wrap", mesh, "--landmarks", points, "--out", wrapped)
+    assert outcome.code == 0 and "vertices lie on the face" in outcome.stdout
+    options = "--topology", wrapped, "--format", "none", "--no-overlay"
+    assert reconstruct(portrait, *options).code == 0
+    written = read_obj(out / f"{portrait.stem}_topology.obj")
+    np.testing.assert_array_equal(written.triangles, triangles)
+    assert np.ptp(written.vertices, axis=0) == pytest.approx([0.18, 0.28, 0.18], abs=0.06)
+    assert run("data", "wrap", mesh, "--landmarks", mesh, "--out", wrapped).code == 1
+    assert reconstruct(portrait, "--topology", tmp_path / "none.obj").code == 1

@@ -19,6 +19,7 @@ from prnet.face import DECIMALS, Face
 from prnet.files import encode_png, locked, write_files
 from prnet.head.head import encode_heads
 from prnet.mesh.files import WRITERS
+from prnet.uv.topology import Topology
 
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
 
@@ -35,6 +36,7 @@ class Wanted:
         position_map: `<name>_position_map.npy` of each face, (256, 256, 3) float32, photo frame.
         pncc: `<name>_pncc.png`, (H, W, 3) uint8.
         head: `<name>_head.glb` of each face, with expressions as morph targets.
+        topology: `<name>_topology.obj` of each face, in these polygons; None for none.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -44,6 +46,7 @@ class Wanted:
     position_map: bool = False
     pncc: bool = False
     head: bool = False
+    topology: Topology | None = None
 
 
 class ResultFolder:
@@ -78,10 +81,8 @@ class ResultFolder:
         if record["file"] != plain_text(str(photo)):
             return False
         wanted = self.wanted
-        own = {
-            *wanted.formats,
-            *(n for n in ("texture", "position_map", "head") if getattr(wanted, n)),
-        }
+        named = ("texture", "position_map", "head", "topology")
+        own = {*wanted.formats, *(name for name in named if getattr(wanted, name))}
         shared = {n for n in ("overlay", "depth", "pncc") if getattr(wanted, n)}
         has_all = all(own <= set(face["files"]) for face in record["faces"])
         has_all &= not record["faces"] or shared <= set(record["files"])
@@ -130,6 +131,10 @@ class ResultFolder:
             if self.wanted.head:
                 files["head"] = self.folder / f"{begin}_head.glb"
                 contents[files["head"]] = encode_heads([face.head()])
+            if self.wanted.topology is not None:
+                files["topology"] = self.folder / f"{begin}_topology.obj"
+                shape = face.in_topology(self.wanted.topology)
+                contents[files["topology"]] = self.wanted.topology.to_obj(shape)
             names = {kind: path.name for kind, path in files.items()}
             described.append(face.to_record(with_map=False) | {"files": names})
         record = make_record(str(photo), shape_hw, described)

@@ -16,6 +16,7 @@ from prnet.cli import (
     data_pack,
     data_sheet,
     data_w300lp,
+    data_wrap,
     demo,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
@@ -58,6 +59,7 @@ DATA_COMMANDS = {
     "head": data_head,
     "pack": data_pack,
     "sheet": data_sheet,
+    "wrap": data_wrap,
 }
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."

@@ -113,6 +113,14 @@ def run(
         bool,
         typer.Option("--head", help="Also <name>_head.glb, a whole head that can be animated."),
     ] = False,
+    topology: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also <name>_topology.obj, the face in this mesh's polygons: an OBJ with the "
+            "atlas's UVs, or the .npz of `prnet data wrap`.",
+        ),
+    ] = None,
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -162,6 +170,7 @@ def run(
     from prnet.apps.inputs import expand, name_results, read_boxes, without_results
     from prnet.apps.results import ResultFolder, Wanted
     from prnet.reconstructor import Reconstructor
+    from prnet.uv.topology import Topology
 
     meshes = _parse_formats(formats)
     found: list[Path] = []
@@ -177,9 +186,10 @@ def run(
     names = name_results(kept)
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
     reconstructor = Reconstructor(model, threads=threads, device=device)
-    results = ResultFolder(
-        out, Wanted(meshes, overlay, depth, texture, position_map, pncc, head), names
-    )
+    atlas = reconstructor.model.atlas
+    mesh = None if topology is None else Topology.load(topology, atlas.canonical_map)
+    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh)
+    results = ResultFolder(out, wanted, names)
     tell = Telling(quiet, verbose)
     with (
         _open_lines(jsonl) as lines,

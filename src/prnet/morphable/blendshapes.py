@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose
 from prnet.geometry.sampling import sample_map
 from prnet.morphable.head_model import FACE, HeadModel, embedded_head
 
@@ -90,6 +91,17 @@ class BlendshapeFitter:
 def blendshape_fitter() -> BlendshapeFitter:
     """The fitter of the head model inside the package."""
     return BlendshapeFitter(embedded_head())
+
+
+def fit_blendshapes(position_map: NDArray[np.floating], pose: Pose) -> HeadCoefficients:
+    """Fit the head model inside the package to a face.
+
+    Args:
+        position_map: (M, M, 3) float, photo frame, in the UV space of the atlas in the package.
+        pose: Canonical frame → photo frame.
+    """
+    chart = sample_chart(position_map, embedded_head(), FACE_VERTICES)
+    return blendshape_fitter()(pose.remove(chart))
 
 
 def sample_chart(
