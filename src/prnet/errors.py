@@ -9,6 +9,10 @@ class ImageReadError(PRNetError):
     """A photo is missing, truncated, or not a photo."""
 
 
+class VideoReadError(PRNetError):
+    """A video is missing, damaged from its beginning, or not a video."""
+
+
 class ModelFileError(PRNetError):
     """A model folder is incomplete, or its network and atlas don't belong together."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prnet.geometry.pose import Pose, fit_pose, flip_y
+from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
@@ -70,11 +70,7 @@ class Face:
         if not np.isfinite(self.position_map).all():
             raise ValueError("position_map must be finite, got NaN or infinity")
         image = self.image
-        if image is not None and (image.ndim, image.shape[2:], image.dtype) != (
-            3,
-            (3,),
-            np.dtype(np.uint8),
-        ):
+        if image is not None and (image.shape[2:] != (3,) or image.dtype != np.uint8):
             raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
         if np.shape(self.box) != (4,):
             raise ValueError(f"box must be x0 y0 x1 y1, got shape {np.shape(self.box)}")
@@ -177,8 +173,8 @@ class Face:
     @cached_property
     def pose(self) -> Pose:
         """Canonical frame → photo frame, fitted over what expression hardly moves."""
-        rigid = self.atlas.rigid_vertices
-        return fit_pose(self.atlas.canonical_vertices[rigid], self.vertices[rigid])
+        atlas = self.atlas
+        return atlas.pose_fit(np.take(self.position_map.reshape(-1, 3), atlas.rigid_pixels, axis=0))
 
     @cached_property
     def visibility(self) -> NDArray[np.bool_]:
@@ -226,7 +222,7 @@ class Face:
         """Make a whole head; ValueError without a photo or `has_head`."""
         from prnet.head.head import build_head  # not every face becomes one
 
-        seen = self.texture(self._texture_size())
+        seen = self.texture(self.texture_size)
         return build_head(
             self.pose.remove(self.position_map.astype(np.float64)),
             self.head_coefficients,
@@ -258,6 +254,18 @@ class Face:
             return texture
         colors = complete_face(texture, self.vertices, self.atlas, self.pose.rotation)
         return np.dstack([colors, np.full((size, size), 255, np.uint8)])
+
+    @cached_property
+    def texture_size(self) -> int:
+        """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
+        x, y = self.position_map[..., 0], self.position_map[..., 1]
+        is_seen = self.atlas.spread(self.visibility)
+        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
+        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
+        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
+        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
+        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.
@@ -297,7 +305,7 @@ class Face:
             ValueError: texture_size is not a positive number, or the face has no photo.
         """
         vertices = self._to_metres(self.vertices).astype(np.float32)
-        texture = self.texture(texture_size or self._texture_size(), complete=True)
+        texture = self.texture(texture_size or self.texture_size, complete=True)
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
 
@@ -306,16 +314,20 @@ class Face:
         canonical = topology.shape(self.pose.remove(self.position_map.astype(np.float64)))
         return self._to_metres(self.pose.apply(canonical))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], lossless: bool = False) -> None:
         """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colors).
+
+        Args:
+            path: Where to.
+            lossless: A GLB's texture is a PNG in place of a JPEG: larger and slower.
 
         Raises:
             OutputError: An extension other than these, or the file can't be written.
             ValueError: The face has no photo.
         """
-        from prnet.mesh.files import write_mesh  # trimesh is slow to import
+        from prnet.mesh.files import write_mesh  # what it writes with is slow to import
 
-        write_mesh(path, self.mesh())
+        write_mesh(path, self.mesh(), lossless)
 
     def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Photo points → the frame of mesh files."""
@@ -329,16 +341,6 @@ class Face:
         if self.image is None:
             raise ValueError("this face has no photo: its image is None")
         return self.image
-
-    def _texture_size(self) -> int:
-        """Texels a side with which the texture is as fine as the photo."""
-        corners = self.vertices[self.triangles[self.visibility[self.triangles].all(1)], :2]
-        sharpest = 0.0
-        if len(corners):
-            edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-            sharpest = float(np.percentile(edges.min(1), SHARPEST_SHARE))  # pixels per map step
-        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
-        return int(np.clip(wanted, *TEXTURE_SIZES))
 
 
 def _plain(values: ArrayLike) -> Any:  # noqa: ANN401

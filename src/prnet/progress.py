@@ -5,24 +5,51 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 Report = Callable[[int, int], None]  # called with things done and things in all
 
 
+class RateColumn(ProgressColumn):
+    """How many things are done in a second.
+
+    Args:
+        things: What they are called.
+    """
+
+    def __init__(self, things: str) -> None:
+        super().__init__()
+        self._things = things
+
+    def render(self, task: Task) -> Text:
+        """The rate of late; nothing at first."""
+        return Text("" if task.speed is None else f"{task.speed:.1f} {self._things}/s")
+
+
 @contextmanager
-def progress_bar(what: str, is_shown: bool = True) -> Iterator[Report]:
+def progress_bar(what: str, is_shown: bool = True, things: str | None = None) -> Iterator[Report]:
     """Show how far a piece of work is, on stderr.
 
     Args:
         what: Stands before the bar.
         is_shown: False for none.
+        things: What is done, if the bar is to tell how many of it a second.
 
     Yields:
         To be called with things done and things in all. Lines written to a terminal's stdout
         meanwhile stand above the bar.
     """
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns: list[ProgressColumn] = [TextColumn(what), BarColumn(), MofNCompleteColumn()]
+    columns += [*([RateColumn(things)] if things else []), TimeRemainingColumn()]
     console = Console(stderr=True)
     with Progress(
         *columns,

@@ -16,7 +16,7 @@ from prnet.geometry.similarity import Similarity
 from prnet.image.crop import check_boxes, crop_face
 from prnet.image.read import take_image
 from prnet.model.model import MAX_BATCH, Model
-from prnet.uv.position_map import centre_depth, crop_to_image, decode_landmarks68
+from prnet.uv.position_map import crop_to_image, decode_landmarks68
 
 DEFAULT_PASSES = 1
 Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
@@ -175,7 +175,7 @@ class Reconstructor:
         """The step place: bring the crops' maps into their photos, z centred."""
         atlas = self.model.atlas
         return [
-            centre_depth(crop_to_image(crop_map, move), atlas)
+            crop_to_image(crop_map, move, atlas)
             for crop_map, move in zip(crop_maps, image_to_crop, strict=True)
         ]
 

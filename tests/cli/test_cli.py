@@ -183,12 +183,13 @@ def test_bench(
     run: Run, model_folder: Path, portrait: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that it is put back after the command set it
-    stages = ["read", "detect", "crop", "network", "decode", "save"]
+    stages = ["read", "detect", "crop", "network", "decode", "save", "call"]
     outcome = run("bench", portrait, "--model", model_folder, "--runs", 2, "--json")
     record = json.loads(outcome.stdout)
     assert record["threads"] == 1
     assert list(record["median_ms"]) == stages
     assert all(each > 0 for each in record["median_ms"].values())
+    assert 50 < record["peak_memory_mb"] < 20_000
     table = run("bench", "--model", model_folder, "--runs", 1)
     assert table.code == 0
     assert all(stage in table.stdout for stage in stages)

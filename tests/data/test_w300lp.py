@@ -14,7 +14,7 @@ from prnet.cli.main import main
 from prnet.data.bfm import Bfm, load_bfm
 from prnet.data.w300lp import W300lpMaps, build_maps, list_photos, make_record, read_label
 from prnet.errors import LabelError, OutputError
-from prnet.geometry.pose import fit_pose, flip_y, rotation_from_angles
+from prnet.geometry.pose import PoseFit, flip_y, rotation_from_angles
 from prnet.landmarks import MIRROR68
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
@@ -54,7 +54,7 @@ def test_points_taken_back_are_a_frontal_face_of_human_size(facekit: Path, name:
     # symmetric about x = 0, but for brows and mouth: one face makes a crooked one
     asymmetry = np.linalg.norm(points - points[MIRROR68] * MIRRORED, axis=1)
     assert asymmetry[[*range(17), *range(27, 48)]].max() < 3.5
-    turn = fit_pose(points, flip_y(points[MIRROR68] * MIRRORED))
+    turn = PoseFit(points)(flip_y(points[MIRROR68] * MIRRORED))
     assert max(abs(turn.yaw), abs(turn.roll)) < 1.5
     # human: between the outer corners of the eyes, and from one side of the jaw to the other
     assert 84 < np.linalg.norm(points[36] - points[45]) < 110
@@ -73,7 +73,7 @@ def test_other_signs_make_no_such_face(facekit: Path) -> None:
 def test_pose_agrees_with_our_own(facekit: Path, atlas: Atlas, name: str) -> None:
     """Our canonical landmarks fitted to the photo's points stand as Pose_Para says."""
     points, (pitch, yaw, roll, *_, scale) = points68(facekit, name)
-    pose = fit_pose(decode_landmarks68(atlas.canonical_map, atlas), points)
+    pose = PoseFit(decode_landmarks68(atlas.canonical_map, atlas))(points)
     # 3.5°: the canonical face of another model is not upright to the degree
     angles = np.array([pose.yaw, pose.pitch, pose.roll])
     np.testing.assert_allclose(angles, np.degrees([yaw, pitch, roll]), atol=3.5)
@@ -162,7 +162,7 @@ def test_depth_is_in_the_cut_outs_scale(make_w300lp, bfm_folder: Path) -> None:
     label = read_label(photo.with_suffix(".mat"))
     record, _ = make_record(photo, bfm, sampler, size=128)
     shape = sampler.sample(bfm.shape(label.shape_para, label.exp_para)).reshape(-1, 3)
-    pose = fit_pose(shape, record.position_map.reshape(-1, 3))
+    pose = PoseFit(shape)(record.position_map.reshape(-1, 3))
     np.testing.assert_allclose(pose.apply(shape), record.position_map.reshape(-1, 3), atol=0.01)
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from prnet.geometry.pose import (
     Pose,
+    PoseFit,
     angles_from_rotation,
-    fit_pose,
+    in_plane_angle,
     rotation_from_angles,
 )
 from prnet.geometry.similarity import Similarity
@@ -90,7 +91,7 @@ def test_fit_finds_the_pose() -> None:
     pose = Pose(7.5, rotation_from_angles(-40, 10, 25), np.array([120.0, -80.0, 6.0]))
     photo = pose.apply(points)
     assert photo.dtype == np.float32
-    found = fit_pose(points, photo)
+    found = PoseFit(points)(photo)
     assert found.scale == pytest.approx(7.5, rel=1e-5)
     np.testing.assert_allclose(found.translation, pose.translation, atol=1e-3)
     np.testing.assert_allclose((found.yaw, found.pitch, found.roll), (-40, 10, 25), atol=1e-3)
@@ -108,7 +109,7 @@ def test_fit_finds_the_pose() -> None:
 )
 def test_fit_refuses(canonical: np.ndarray, photo: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        fit_pose(canonical, photo)
+        PoseFit(canonical)(photo)
 
 
 @pytest.mark.parametrize("name", ["image00050", "image00251"])
@@ -121,7 +122,7 @@ def test_agrees_with_pose_para(facekit: Path, atlas: Atlas, name: str) -> None:
     label = scipy_io.loadmat(facekit / f"samples/{name}.mat")
     pitch, yaw, roll = np.degrees(label["Pose_Para"][0, :3])
     canonical = decode_landmarks68(atlas.canonical_map, atlas)
-    pose = fit_pose(canonical, label["pt3d_68"].T)
+    pose = PoseFit(canonical)(label["pt3d_68"].T)
     assert pose.yaw == pytest.approx(yaw, abs=2)
     assert pose.pitch == pytest.approx(pitch, abs=4)
     assert pose.roll == pytest.approx(roll, abs=3)
@@ -150,3 +151,8 @@ def test_a_pose_moves_with_its_picture() -> None:
     np.testing.assert_allclose(again.apply(points), photo, atol=1e-9)
     both = (move @ move) @ pose, move @ (move @ pose)
     np.testing.assert_allclose(both[0].apply(points), both[1].apply(points), atol=1e-9)
+
+
+def test_the_in_plane_angle_is_the_rolls_of_a_frontal_face() -> None:
+    for roll in (-120, 0, 30):
+        assert np.degrees(in_plane_angle(rotation_from_angles(0, 0, roll))) == pytest.approx(roll)

@@ -99,8 +99,8 @@ def test_fit_of_a_flat_face_is_still_a_rotation() -> None:
 @pytest.mark.parametrize(
     ("source", "target", "weights", "message"),
     [
-        (np.zeros((4, 3)), np.zeros((5, 3)), None, "one shape"),
-        (np.zeros(3), np.zeros(3), None, "one shape"),
+        (np.eye(4)[:, :3], np.zeros((5, 3)), None, "one shape"),
+        (np.zeros(3), np.zeros(3), None, "must be points"),
         (np.eye(3), np.eye(3), np.zeros(3), "positive sum"),
         (np.ones((4, 3)), np.ones((4, 3)), None, "span"),  # all in one place
         (np.outer(np.arange(4.0), [1, 2, 3]), np.eye(4)[:, :3], None, "span"),  # on a line

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.surface import (
     front_triangles,
     mean_bend_deg,
     neighbouring_triangles,
-    vertex_normals,
 )
 
 # a square in the xy plane, seen counter-clockwise from +z with y up

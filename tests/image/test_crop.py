@@ -198,3 +198,14 @@ def test_black_beyond_the_photo() -> None:
         assert (crop[is_shown] == 200).all() and 0.2 < is_shown.mean() < 0.6
         far = cv2.erode((~is_shown).astype(np.uint8), np.ones((5, 5))) > 0
         assert not crop[far].any()
+
+
+def test_a_turned_face_comes_out_upright() -> None:
+    """The dot above the face's middle, seen 40° clockwise of up, lies straight above it."""
+    photo = np.zeros((120, 120, 3), np.uint8)
+    at = np.rint([60 + 30 * np.sin(np.radians(40)), 60 - 30 * np.cos(np.radians(40))]).astype(int)
+    cv2.circle(photo, at.tolist(), 3, (255, 255, 255), cv2.FILLED)
+    crop, image_to_crop = crop_face(photo, [35, 35, 85, 85], 100, 2, angle_deg=40)
+    rows, columns = np.nonzero(crop[..., 0] > 128)
+    assert [columns.mean(), rows.mean()] == pytest.approx([49.5, 19.5], abs=0.6)
+    np.testing.assert_allclose(image_to_crop.apply(np.array([60.0, 60.0])), [49.5, 49.5])

@@ -39,6 +39,7 @@ def files(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = tmp_path_factory.mktemp("written")
     for suffix in (".glb", ".obj", ".ply"):
         write_mesh(written / f"Zoë 2.1{suffix}", mesh)
+    write_mesh(written / "lossless.glb", mesh, lossless=True)
     moved = tmp_path_factory.mktemp("moved") / "elsewhere"
     written.rename(moved)
     return moved
@@ -63,6 +64,7 @@ def test_which_files(files: Path) -> None:
         "Zo_2.1-ea63df7e.mtl",
         "Zo_2.1-ea63df7e_obj.png",
         *(f"Zoë 2.1{suffix}" for suffix in (".glb", ".obj", ".ply")),
+        "lossless.glb",
     ]
 
 
@@ -134,11 +136,18 @@ def test_glb_in_detail(face: Face, files: Path) -> None:
     assert material["doubleSided"] and material.get("alphaMode", "OPAQUE") == "OPAQUE"
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 0
     assert material["pbrMetallicRoughness"]["roughnessFactor"] == 1
-    assert [image["mimeType"] for image in tree["images"]] == ["image/png"]
+    assert [image["mimeType"] for image in tree["images"]] == ["image/jpeg"]
     assert all("uri" not in each for each in tree["images"] + tree["buffers"])
     (primitive,) = tree["meshes"][0]["primitives"]
     assert set(primitive["attributes"]) == {"POSITION", "NORMAL", "TEXCOORD_0"}
     assert tree["accessors"][primitive["attributes"]["POSITION"]]["count"] == len(face.vertices)
+
+
+def test_textures_keep_their_colors(mesh: Mesh, files: Path) -> None:
+    for name in ("lossless.glb", "Zoë 2.1.obj"):
+        np.testing.assert_array_equal(picture_of(reopen(files / name)), mesh.texture)
+    error = picture_of(reopen(files / "Zoë 2.1.glb")).astype(int) - mesh.texture
+    assert 0 < np.abs(error).mean() < 2 and np.abs(error.mean()) < 0.3
 
 
 def test_khronos_validator(files: Path, repository: Path) -> None:

@@ -85,24 +85,25 @@ def test_sample_map_at_pixel_centres_is_exact() -> None:
     np.testing.assert_array_equal(sample_map(values, uv), values.reshape(-1, 3))
 
 
-def test_crop_and_photo_by_hand() -> None:
+def test_crop_and_photo_by_hand(atlas: Atlas) -> None:
     to_crop = Similarity(0.5, np.eye(2), np.array([-10.0, -20.0]))
-    position_map = np.full((4, 4, 3), [100, 80, 6], np.float32)
+    position_map = np.full((256, 256, 3), [100, 80, 6], np.float32)
     cropped = image_to_crop(position_map, to_crop)
     np.testing.assert_array_equal(cropped[0, 0], [40, 20, 3])
-    np.testing.assert_array_equal(crop_to_image(cropped, to_crop)[0, 0], [100, 80, 6])
+    np.testing.assert_array_equal(crop_to_image(cropped, to_crop, atlas)[0, 0], [100, 80, 0])
     np.testing.assert_array_equal(position_map[0, 0], [100, 80, 6])
 
 
-def test_crop_and_photo_round_trip() -> None:
+def test_crop_and_photo_round_trip(atlas: Atlas) -> None:
+    """And its depth is centred on the way."""
     rng = np.random.default_rng(1)
     position_map = rng.uniform(-500, 3000, size=(256, 256, 3)).astype(np.float32)
     angle = 0.3
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     to_crop = Similarity(0.217, rotation, np.array([-312.0, 95.0]))
-    back = crop_to_image(image_to_crop(position_map, to_crop), to_crop)
+    back = crop_to_image(image_to_crop(position_map, to_crop), to_crop, atlas)
     assert back.dtype == np.float32
-    np.testing.assert_allclose(back, position_map, atol=2e-3)
+    np.testing.assert_allclose(back, centre_depth(position_map, atlas), atol=2e-3)
 
 
 def test_decoding_gives_copies(atlas: Atlas) -> None:

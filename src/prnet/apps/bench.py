@@ -1,5 +1,6 @@
 """How long each step of the way from photo to file takes."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -46,9 +47,9 @@ def measure(
         runs: How often each stage is timed.
 
     Returns:
-        The medians of `read`, `detect`, `crop`, `network`, `decode` and `save` in milliseconds:
-        `network` is a batch of one crop, `decode` gives map, vertices, landmarks and pose, `save`
-        makes the texture and writes a GLB.
+        Medians in milliseconds: of the stages `read`, `detect`, `crop`, `network` (a batch of one
+        crop), `decode` (map, landmarks and pose) and `save` (texture, normals, a GLB), and of
+        `call`, a photo's pixels → box, landmarks and pose of its faces, in one go.
 
     Raises:
         ImageReadError: The photo is missing or not a photo.
@@ -78,7 +79,19 @@ def measure(
                 (position_map,) = reconstructor.place(crop_maps, crops.image_to_crop)
                 atlas = reconstructor.model.atlas
                 face = Face(position_map, atlas, box[0], float(found.scores[0]), image)
-                _ = face.vertices, face.landmarks68, face.pose
+                _ = face.landmarks68, face.pose
             with timed("save"):
                 face.save(Path(folder) / "face.glb")
+            with timed("call"):
+                _ = [(each.box, each.landmarks68, each.pose) for each in reconstructor(image)]
     return timed.medians_ms()
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process ever had, in MB; None where the system doesn't say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, thousands of them elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
 from prnet.face import DECIMALS, Face
-from prnet.files import encode_png, locked, write_files
+from prnet.files import encode_png, locked, make_folder, write_files
 from prnet.head.head import encode_heads
 from prnet.mesh.files import WRITERS
 from prnet.uv.topology import Topology
@@ -37,6 +36,7 @@ class Wanted:
         pncc: `<name>_pncc.png`, (H, W, 3) uint8.
         head: `<name>_head.glb` of each face, with expressions as morph targets.
         topology: `<name>_topology.obj` of each face, in these polygons; None for none.
+        lossless: The texture in a GLB is a PNG, not a JPEG.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -47,6 +47,7 @@ class Wanted:
     pncc: bool = False
     head: bool = False
     topology: Topology | None = None
+    lossless: bool = False
 
 
 class ResultFolder:
@@ -66,12 +67,7 @@ class ResultFolder:
         self.folder = folder
         self.wanted = wanted
         self._photos = {photo.resolve() for photo in photos}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except (OSError, ValueError) as error:  # ValueError: a name with a null character
-            cause = getattr(error, "strerror", None) or error
-            raise OutputError(f"{folder}: can't write into this folder ({cause})") from error
+        make_folder(folder)
 
     def is_done(self, photo: Path, name: str) -> bool:
         """Whether an earlier run wrote for this photo all that is wanted, and it is still there."""
@@ -121,7 +117,7 @@ class ResultFolder:
             if files:
                 mesh = face.mesh()
                 for path in files.values():
-                    contents |= WRITERS[path.suffix](path, mesh)
+                    contents |= WRITERS[path.suffix](path, mesh, self.wanted.lossless)
             if self.wanted.texture:
                 files["texture"] = self.folder / f"{begin}_texture.png"
                 contents[files["texture"]] = encode_png(face.texture(TEXTURE_SIZE))

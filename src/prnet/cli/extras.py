@@ -8,6 +8,7 @@ from prnet.errors import PRNetError
 EXTRAS = {
     "evaluate": ("matplotlib", "scipy"),
     "train": ("lightning_fabric", "matplotlib", "onnx", "pydantic", "scipy", "torch"),
+    "video": ("av",),
 }
 
 

@@ -9,6 +9,7 @@ import typer
 
 from prnet import __version__
 from prnet.cli import (
+    align,
     bench,
     convert,
     data_atlas,
@@ -18,6 +19,7 @@ from prnet.cli import (
     data_w300lp,
     data_wrap,
     demo,
+    edit,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
     evaluate_expression,
@@ -29,24 +31,42 @@ from prnet.cli import (
     evaluate_profiles,
     evaluate_robustness,
     export,
+    fuse,
     head,
     reconstruct,
+    swap,
     train,
+    video,
+    view,
+    webcam,
 )
 from prnet.cli.command import add_commands, examples
 from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
-from prnet.errors import ImageReadError, LabelError, PRNetError, TrainingError
+from prnet.errors import (
+    ImageReadError,
+    LabelError,
+    PRNetError,
+    TrainingError,
+    VideoReadError,
+)
 
 HELP = """\
 3D faces from single photos.
 
 Exit codes: 0 all done; 1 some inputs failed (named on stderr, the rest written); 2 wrong usage.
 """
-FAILURES = ImageReadError, LabelError, TrainingError  # the others are wrong usage
+FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the others are wrong usage
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
     "head": head,
+    "fuse": fuse,
+    "video": video,
+    "webcam": webcam,
+    "align": align,
+    "view": view,
+    "edit": edit,
+    "swap": swap,
     "bench": bench,
     "train": train,
     "export": export,

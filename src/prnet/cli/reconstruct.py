@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
+from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.terminal import FAILED, report, say
 from prnet.errors import ImageReadError, OutputError
 from prnet.progress import progress_bar
@@ -46,7 +46,6 @@ EXAMPLES = (
     "prnet reconstruct photo.jpg -o out --boxes boxes.json",
     "curl -s https://example.org/photo.jpg | prnet reconstruct - -o out",
 )
-MIN_SCORE = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +120,9 @@ def run(
             "atlas's UVs, or the .npz of `prnet data wrap`.",
         ),
     ] = None,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="The texture in a GLB is a PNG, not a JPEG.")
+    ] = False,
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -188,7 +190,7 @@ def run(
     reconstructor = Reconstructor(model, threads=threads, device=device)
     atlas = reconstructor.model.atlas
     mesh = None if topology is None else Topology.load(topology, atlas.canonical_map)
-    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh)
+    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh, lossless)
     results = ResultFolder(out, wanted, names)
     tell = Telling(quiet, verbose)
     with (

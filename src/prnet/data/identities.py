@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from prnet.data.face_crops import FACE_CROP_SIZE, FaceCrop
 from prnet.data.rotate import inner_part, rotate
 from prnet.errors import LabelError
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.rasterize import rasterize
 from prnet.geometry.sampling import push_pull, sample_map
 from prnet.geometry.similarity import Similarity
-from prnet.geometry.surface import vertex_normals
 from prnet.morphable.linear import CHART_QUADS, CHART_VERTICES, FaceModel
 from prnet.uv.chart import ChartSampler, rasterize_chart, split_quads
 from prnet.uv.texture import complete_texture, sample_texture

@@ -20,9 +20,9 @@ from scipy.spatial import cKDTree
 
 from prnet.errors import LabelError
 from prnet.files import read_json
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.sampling import sample_map
 from prnet.geometry.similarity import fit_similarity
-from prnet.geometry.surface import vertex_normals
 from prnet.uv.atlas import MAP_SIZE, NECK, Atlas
 from prnet.uv.topology import ObjMesh, Topology
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from prnet.face import Face
 from prnet.geometry.bands import rasterize_bands
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import flip_y
-from prnet.geometry.surface import front_triangles, vertex_normals
+from prnet.geometry.surface import front_triangles
 
 LIGHT = np.array([-0.35, 0.45, 0.82], np.float32)  # where the light comes from, y up, length 1
 AMBIENT, DIFFUSE, SPECULAR, SHININESS = 0.35, 0.65, 0.18, 12
@@ -63,6 +64,25 @@ def render_shaded(
         gloss = 255 * SPECULAR * np.maximum(mirrored, 0) ** SHININESS
         colors = light[:, None] * np.array(CLAY, np.float32) + gloss[:, None]
         _paint(picture, face, np.clip(colors, 0, 255), opacity, smooth=True)
+    return picture
+
+
+def render_textured(faces: Sequence[Face], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw the meshes with their own photo's colors, unlit.
+
+    Args:
+        faces: Any number, with their photos; the larger hide the smaller.
+        background: (H, W, 3) uint8 RGB; not changed.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array.
+
+    Raises:
+        ValueError: A face has no photo.
+    """
+    picture = np.array(background)
+    for face in _far_to_near(faces):
+        _paint(picture, face, face.colors.astype(np.float32), smooth=True)
     return picture
 
 

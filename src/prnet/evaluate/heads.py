@@ -18,9 +18,9 @@ from prnet.data.facekit import Facekit
 from prnet.evaluate.facekit import spread_evenly
 from prnet.evaluate.report import Report, Row, Table, column, known, number
 from prnet.face import Face
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import Pose, flip_y, rotation_from_angles
 from prnet.geometry.rasterize import rasterize
-from prnet.geometry.surface import vertex_normals
 from prnet.head.layout import HeadLayout, head_layout
 from prnet.morphable.head_model import BACK, FACE, LEFT_EYE, MOUTH, RIGHT_EYE, SOCKETS
 from prnet.reconstructor import Reconstructor

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from prnet.data.facekit import Facekit, FacekitRecord
 from prnet.errors import LabelError
 from prnet.evaluate.facekit import begin_row, spread_evenly
+from prnet.evaluate.fused import FusedPeople
 from prnet.evaluate.metrics import face_size
 from prnet.evaluate.report import (
     Example,
@@ -80,7 +81,9 @@ def evaluate_profiles(
     kit = Facekit(folder, split, (SOURCE,))
     everyone = sorted({record.person for record in kit.records})
     people = {everyone[i] for i in spread_evenly(len(everyone), limit)}
-    records = [record for record in kit.records if record.person in people]
+    chosen = (record for record in kit.records if record.person in people)
+    records = sorted(chosen, key=lambda record: record.person)
+    fused = FusedPeople()
     human: list[Array] = []
     predicted: list[Array] = []
     rows: list[Row] = []
@@ -91,6 +94,7 @@ def evaluate_profiles(
         photo, truth = kit.photo(record), _human_points(kit, record)
         is_set = np.isfinite(truth[:, 0])
         (face,) = reconstructor(photo, boxes=[record.box])
+        fused.add(record.person, face, bool(is_set.any()))
         if not is_set.any():
             fronts.setdefault(record.person, []).append(face.pose.remove(face.landmarks68))
             shape = record.pose.remove(record.landmarks68)
@@ -104,6 +108,7 @@ def evaluate_profiles(
             seen = np.where(is_set[:, None], face.landmarks68[:, :2], np.nan)
             worst.add(error, Example(title, photo, seen, truth))
         progress(done, len(records))
+    fused.finish()
     if not human:
         raise LabelError(f"{kit.folder}: no photo of {SOURCE} in {split} has human points")
     points, persons = np.stack(human), np.array([row["person"] for row in rows])
@@ -114,11 +119,15 @@ def evaluate_profiles(
     atlas = reconstructor.model.atlas
     mean = decode_landmarks68(atlas.canonical_map, atlas)
     comparisons = {
-        name: front_to_profile(points, persons, _average(shapes), mean)
-        for name, shapes in (("", fronts), ("label_", label_fronts))
+        name: front_to_profile(points, persons, shapes, mean)
+        for name, shapes in (
+            ("", _average(fronts)),
+            ("fused_", fused.landmarks68),
+            ("label_", _average(label_fronts)),
+        )
         if len(set(shapes) & set(persons)) > 1
     }
-    return summarise(rows, comparisons, worst.examples())
+    return summarise(rows, comparisons, worst.examples(), fused)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,23 +277,28 @@ def summarise(
     rows: Sequence[Row],
     comparisons: Mapping[str, FrontToProfile],
     worst: Sequence[Example] = (),
+    fused: FusedPeople | None = None,
 ) -> Report:
     """Average the rows of `evaluate_profiles` and set them in tables.
 
     The metrics are `count` (profiles); each of ERRORS, also `_median`, `_yaw_30_60` and so on;
     `front_to_profile_ratio`, `_ratio_low` and `_ratio_high` (its interval), `front_to_profile` and
     `front_to_profile_raw` in %, `mean_face_to_profile`, `mean_face_to_profile_raw`, `people`; and
-    with `label_` before it the same ratio of the labels' shapes, which have seen the profiles.
+    with `label_` before it the same ratio of the labels' shapes, which have seen the profiles, with
+    `fused_` that of shapes fused from all fronts; and `single_gap_mm`, `fused_gap_mm`.
 
     Args:
         rows: Per profile.
-        comparisons: Of the predicted shapes by the name "", of the labels' by `label_`.
+        comparisons: Of the predicted shapes by the name "", of those fused by `fused_`, of the
+            labels' by `label_`.
         worst: The profiles with the largest raw errors.
+        fused: The people's fused shapes.
     """
     errors, accuracy = summarise_errors(ACCURACY_TITLE, rows, ERRORS)
     metrics: dict[str, float] = {"count": len(rows), **errors}
     cells = []
-    titles = {"": "predicted from the front", "label_": "labels, which saw these profiles"}
+    titles = {"": "predicted from the front", "fused_": "fused from the fronts"}
+    titles |= {"label_": "labels, which saw these profiles"}
     for prefix, found in comparisons.items():
         low, high = found.interval()
         metrics |= {
@@ -310,6 +324,9 @@ def summarise(
     tables = [accuracy]
     if cells:
         tables.append(Table(RATIO_TITLE, RATIO_COLUMNS, cells))
+    if fused is not None:
+        metrics |= fused.metrics()
+        tables += fused.tables()
     curves = {title: column(rows, name) for name, title in ERRORS.items()}
     notes = [] if "" in comparisons else [NO_FRONT_NOTE]
     label = "NME of the inner human points, % of the size of their box"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.similarity import Similarity, fit_similarity
+from prnet.geometry.similarity import Similarity, SimilarityFit
 
 LOCKED = 1e-6  # cosine of yaw under which pitch and roll turn about the same axis
 
@@ -102,24 +102,34 @@ def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
     return points * np.array([1, -1, 1], points.dtype)
 
 
-def fit_pose(canonical_points: NDArray[np.floating], photo_points: NDArray[np.floating]) -> Pose:
-    """Find the pose that takes canonical points nearest to photo points, in least squares.
+class PoseFit:
+    """Fits poses to one set of canonical points, what they need alone being worked out once."""
 
-    Args:
-        canonical_points: (P, 3) float, P ≥ 3, canonical frame, cm.
-        photo_points: (P, 3) float, photo frame.
+    def __init__(self, canonical_points: NDArray[np.floating]) -> None:
+        """Take the points.
 
-    Returns:
-        Pose.
+        Args:
+            canonical_points: (P, 3) float, P ≥ 3, canonical frame, cm.
 
-    Raises:
-        ValueError: The shapes differ, or the points lie on a line.
-    """
-    photo = np.asarray(photo_points, np.float64)
-    if photo.ndim != 2 or photo.shape[1] != 3:
-        raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
-    similarity = fit_similarity(canonical_points, flip_y(photo))
-    return Pose(similarity.scale, similarity.rotation, similarity.translation)
+        Raises:
+            ValueError: Another shape, or the points lie on a line.
+        """
+        self._fit = SimilarityFit(canonical_points)
+
+    def __call__(self, photo_points: NDArray[np.floating]) -> Pose:
+        """Find the pose that takes them nearest to photo points, in least squares.
+
+        Args:
+            photo_points: (P, 3) float, photo frame.
+
+        Raises:
+            ValueError: Another shape, or the points lie on a line.
+        """
+        photo = np.asarray(photo_points, np.float64)
+        if photo.ndim != 2 or photo.shape[1] != 3:
+            raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
+        similarity = self._fit(flip_y(photo))
+        return Pose(similarity.scale, similarity.rotation, similarity.translation)
 
 
 def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
@@ -133,6 +143,18 @@ def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.fl
     about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
     about_z = np.array([[cz, sz, 0], [-sz, cz, 0], [0, 0, 1]])
     return about_x @ about_y @ about_z
+
+
+def in_plane_angle(rotation: NDArray[np.floating]) -> float:
+    """The angle of the head's up axis as the photo shows it, whatever yaw and pitch are.
+
+    Args:
+        rotation: (3, 3) float, canonical frame → photo frame with y up.
+
+    Returns:
+        Radians in [−π, π]; 0 upright, positive with the top of the head to the right.
+    """
+    return float(np.arctan2(rotation[0, 1], rotation[1, 1]))
 
 
 def angles_from_rotation(rotation: NDArray[np.floating]) -> Angles:

@@ -67,44 +67,65 @@ class Similarity:
         return np.hstack([self.scale * self.rotation, self.translation[:, None]])
 
 
+class SimilarityFit:
+    """Fits similarities to one set of source points, what they need alone being worked out once."""
+
+    def __init__(self, source: Array, weights: NDArray[np.floating] | None = None) -> None:
+        """Take the source.
+
+        Args:
+            source: (P, D) float, P ≥ D, any unit.
+            weights: (P,) non-negative float; None for equal weights.
+
+        Raises:
+            ValueError: Not points, or weights that add up to nothing.
+        """
+        points = np.asarray(source, np.float64)
+        if points.ndim != 2:
+            raise ValueError(f"source must be points (P, D), got {points.shape}")
+        share = np.ones(len(points)) if weights is None else np.asarray(weights, np.float64)
+        if share.sum() <= 0:
+            raise ValueError("weights must have a positive sum")
+        self._share = share / share.sum()
+        self._mean = self._share @ points
+        centred = points - self._mean
+        self._weighted = centred * self._share[:, None]
+        self._variance = float((self._weighted * centred).sum())
+
+    def __call__(self, target: Array) -> Similarity:
+        """Find the similarity that minimises Σ w |scale · R · source + t − target|².
+
+        Args:
+            target: (P, D) float, target frame.
+
+        Returns:
+            Similarity with det R = +1: a reflection is never chosen.
+
+        Raises:
+            ValueError: The shapes differ, or the points span fewer than D − 1 directions.
+
+        Source: Umeyama 1991, eq. 40–43.
+        """
+        points = np.asarray(target, np.float64)
+        if points.shape != self._weighted.shape:
+            raise ValueError(
+                f"source and target must be (P, D) of one shape, got {self._weighted.shape} "
+                f"and {points.shape}"
+            )
+        dimensions = points.shape[1]
+        mean = self._share @ points
+        u, singular, vt = np.linalg.svd((points - mean).T @ self._weighted)
+        if self._variance <= 0 or (singular > singular[0] * 1e-9).sum() < dimensions - 1:
+            raise ValueError(f"points must span at least {dimensions - 1} directions")
+        signs = np.ones(dimensions)
+        signs[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+        rotation = (u * signs) @ vt
+        scale = float((singular * signs).sum() / self._variance)
+        return Similarity(scale, rotation, mean - scale * rotation @ self._mean)
+
+
 def fit_similarity(
     source: Array, target: Array, weights: NDArray[np.floating] | None = None
 ) -> Similarity:
-    """Find the similarity that minimises Σ w |scale · R · source + t − target|².
-
-    Args:
-        source: (P, D) float, P ≥ D, any unit.
-        target: (P, D) float, target frame.
-        weights: (P,) non-negative float; None for equal weights.
-
-    Returns:
-        Similarity with det R = +1: a reflection is never chosen.
-
-    Raises:
-        ValueError: The shapes differ, or the points span fewer than D − 1 directions.
-
-    Source: Umeyama 1991, eq. 40–43.
-    """
-    source64 = np.asarray(source, np.float64)
-    target64 = np.asarray(target, np.float64)
-    if source64.ndim != 2 or source64.shape != target64.shape:
-        raise ValueError(
-            f"source and target must be (P, D) of one shape, got {source64.shape} "
-            f"and {target64.shape}"
-        )
-    dimensions = source64.shape[1]
-    share = np.ones(len(source64)) if weights is None else np.asarray(weights, np.float64)
-    if share.sum() <= 0:
-        raise ValueError("weights must have a positive sum")
-    share = share / share.sum()
-    source_mean, target_mean = share @ source64, share @ target64
-    source_centred, target_centred = source64 - source_mean, target64 - target_mean
-    variance = float(share @ (source_centred**2).sum(1))
-    u, singular, vt = np.linalg.svd((target_centred * share[:, None]).T @ source_centred)
-    if variance <= 0 or (singular > singular[0] * 1e-9).sum() < dimensions - 1:
-        raise ValueError(f"points must span at least {dimensions - 1} directions")
-    signs = np.ones(dimensions)
-    signs[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    rotation = (u * signs) @ vt
-    scale = float((singular * signs).sum() / variance)
-    return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+    """Find the similarity that takes points nearest to others: see `SimilarityFit`."""
+    return SimilarityFit(source, weights)(target)

@@ -4,42 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def vertex_normals(
-    vertices: NDArray[np.floating], triangles: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """Find the outward direction of a surface at its vertices.
-
-    Args:
-        vertices: (V, 3) float, any right-handed frame (photo vertices: y turned up first).
-        triangles: (T, 3) int, counter-clockwise seen from outside.
-
-    Returns:
-        (V, 3) float32 of length 1: the mean of the triangles around a vertex by their area; (0, 0,
-        1) where a vertex has none or they cancel out.
-
-    Raises:
-        ValueError: Wrong shapes.
-    """
-    if vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
-    if triangles.ndim != 2 or triangles.shape[1] != 3:
-        raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
-    areas = _area_vectors(vertices, triangles)
-    corners = triangles.ravel()
-    total = np.stack(
-        [
-            np.bincount(corners, np.repeat(areas[:, axis], 3), minlength=len(vertices))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    flat = length[:, 0] < 1e-30
-    normals = total / np.where(flat[:, None], 1, length)
-    normals[flat] = (0, 0, 1)
-    return normals.astype(np.float32)
-
-
 def front_triangles(
     vertices: NDArray[np.floating], triangles: NDArray[np.integer]
 ) -> NDArray[np.integer]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from prnet.errors import OutputError
 from prnet.files import write_files
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import Pose
-from prnet.geometry.surface import vertex_normals
 from prnet.head.layout import HeadLayout, head_layout
 from prnet.head.paint import eye_colors, paint_back, paint_eye, paint_lashes
 from prnet.head.rig import build_rig

@@ -15,15 +15,17 @@ BLUR_BELOW, BLUR_PX = 0.75, 0.4  # scale under which a rotated crop is blurred f
 
 
 def crop_face(
-    image: NDArray[np.uint8], box: ArrayLike, size: int, crop_scale: float
+    image: NDArray[np.uint8], box: ArrayLike, size: int, crop_scale: float, angle_deg: float = 0.0
 ) -> tuple[NDArray[np.uint8], Similarity]:
-    """Cut a square around a face and bring it to the network's size.
+    """Cut a square around a face, turn the face upright and bring it to the network's size.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         box: (4,) x0 y0 x1 y1, photo pixels, tight around the face's landmarks; may reach outside.
         size: Side S of the crop in pixels.
         crop_scale: Side of the square in units of the box's mean width and height.
+        angle_deg: The face's in-plane angle, clockwise as one sees it; by so much the box is turned
+            about its centre.
 
     Returns:
         The crop (S, S, 3) uint8 RGB, as `cut` draws it, and image_to_crop, as `box_to_crop` says.
@@ -33,17 +35,19 @@ def crop_face(
             y0 < y1, or lies outside the photo; size or crop_scale isn't positive.
     """
     height, width = check_image(image).shape[:2]
-    image_to_crop = box_to_crop(check_box(box, width, height), size, crop_scale)
+    checked = check_box(box, width, height)
+    image_to_crop = box_to_crop(checked, size, crop_scale, angle_deg)
     return cut(image, image_to_crop, size), image_to_crop
 
 
-def box_to_crop(box: ArrayLike, size: int, crop_scale: float) -> Similarity:
+def box_to_crop(box: ArrayLike, size: int, crop_scale: float, angle_deg: float = 0.0) -> Similarity:
     """The crop of a box: its square's side is crop_scale times the box's mean width and height.
 
     Args:
         box: (4,) x0 y0 x1 y1, photo pixels, tight around the face's landmarks.
         size: Side S of the crop in pixels.
         crop_scale: Side of the square in units of the box's mean width and height.
+        angle_deg: See `crop_face`.
 
     Returns:
         See `square_to_crop`.
@@ -55,7 +59,7 @@ def box_to_crop(box: ArrayLike, size: int, crop_scale: float) -> Similarity:
         raise ValueError(f"size and crop_scale must be positive, got {size} and {crop_scale}")
     x0, y0, x1, y1 = np.asarray(box, np.float64)
     side = crop_scale * (x1 - x0 + y1 - y0) / 2
-    return square_to_crop(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side, size)
+    return square_to_crop(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side, size, angle_deg)
 
 
 def square_to_crop(

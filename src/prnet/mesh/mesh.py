@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.sampling import sample_bilinear
-from prnet.geometry.surface import vertex_normals
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,8 @@ class Mesh:
     @cached_property
     def normals(self) -> NDArray[np.float32]:
         """(V, 3) float32 of length 1, outward."""
+        from prnet.geometry.normals import vertex_normals  # numba is slow to import
+
         return vertex_normals(self.vertices, self.triangles)
 
     @cached_property

@@ -153,8 +153,9 @@ class Model:
             )
         if not all(np.isfinite(numbers).all() for numbers in (maps, *confidences)):
             raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
-        offset = np.array(spec.position_offset, np.float32)
-        return [maps * np.float32(spec.position_scale) + offset, *confidences]
+        maps *= np.float32(spec.position_scale)
+        maps += np.array(spec.position_offset, np.float32)
+        return [maps, *confidences]
 
     def _read_spec(self) -> NetworkSpec:
         """The spec in the file's metadata."""

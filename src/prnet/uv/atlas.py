@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
 from prnet.files import write_aside
+from prnet.geometry.pose import PoseFit
 from prnet.geometry.sampling import sample_map
 from prnet.landmarks import NOSE_BASE
 
@@ -105,6 +106,16 @@ class Atlas:
         region = self.region.ravel()[self.vertex_index]
         is_face = (region == FACE) | (region == EYE_NOSE_MOUTH) | (region == KEYPOINT)
         return read_only(np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base)))
+
+    @cached_property
+    def rigid_pixels(self) -> NDArray[np.int64]:
+        """(R,) int64, flat map index of `rigid_vertices`."""
+        return read_only(self.vertex_index[self.rigid_vertices].astype(np.int64))
+
+    @cached_property
+    def pose_fit(self) -> PoseFit:
+        """Photo points (R, 3) of `rigid_vertices` → the pose that takes the mean face to them."""
+        return PoseFit(self.canonical_vertices[self.rigid_vertices])
 
     @cached_property
     def sha256(self) -> str:

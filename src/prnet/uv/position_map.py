@@ -1,5 +1,6 @@
 """Vertices → position map (encode) → vertices, landmarks (decode); crop frame ↔ photo frame."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +38,7 @@ def centre_depth(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.
     Returns:
         (M, M, 3) float32, a new array.
     """
-    shift = np.array([0, 0, decode_vertices(position_map, atlas)[:, 2].mean()], np.float32)
-    return position_map - shift
+    return position_map - np.array([0, 0, _mean_depth(position_map, atlas)], np.float32)
 
 
 def decode_vertices(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:
@@ -68,30 +68,40 @@ def decode_landmarks68(position_map: NDArray[np.float32], atlas: Atlas) -> NDArr
 
 
 def crop_to_image(
-    position_map: NDArray[np.float32], image_to_crop: Similarity
+    position_map: NDArray[np.float32], image_to_crop: Similarity, atlas: Atlas
 ) -> NDArray[np.float32]:
     """Bring a map from the crop frame to the photo frame.
 
     Args:
         position_map: (M, M, 3) float32, crop frame.
         image_to_crop: The 2D similarity of the crop.
+        atlas: The map's atlas.
 
     Returns:
-        (M, M, 3) float32, photo frame; z keeps the scale of x and y.
+        (M, M, 3) float32, photo frame; z keeps the scale of x and y, and its mean over the face's
+        vertices is 0.
     """
-    return _move(position_map, image_to_crop.inverse())
+    return _move(position_map, image_to_crop.inverse(), _mean_depth(position_map, atlas))
 
 
 def image_to_crop(
     position_map: NDArray[np.float32], image_to_crop: Similarity
 ) -> NDArray[np.float32]:
     """Bring a map from the photo frame to the crop frame: the inverse of `crop_to_image`."""
-    return _move(position_map, image_to_crop)
+    return _move(position_map, image_to_crop, 0.0)
 
 
-def _move(position_map: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
-    """Apply a 2D similarity to x and y, and its scale to z."""
-    moved = np.empty_like(position_map)
-    moved[..., :2] = similarity.apply(position_map[..., :2])
-    moved[..., 2] = position_map[..., 2] * similarity.scale
-    return moved
+def _move(
+    position_map: NDArray[np.float32], similarity: Similarity, depth: float
+) -> NDArray[np.float32]:
+    """Apply a 2D similarity to x and y, and its scale to z from this depth on."""
+    matrix = np.zeros((3, 4))
+    matrix[:2, [0, 1, 3]] = similarity.matrix()
+    matrix[2, 2:] = similarity.scale * np.array([1, -depth])
+    return np.asarray(cv2.transform(position_map, matrix), np.float32)
+
+
+def _mean_depth(position_map: NDArray[np.float32], atlas: Atlas) -> float:
+    """Mean z of the face's vertices."""
+    z = position_map[..., 2].ravel()
+    return float(np.take(z, atlas.vertex_index).mean(dtype=np.float64))

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from prnet.geometry.pose import flip_y
 from prnet.geometry.sampling import push_pull, sample_bilinear
-from prnet.geometry.surface import vertex_normals
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
 from prnet.uv.visibility import distance_from_edges
@@ -128,6 +127,8 @@ def complete_face(
     Returns:
         (S, S, 3) uint8 RGB, a new array.
     """
+    from prnet.geometry.normals import vertex_normals  # numba is slow to import
+
     normals = vertex_normals(flip_y(vertices), atlas.triangles)
     edge = distance_from_edges(vertices, atlas.triangles)
     if will_move:

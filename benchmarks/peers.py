@@ -1,0 +1,191 @@
+"""Times prnet's whole call and its parts beside what people use instead, in one run, one thread.
+
+    python -m venv peers && peers/bin/pip install mediapipe==0.10.21
+    python benchmarks/peers.py FACEKIT --mediapipe peers/bin/python face_landmarker.task
+
+All look in turn at scikit-image's astronaut (512×512, one face), so that none meets a busier
+machine. The ratios are to prnet's whole call: pixels → box, 68 landmarks and pose of each face.
+Without `--mediapipe` its two rows are left out. FACEKIT holds YuNet and 3DDFA_V2's encoder (see
+`compare_networks.py`); the paper's network has random weights, which take as long as trained ones.
+"""
+
+import argparse
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are imported
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from compare_networks import MB05_ENCODER, RESFCN256, export_peers
+from skimage.data import astronaut
+
+from prnet.apps.bench import Stopwatch
+from prnet.detect.yunet import YuNetDetector
+from prnet.model.model import EMBEDDED_FOLDER, NETWORK_FILE
+from prnet.reconstructor import Reconstructor
+
+CALL = "prnet: photo → box, landmarks, pose"
+YUNET_FILE = "init/yunet.onnx"
+DETECTOR_SIZE = 320  # side of the picture that the two detectors are given
+
+# runs in MediaPipe's own environment: a line in asks for a call, a line out says what it took
+MEDIAPIPE = """
+import sys, time, mediapipe as mp, numpy as np
+from mediapipe.tasks import python as tasks
+from mediapipe.tasks.python import vision
+_, task, photo, mode = sys.argv
+options = vision.FaceLandmarkerOptions(
+    base_options=tasks.BaseOptions(model_asset_path=task),
+    running_mode=getattr(vision.RunningMode, mode),
+)
+landmarker = vision.FaceLandmarker.create_from_options(options)
+image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.load(photo))
+for number, _ in enumerate(sys.stdin):
+    start = time.perf_counter()
+    if mode == "IMAGE":
+        result = landmarker.detect(image)
+    else:
+        result = landmarker.detect_for_video(image, number * 33)
+    taken = time.perf_counter() - start
+    assert len(result.face_landmarks) == 1
+    print("took", taken, flush=True)
+"""
+
+
+class MediaPipe:
+    """MediaPipe's FaceLandmarker in a process of its own, which asks for one call at a time."""
+
+    def __init__(self, python: Path, task: Path, photo: Path, mode: str) -> None:
+        """Start it; mode is IMAGE or VIDEO."""
+        self._process = subprocess.Popen(
+            ["taskset", "-c", "0", python, "-c", MEDIAPIPE, task, photo, mode],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def call(self) -> float:
+        """One call; the seconds that it took.
+
+        Raises:
+            RuntimeError: It stopped.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith("took "):
+                return float(line.split()[1])
+        raise RuntimeError("MediaPipe stopped; is it installed in the environment given?")
+
+    def close(self) -> None:
+        """Stop it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def compare(
+    facekit: Path, mediapipe: tuple[Path, Path] | None, runs: int
+) -> dict[str, dict[str, float]]:
+    """Time all of them.
+
+    Args:
+        facekit: Its folder.
+        mediapipe: The Python that has MediaPipe, and FaceLandmarker's task file.
+        runs: How often each is timed, after three rounds that don't count.
+
+    Returns:
+        Of each `median_ms`, and `ratio`, that over prnet's whole call.
+    """
+    cv2.setNumThreads(1)
+    photo = np.ascontiguousarray(astronaut())
+    reconstructor = Reconstructor(threads=1)
+    small = cv2.resize(photo, (DETECTOR_SIZE, DETECTOR_SIZE), interpolation=cv2.INTER_AREA)
+    yunet = YuNetDetector(facekit / YUNET_FILE)
+
+    def call() -> None:
+        (face,) = reconstructor(photo)
+        _ = face.box, face.landmarks68, face.pose
+
+    with tempfile.TemporaryDirectory(prefix="prnet-") as name, ExitStack() as stack:
+        folder, at_size = Path(name), f", {DETECTOR_SIZE}×{DETECTOR_SIZE}"
+        others = export_peers(facekit, folder)
+        ours: dict[str, Callable[[], object]] = {
+            CALL: call,
+            f"prnet: detector{at_size}": lambda: reconstructor.detect(small),
+            f"YuNet{at_size}": lambda: yunet.detect(small),
+            "prnet: network": network(Path(str(EMBEDDED_FOLDER / NETWORK_FILE))),
+            "3DDFA_V2 mb05: network without its last layer": network(others[MB05_ENCODER]),
+            "PRNet: network": network(others[RESFCN256]),
+        }
+        theirs: dict[str, MediaPipe] = {}
+        if mediapipe is not None:
+            pixels = folder / "photo.npy"
+            np.save(pixels, photo)
+            for mode, title in (("IMAGE", "single images"), ("VIDEO", "video")):
+                peer = MediaPipe(*mediapipe, pixels, mode)
+                stack.callback(peer.close)
+                theirs[f"MediaPipe FaceLandmarker, {title}"] = peer
+        timed, taken = Stopwatch(), {title: [] for title in theirs}
+        for number in range(runs + 3):
+            for title, peer in theirs.items():
+                seconds = peer.call()
+                if number >= 3:
+                    taken[title].append(seconds * 1000)
+            for title, each in ours.items():
+                if number >= 2:  # the stopwatch leaves its first round out itself
+                    with timed(title):
+                        each()
+                else:
+                    each()
+    medians = timed.medians_ms() | {title: float(np.median(own)) for title, own in taken.items()}
+    return {
+        title: {"median_ms": each, "ratio": each / medians[CALL]} for title, each in medians.items()
+    }
+
+
+def network(path: Path) -> Callable[[], object]:
+    """A network to be called on one crop."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    (crops,) = session.get_inputs()
+    feed = {crops.name: np.random.default_rng(0).random((1, *crops.shape[1:]), np.float32)}
+    return lambda: session.run(None, feed)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("facekit", type=Path, help="the facekit's folder")
+    parser.add_argument(
+        "--mediapipe",
+        type=Path,
+        nargs=2,
+        metavar=("PYTHON", "TASK"),
+        help="a Python with mediapipe installed, and face_landmarker.task",
+    )
+    parser.add_argument("--runs", type=int, default=100, help="rounds to take medians of")
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    arguments = parser.parse_args()
+    peers = None if arguments.mediapipe is None else tuple(arguments.mediapipe)
+    rows = compare(arguments.facekit, peers, arguments.runs)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print("| | median ms | ratio |\n| --- | --- | --- |")
+    for title, each in rows.items():
+        print(f"| {title} | {each['median_ms']:.2f} | {each['ratio']:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""`prnet video`: the faces of a video → a video with them drawn in, and files of numbers."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prnet.cli.extras import need_extra
+from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
+from prnet.cli.terminal import INTERRUPTED, say
+from prnet.errors import OutputError
+from prnet.progress import progress_bar
+
+if TYPE_CHECKING:
+    from prnet.apps.video import Summary
+
+HELP = """\
+Follow the faces of a video.
+
+Reads whatever FFmpeg reads. The video that is written keeps the frames'
+times, the picture's rotation and the sound; its faces are drawn in. Each
+face has a number that stays the same while it is followed.
+
+Ctrl-C ends the work, and leaves what is done by then.
+"""
+EXAMPLES = (
+    "prnet video clip.mp4 -o faces.mp4",
+    "prnet video clip.mp4 -o faces.mp4 --overlay wireframe,pose --max-faces 1",
+    "prnet video clip.mp4 --jsonl faces.jsonl --npz faces.npz",
+    "prnet video clip.mp4 --csv performance.csv --max-faces 1",
+)
+OVERLAYS = "landmarks, pose, wireframe, overlay, shaded, textured, depth, pncc"
+MIN_DETECT_S = 0.03
+
+OverlayOption = Annotated[
+    str,
+    typer.Option(metavar="LIST", help=f"What is drawn, with commas between, or none: {OVERLAYS}."),
+]
+MaxFacesOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Follow at most N faces.")
+]
+SmoothOption = Annotated[
+    bool, typer.Option("--smooth/--no-smooth", help="Whether jitter is filtered away.")
+]
+DetectOption = Annotated[
+    float,
+    typer.Option(
+        "--detect-every", min=MIN_DETECT_S, metavar="S", help="Seconds between looks for new faces."
+    ),
+]
+
+
+def parse_styles(given: str) -> list[str]:
+    """A list with commas → names of styles; none for `none`."""
+    from prnet.draw.styles import STYLES
+
+    names = [name.strip().lower() for name in given.split(",")]
+    if names == ["none"]:
+        return []
+    for name in names:
+        if name not in STYLES:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(STYLES)}, none")
+    return names
+
+
+def run(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="Any file that FFmpeg reads.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The video with faces: .mp4, .mov, .mkv or .webm."
+        ),
+    ] = None,
+    overlay: OverlayOption = "landmarks",
+    numbers: Annotated[
+        bool, typer.Option("--numbers/--no-numbers", help="Whether each face's number is shown.")
+    ] = True,
+    jsonl: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A line of JSON for each face and frame.")
+    ] = None,
+    npz: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same numbers as NumPy arrays.")
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="One face's expression and head in Live Link Face's format, radians.",
+        ),
+    ] = None,
+    face: Annotated[
+        int, typer.Option(min=1, metavar="ID", help="The number of the face of --csv.")
+    ] = 1,
+    max_faces: MaxFacesOption = None,
+    smooth: SmoothOption = True,
+    detect_every: DetectOption = 1.0,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")
+    ] = False,
+) -> None:
+    """Follow the faces, frame by frame."""
+    need_extra("video")
+    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv}
+    given = [path for path in outputs.values() if path is not None]
+    if not given:
+        raise typer.BadParameter(f"name a file to write: {', '.join(outputs)}")
+    _check_files(video, given)
+    styles = parse_styles(overlay)
+
+    from prnet.apps.live_link import LiveLinkSink
+    from prnet.apps.video import Overlay, OverlaySink, Sink, track_video
+    from prnet.apps.video_records import ArraysSink, LinesSink
+    from prnet.reconstructor import Reconstructor
+    from prnet.video.frames import VideoReader, VideoWriter
+    from prnet.video.tracker import SMOOTH, Tracker
+
+    with VideoReader(video, threads) as reader:
+        reconstructor = Reconstructor(model, threads=threads, device=device)
+        tracker = Tracker(reconstructor, SMOOTH if smooth else None, detect_every, max_faces)
+        sinks: list[Sink] = []
+        if jsonl is not None:
+            sinks.append(LinesSink(jsonl, video))
+        if npz is not None:
+            sinks.append(ArraysSink(npz))
+        if csv is not None:
+            sinks.append(LiveLinkSink(csv, face, reader.rate))
+        if out is not None:
+            writer = VideoWriter(out, reader.rate, reader.time_base, reader.audio, threads)
+            sinks.append(OverlaySink(writer, Overlay(styles, numbers)))
+        with progress_bar("Following", not quiet, "frames") as progress:
+            summary = track_video(reader, tracker, sinks, progress, out is not None)
+    tell(video, summary, given, quiet)
+    if summary.is_interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def tell(video: str, summary: "Summary", written: list[Path], quiet: bool) -> None:
+    """Say what came of it."""
+    if summary.skipped:
+        count = "1 frame" if summary.skipped == 1 else f"{summary.skipped} frames"
+        say(f"prnet: {video}: {count} damaged, left out", sys.stderr)
+    if summary.is_interrupted:
+        say(f"prnet: {video}: stopped after {summary.frames} frames", sys.stderr)
+    if quiet:
+        return
+    if not summary.faces:
+        say(f"prnet: {video}: no face found", sys.stderr)
+    faces = "1 face" if summary.faces == 1 else f"{summary.faces} faces"
+    rate = summary.frames / max(summary.seconds, 1e-9)
+    say(
+        f"{video}: {summary.frames} frames, {faces}, {rate:.0f} frames/s → "
+        f"{', '.join(map(str, written))}"
+    )
+
+
+def _check_files(video: str, written: list[Path]) -> None:
+    """Refuse to write over the video, or twice into one file."""
+    places = [path.resolve() for path in written]
+    if Path(video).resolve() in places:
+        raise OutputError(f"{video}: is what is read; write to another file")
+    for path in written:
+        if places.count(path.resolve()) > 1:
+            raise OutputError(f"{path}: is named twice; name another file")

@@ -1,0 +1,1 @@
+"""Faces in motion: frames, tracks, steadiness, one person from many photos."""

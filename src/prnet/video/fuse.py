@@ -1,0 +1,212 @@
+"""Faces of one person, from several photos or a track → one shape and one texture.
+
+Each face's shape is taken without its pose and, where the head model fits, without its expression.
+A photo shows far better where a point lies in its own plane than how deep, so shapes are averaged
+as measurements whose precision differs between directions: frontal photos settle the outline,
+profiles the depth.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.face import Face
+from prnet.mesh.mesh import Mesh
+from prnet.morphable.head_model import FACE as FACE_PART
+from prnet.morphable.head_model import HeadModel, embedded_head
+from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
+from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
+from prnet.uv.position_map import decode_landmarks68, decode_vertices
+from prnet.uv.texture import complete_texture
+from prnet.uv.visibility import vertices_facing
+
+CM_PER_METRE = 100
+TEXTURE_SIZE = 512
+# what a measurement is worth: along the line of sight, of a hidden point, of one turned away
+DEPTH_WORTH, HIDDEN_WORTH, LEAST_FACING = 0.2, 0.3, 0.1
+BEST_VIEW = 4  # power of a view's weight in the texture: the best one all but rules
+
+
+@dataclass(frozen=True, eq=False)
+class FusedFace:
+    """One person's face, at rest.
+
+    Attributes:
+        shape_map: (256, 256, 3) float32, canonical frame (cm, y up): no pose, no expression.
+        atlas: The UV space of the map.
+        count: Of how many faces it was made.
+        texture: (S, S, 3) uint8 RGB in UV space, complete; None if no face had a photo.
+    """
+
+    shape_map: NDArray[np.float32]
+    atlas: Atlas
+    count: int
+    texture: NDArray[np.uint8] | None
+
+    @property
+    def vertices(self) -> NDArray[np.float32]:
+        """(V, 3) float32, canonical frame."""
+        return decode_vertices(self.shape_map, self.atlas)
+
+    @property
+    def landmarks68(self) -> NDArray[np.float32]:
+        """(68, 3) float32, canonical frame."""
+        return decode_landmarks68(self.shape_map, self.atlas)
+
+    def mesh(self) -> Mesh:
+        """The face as a mesh in metres, y up, looking along z, origin at the vertices' mean.
+
+        Raises:
+            ValueError: There is no texture.
+        """
+        if self.texture is None:
+            raise ValueError("none of the faces had a photo, so there is no texture")
+        centred = self.vertices - self.vertices.mean(0)
+        vertices = (centred / CM_PER_METRE).astype(np.float32)
+        return Mesh(vertices, self.atlas.triangles, self.atlas.vertices_uv, self.texture)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the textured mesh as .glb, .obj or .ply.
+
+        Raises:
+            OutputError: Another extension, or the file can't be written.
+            ValueError: There is no texture.
+        """
+        from prnet.mesh.files import write_mesh  # slow to import
+
+        write_mesh(path, self.mesh())
+
+
+class Fuser:
+    """Takes faces one by one, and keeps sums only.
+
+    Args:
+        atlas: The faces' UV space.
+        texture_size: Side of the texture.
+    """
+
+    def __init__(self, atlas: Atlas, texture_size: int = TEXTURE_SIZE) -> None:
+        if texture_size < 1:
+            raise ValueError(f"texture_size must be at least 1, got {texture_size}")
+        self._atlas, self._size = atlas, texture_size
+        self._worth = np.zeros((MAP_SIZE * MAP_SIZE, 3, 3), np.float32)
+        self._sum = np.zeros((MAP_SIZE * MAP_SIZE, 3), np.float32)
+        self._colors = np.zeros((texture_size, texture_size, 4), np.float32)
+        self._facing = np.full(len(atlas.vertex_index), -1, np.float32)
+        self._count, self._has_photo = 0, False
+
+    def add(self, face: Face) -> None:
+        """Take a face.
+
+        Raises:
+            ValueError: It has another UV space.
+        """
+        if face.atlas is not self._atlas and face.atlas.sha256 != self._atlas.sha256:
+            raise ValueError("faces must be of one UV space: their atlases differ")
+        facing = vertices_facing(face.vertices, face.triangles)
+        worth = np.maximum(facing, LEAST_FACING) * np.where(face.visibility, 1, HIDDEN_WORTH)
+        weights = self._spread(max(face.score, 1e-3) * worth)
+        sight = face.pose.rotation[2]  # of the viewer, seen from the face
+        precision = np.eye(3) - (1 - DEPTH_WORTH) * np.outer(sight, sight)
+        shape = neutral_shape(face).reshape(-1, 3)
+        self._worth += weights[:, None, None] * precision.astype(np.float32)
+        self._sum += weights[:, None] * (shape @ precision.astype(np.float32))
+        self._count += 1
+        if face.image is not None:
+            self._add_texture(face, facing)
+
+    def _add_texture(self, face: Face, facing: NDArray[np.float32]) -> None:
+        """Take the colors of what a face's photo shows, by how well it shows it."""
+        texture = face.texture(self._size)
+        sharpness = min(face.pose.scale * MAP_SIZE / self._size / 10, 1.0)
+        weights = self._spread(np.maximum(facing, 0)).reshape(MAP_SIZE, MAP_SIZE)
+        share = cv2.resize(weights, (self._size, self._size), interpolation=cv2.INTER_LINEAR)
+        share = (share * sharpness * texture[..., 3] / 255) ** BEST_VIEW
+        self._colors[..., :3] += texture[..., :3] * share[..., None]
+        self._colors[..., 3] += share
+        self._facing = np.maximum(self._facing, facing)
+        self._has_photo = True
+
+    def result(self) -> FusedFace:
+        """What came of all faces.
+
+        Raises:
+            ValueError: There was none.
+        """
+        if not self._count:
+            raise ValueError("faces must be one or more, got none")
+        shape = np.linalg.solve(self._worth, self._sum[..., None])[..., 0].astype(np.float32)
+        shape_map = read_only(shape.reshape(MAP_SIZE, MAP_SIZE, 3))
+        return FusedFace(shape_map, self._atlas, self._count, self._texture())
+
+    def _texture(self) -> NDArray[np.uint8] | None:
+        """The merged colors, with likely ones where no photo shows any."""
+        if not self._has_photo:
+            return None
+        share = self._colors[..., 3:]
+        merged = self._colors[..., :3] / np.maximum(share, 1e-12)
+        is_seen = np.where(share > 1e-9, 255, 0)
+        rgba = np.rint(np.dstack([merged * (is_seen > 0), is_seen])).astype(np.uint8)
+        facing = self._spread(self._facing).reshape(MAP_SIZE, MAP_SIZE)
+        return complete_texture(rgba, facing)
+
+    def _spread(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(V,) values → the map's pixels (M²,), holes and border like their nearest vertex."""
+        return values[_nearest_vertex(self._atlas)].astype(np.float32)
+
+
+def fuse(faces: Iterable[Face], texture_size: int = TEXTURE_SIZE) -> FusedFace:
+    """Make one face of several of the same person.
+
+    Args:
+        faces: Any number from one on, each looked at once: of photos, or of a track.
+        texture_size: Side of the texture in texels.
+
+    Returns:
+        FusedFace: shape without pose and expression, each point from the photos that show it, by
+        their confidence and by the direction from which they show it; texture from the best views.
+
+    Raises:
+        ValueError: There is no face, their UV spaces differ, or texture_size isn't positive.
+    """
+    fuser = None
+    for face in faces:
+        fuser = fuser or Fuser(face.atlas, texture_size)
+        fuser.add(face)
+    if fuser is None:
+        raise ValueError("faces must be one or more, got none")
+    return fuser.result()
+
+
+def neutral_shape(face: Face) -> NDArray[np.float32]:
+    """A face's map without pose, and without expression where the head model fits.
+
+    Returns:
+        (256, 256, 3) float32, canonical frame.
+    """
+    shape: NDArray[np.float32] = face.pose.remove(face.position_map).astype(np.float32)
+    if not face.has_head:
+        return shape
+    model = embedded_head()
+    weights = face.head_coefficients.expression.astype(np.float32)
+    moves = np.einsum("e,evd->vd", weights, model.expression[:, : len(model.chart_uv)])
+    return shape - _chart_sampler(model).sample(moves)
+
+
+@cache
+def _chart_sampler(model: HeadModel) -> ChartSampler:
+    """The head model's face at the size of a map."""
+    return rasterize_chart(model.uv, *model.triangles_of(FACE_PART), MAP_SIZE)
+
+
+@cache
+def _nearest_vertex(atlas: Atlas) -> NDArray[np.int64]:
+    """(M²,) int64, the vertex nearest to each pixel of the map."""
+    number = np.zeros(MAP_SIZE * MAP_SIZE, np.int64)
+    number[atlas.vertex_index] = np.arange(len(atlas.vertex_index))
+    return number[nearest_covered(atlas.mask).ravel()]

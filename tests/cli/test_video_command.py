@@ -1,0 +1,99 @@
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+
+from prnet.video.frames import Shown, VideoReader, VideoWriter
+
+pytest.importorskip("av")
+pytestmark = pytest.mark.weights
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The astronaut in eight frames, moving to the right."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    photo = skimage.data.astronaut()[20:260, 40:400]
+    with VideoWriter(path, Fraction(25), Fraction(1, 1000)) as writer:
+        for number in range(8):
+            frame = np.ascontiguousarray(np.roll(photo, 2 * number, axis=1))
+            writer.write(Shown(frame, number / 25))
+    return path
+
+
+def test_a_video_with_its_faces(run: Run, clip: Path, tmp_path: Path) -> None:
+    out, lines, arrays = (tmp_path / name for name in ("o.mp4", "o.jsonl", "o.npz"))
+    options = ["-o", out, "--jsonl", lines, "--npz", arrays, "--overlay", "landmarks,pose"]
+    done = run("video", clip, *options, "--threads", 1)
+    assert done.code == 0 and "8 frames, 1 face, " in done.stdout
+    with VideoReader(out) as reader, VideoReader(clip) as source:
+        drawn = [each.rgb for each in reader.read() if isinstance(each, Shown)]
+        plain = [each.rgb for each in source.read() if isinstance(each, Shown)]
+    assert len(drawn) == 8 and drawn[0].shape == plain[0].shape
+    records = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    assert [record["frame"] for record in records] == list(range(8))
+    change = np.abs(drawn[4].astype(int) - plain[4]).max(2) > 60
+    x0, y0, x1, y1 = np.rint(records[4]["box"]).astype(int)
+    assert change[y0:y1, x0:x1].mean() > 0.02 and change[y1 + 40 :].mean() < 0.002
+    x = [record["landmarks68"][30][0] for record in records]
+    assert np.diff(x[3:]).mean() == pytest.approx(2, abs=0.5)
+    with np.load(arrays) as loaded:
+        np.testing.assert_allclose(loaded["landmarks68"][:, 30, 0], x, atol=1e-4)
+
+
+def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
+    clip, out = tmp_path / "gray.mkv", tmp_path / "out.mkv"
+    with VideoWriter(clip, Fraction(25), Fraction(1, 1000)) as writer:
+        for number in range(3):
+            writer.write(Shown(np.full((60, 80, 3), 90, np.uint8), number / 25))
+    done = run("video", clip, "-o", out)
+    assert done.code == 0 and "no face found" in done.stderr and out.is_file()
+    assert run("video", clip, "-o", out, "-q") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.mp4", "-o", "o.mp4"], 1, "none.mp4: not a video that can be read"),
+        (["CLIP"], 2, "name a file to write"),
+        (["CLIP", "-o", "CLIP"], 2, "is what is read"),
+        (["CLIP", "--jsonl", "o", "--npz", "o"], 2, "is named twice"),
+        (["CLIP", "-o", "o.gif"], 2, "videos end in .mp4"),
+        (["CLIP", "-o", "o.mp4", "--overlay", "glitter"], 2, "'glitter' is not one of landmarks"),
+        (["CLIP", "-o", "o.mp4", "--max-faces", "0"], 2, "max-faces"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    run: Run,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = run("video", *(clip if each == "CLIP" else each for each in arguments))
+    assert done.code == code and message in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_pyav_it_says_how_to_get_it(
+    run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = run("video", clip, "-o", "o.mp4")
+    assert done.code == 2 and "pip install 'prnet[video]'" in done.stderr
+
+
+def test_without_a_camera_webcam_says_so(run: Run) -> None:
+    done = run("webcam", "--camera", 97)
+    assert done.code == 1 and "camera 97: can't be opened" in done.stderr

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from prnet.geometry.oriented import keep_distinct, shared_area, tight_oriented, to_upright
+
+QUARTER = np.pi / 2
+
+
+def test_to_upright_by_hand() -> None:
+    # a quarter clockwise takes up (0, -1) to the right (1, 0)
+    np.testing.assert_allclose(
+        to_upright(np.array([1.0, 0]), np.array(QUARTER)), [0, -1], atol=1e-9
+    )
+
+
+def test_shared_area_by_hand() -> None:
+    box = np.array([[0, 0, 4, 2, 0.0]])
+    others = np.array([[1, 0, 4, 2, 0], [4, 0, 4, 2, 0], [0, 0, 1, 1, 0]])
+    np.testing.assert_allclose(shared_area(box, others), [[6, 0, 1]])
+    # turned by a quarter it is 2 wide and 4 high
+    turned = np.array([[0, 0, 4, 2, QUARTER]])
+    np.testing.assert_allclose(shared_area(turned, turned + [0, 3, 0, 0, 0]), [[2]], atol=1e-9)
+
+
+def test_tight_oriented() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-3, -1], [3, 1], (500, 2))
+    points = np.vstack([points, [[3, 1], [-3, -1]]])
+    for angle in (0.0, 0.7, 3.0, -2.0):
+        moved = to_upright(points, np.array(-angle)) + [10, 20]
+        box = tight_oriented(moved, angle)
+        np.testing.assert_allclose(box, [10, 20, 6, 2, angle], atol=1e-5)
+    assert box.dtype == np.float32
+
+
+def test_keep_distinct() -> None:
+    boxes = np.array([[0, 0, 10, 10, 0], [1, 0, 10, 10, 0], [0, 0, 4, 4, 0], [30, 0, 10, 10, 0.0]])
+    scores = np.array([0.5, 0.9, 0.8, 0.6])
+    assert keep_distinct(boxes, scores, 0.6).tolist() == [1, 3]
+    assert keep_distinct(boxes, scores, 1.0).tolist() == [1, 2, 3, 0]
+    assert keep_distinct(boxes[:0], scores[:0], 0.6).tolist() == []
+
+
+@pytest.mark.parametrize("most", [0.0, 0.3])
+def test_what_is_kept_shares_no_more(most: float) -> None:
+    rng = np.random.default_rng(1)
+    boxes = np.column_stack(
+        [rng.uniform(0, 50, (60, 2)), rng.uniform(5, 20, (60, 2)), np.zeros(60)]
+    )
+    kept = boxes[keep_distinct(boxes, rng.random(60), most)]
+    area = kept[:, 2:4].prod(1)
+    shared = shared_area(kept, kept) / np.minimum(area[:, None], area)
+    np.fill_diagonal(shared, 0)
+    assert shared.max() <= most + 1e-9
