@@ -18,6 +18,7 @@ from prnet.cli import (
     data_pack,
     data_sheet,
     data_w300lp,
+    data_wrap,
     demo,
     edit,
     evaluate_aflw2000,
@@ -25,12 +26,14 @@ from prnet.cli import (
     evaluate_expression,
     evaluate_facekit,
     evaluate_florence,
+    evaluate_heads,
     evaluate_ibug,
     evaluate_identities,
     evaluate_profiles,
     evaluate_robustness,
     export,
     fuse,
+    head,
     reconstruct,
     swap,
     train,
@@ -57,6 +60,7 @@ FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the othe
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "head": head,
     "fuse": fuse,
     "video": video,
     "webcam": webcam,
@@ -77,6 +81,7 @@ DATA_COMMANDS = {
     "head": data_head,
     "pack": data_pack,
     "sheet": data_sheet,
+    "wrap": data_wrap,
 }
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
@@ -86,6 +91,7 @@ PROTOCOLS = {
     "robustness": evaluate_robustness,
     "ibug": evaluate_ibug,
     "expression": evaluate_expression,
+    "heads": evaluate_heads,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,

@@ -126,6 +126,31 @@ class GlbFile:
         self._file.nodes.append(node)
         self._file.scenes[0].nodes.append(len(self._file.nodes) - 1)
 
+    def add_animation(
+        self, node: str, times: NDArray[np.floating], weights: NDArray[np.floating]
+    ) -> None:
+        """Let a mesh's weights change in time.
+
+        Args:
+            node: Name of the mesh's node.
+            times: (F,) float, seconds, rising.
+            weights: (F, E) float in [0, 1], linear between the times.
+        """
+        places = [each.name for each in self._file.nodes]
+        target = gltf.AnimationChannelTarget(node=places.index(node), path="weights")
+        sampler = gltf.AnimationSampler(
+            input=self._scalars(times, bounded=True),
+            output=self._scalars(weights.ravel()),
+            interpolation="LINEAR",
+        )
+        self._file.animations.append(
+            gltf.Animation(
+                name="expression",
+                samplers=[sampler],
+                channels=[gltf.AnimationChannel(sampler=0, target=target)],
+            )
+        )
+
     def add_view(self, photo: NDArray[np.uint8], pixel_m: float, depth_m: float) -> None:
         """Add an orthographic camera that sees just the photo, and the photo behind all else.
 
@@ -234,6 +259,19 @@ class GlbFile:
         )
         if bounded:
             accessor.min, accessor.max = values.min(0).tolist(), values.max(0).tolist()
+        return self._accessor(accessor)
+
+    def _scalars(self, values: NDArray[np.floating], bounded: bool = False) -> int:
+        """The index of an accessor of (N,) float32; times need bounds."""
+        values = np.ascontiguousarray(values, "<f4")
+        accessor = gltf.Accessor(
+            bufferView=self._view(values.tobytes()),
+            componentType=gltf.FLOAT,
+            count=len(values),
+            type="SCALAR",
+        )
+        if bounded:
+            accessor.min, accessor.max = [float(values.min())], [float(values.max())]
         return self._accessor(accessor)
 
     def _indices(self, triangles: NDArray[np.integer]) -> int:
