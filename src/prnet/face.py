@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,9 @@ from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture, sample_photo, sample_texture
 from prnet.uv.visibility import find_visible, vertices_facing
+
+if TYPE_CHECKING:
+    from prnet.head.head import Head
 
 A = TypeVar("A", bound=NDArray[np.generic])
 
@@ -210,25 +213,34 @@ class Face:
 
     @property
     def expression(self) -> dict[str, float]:
-        """Weights in [0, 1] by ARKit's names, of which only tongueOut is missing.
-
-        Raises:
-            ValueError: The face has another UV space than the package's.
-        """
+        """Weights in [0, 1] by ARKit's names, all but tongueOut; ValueError without `has_head`."""
         weights = self.head_coefficients.expression.tolist()
         return dict(zip(embedded_head().expression_names, weights, strict=True))
 
     @cached_property
     def head_coefficients(self) -> HeadCoefficients:
-        """The head model's identity and expression for this face.
-
-        Raises:
-            ValueError: The face has another UV space than the package's.
-        """
+        """The head model's identity and expression; ValueError without `has_head`."""
         if not self.has_head:
             raise ValueError("the head model doesn't fit this face: it has another UV space")
         chart = sample_chart(self.position_map, embedded_head())
         return blendshape_fitter()(self.pose.remove(chart))
+
+    def head(self) -> "Head":
+        """Make a whole head of the face: eyes, teeth, skull, and ARKit's shapes to animate it by.
+
+        Raises:
+            ValueError: The face has no photo, or another UV space than the package's.
+        """
+        from prnet.head.head import build_head  # not every face becomes one
+
+        texture = self.texture(self._texture_size(), complete=True)[..., :3]
+        return build_head(
+            self.pose.remove(self.position_map.astype(np.float64)),
+            self.head_coefficients,
+            np.ascontiguousarray(texture),
+            self._photo,
+            self.pose,
+        )
 
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.
@@ -254,6 +266,18 @@ class Face:
         facing = vertices_facing(self.vertices, self.triangles)
         colors = complete_texture(texture, self._to_map(facing))
         return np.dstack([colors, np.full((size, size), 255, np.uint8)])
+
+    @cached_property
+    def texture_size(self) -> int:
+        """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
+        x, y = self.position_map[..., 0], self.position_map[..., 1]
+        is_seen = self._to_map(self.visibility)
+        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
+        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
+        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
+        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
+        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.
@@ -294,7 +318,7 @@ class Face:
         """
         centred = self.vertices.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
         vertices = flip_y(centred / (self.pose.scale * CM_PER_METRE)).astype(np.float32)
-        texture = self.texture(texture_size or self._texture_size(), complete=True)
+        texture = self.texture(texture_size or self.texture_size, complete=True)
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
 
@@ -319,17 +343,6 @@ class Face:
         if self.image is None:
             raise ValueError("this face has no photo: its image is None")
         return self.image
-
-    def _texture_size(self) -> int:
-        """Texels a side with which the texture is as fine as the photo."""
-        x, y = self.position_map[..., 0], self.position_map[..., 1]
-        is_seen = self._to_map(self.visibility)
-        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
-        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
-        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
-        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
-        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
-        return int(np.clip(wanted, *TEXTURE_SIZES))
 
     def _to_map(self, values: A) -> A:
         """Spread (V,) values over the map: (M, M), 0 outside the chart."""

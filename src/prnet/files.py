@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,6 +67,20 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     finally:
         for aside in asides.values():
             _remove(aside)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results if it is missing, and see that it can be written into.
+
+    Raises:
+        OutputError: It can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        cause = getattr(error, "strerror", None) or error
+        raise OutputError(f"{folder}: can't write into this folder ({cause})") from error
 
 
 def aside_of(path: Path) -> Path:

@@ -37,6 +37,7 @@ PARTS = {
     "inner lips": Part(tuple(range(60, 68)), True),
 }
 JAW, INNER = slice(17), slice(17, 68)  # the outline, and all that lies within
+BROWS = slice(17, 27)
 LIDS, EYES_AND_MOUTH = slice(36, 48), slice(36, 68)
 JAW_ENDS, CHIN = (0, 16), 8
 NOSE_BRIDGE, NOSE_TIP, NOSE_BASE = 27, 30, 33

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
 from prnet.face import DECIMALS, Face
-from prnet.files import encode_png, locked, write_files
+from prnet.files import encode_png, locked, make_folder, write_files
 from prnet.mesh.files import WRITERS
 
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
@@ -62,12 +61,7 @@ class ResultFolder:
         self.folder = folder
         self.wanted = wanted
         self._photos = {photo.resolve() for photo in photos}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except (OSError, ValueError) as error:  # ValueError: a name with a null character
-            cause = getattr(error, "strerror", None) or error
-            raise OutputError(f"{folder}: can't write into this folder ({cause})") from error
+        make_folder(folder)
 
     def is_done(self, photo: Path, name: str) -> bool:
         """Whether an earlier run wrote for this photo all that is wanted, and it is still there."""

@@ -9,6 +9,7 @@ import typer
 
 from prnet import __version__
 from prnet.cli import (
+    align,
     bench,
     convert,
     data_atlas,
@@ -17,6 +18,7 @@ from prnet.cli import (
     data_sheet,
     data_w300lp,
     demo,
+    edit,
     evaluate_aflw2000,
     evaluate_aflw_lfpa,
     evaluate_expression,
@@ -29,8 +31,10 @@ from prnet.cli import (
     export,
     fuse,
     reconstruct,
+    swap,
     train,
     video,
+    view,
     webcam,
 )
 from prnet.cli.command import add_commands, examples
@@ -52,6 +56,10 @@ FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the othe
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "align": align,
+    "view": view,
+    "edit": edit,
+    "swap": swap,
     "fuse": fuse,
     "video": video,
     "webcam": webcam,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+MIN_SCORE = 0.1  # detected faces that the network trusts less are left out
+
 ModelOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Model folder; without it, the built-in one.")
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
+from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.terminal import FAILED, report, say
 from prnet.errors import ImageReadError, OutputError
 from prnet.progress import progress_bar
@@ -45,7 +45,6 @@ EXAMPLES = (
     "prnet reconstruct photo.jpg -o out --boxes boxes.json",
     "curl -s https://example.org/photo.jpg | prnet reconstruct - -o out",
 )
-MIN_SCORE = 0.1
 
 logger = logging.getLogger(__name__)
 

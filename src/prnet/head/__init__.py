@@ -1,0 +1,1 @@
+"""A face → a whole head that can be animated."""

@@ -1,0 +1,262 @@
+"""Head: a whole head of a person in a photo, with named shapes to animate it by."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.errors import OutputError
+from prnet.files import write_files
+from prnet.geometry.pose import Pose
+from prnet.geometry.surface import vertex_normals
+from prnet.head.layout import HeadLayout, head_layout
+from prnet.head.paint import eye_colors, paint_back, paint_eye, paint_lashes
+from prnet.head.rig import build_rig
+from prnet.morphable.blendshapes import HeadCoefficients
+from prnet.morphable.head_model import (
+    BACK,
+    FACE,
+    GUMS,
+    LEFT_EYE,
+    LEFT_LASHES,
+    MOUTH,
+    RIGHT_EYE,
+    RIGHT_LASHES,
+    SOCKETS,
+    TEETH,
+)
+
+if TYPE_CHECKING:
+    from prnet.head.glb import Surface
+
+CM_PER_METRE = 100
+GUMS_COLOR, TEETH_COLOR = (0.42, 0.10, 0.09), (0.78, 0.72, 0.62)  # linear RGB
+LASH_SHADE = 0.35  # of the hair's color
+SCENE_DEPTH_M = 1.0  # before and behind the heads, where camera and photo are
+
+
+@dataclass(frozen=True, eq=False)
+class HeadTextures:
+    """What the parts of a head look like: (S, S, 3) uint8 RGB each, u right, v down.
+
+    Attributes:
+        face: In the atlas's UV space.
+        back: Skull, neck and the linings of mouth and sockets.
+        left_eye: The eyeball.
+        right_eye: The eyeball.
+        lashes: (S, S, 4) RGBA.
+    """
+
+    face: NDArray[np.uint8]
+    back: NDArray[np.uint8]
+    left_eye: NDArray[np.uint8]
+    right_eye: NDArray[np.uint8]
+    lashes: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A head in the canonical frame: cm, x to the subject's left, y up, z out of the face.
+
+    Attributes:
+        neutral: (V, 3) float32, without expression; vertices and polygons are the head model's.
+        targets: (E, V, 3) float32, what each expression adds at a weight of 1.
+        names: E names, ARKit's.
+        weights: (E,) float32 in [0, 1]; at first the photo's expression.
+        textures: Of its parts.
+        pose: Canonical frame → photo frame.
+        image: (H, W, 3) uint8 RGB, the photo.
+    """
+
+    neutral: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    names: tuple[str, ...]
+    weights: NDArray[np.float32]
+    textures: HeadTextures
+    pose: Pose
+    image: NDArray[np.uint8]
+
+    @property
+    def vertices(self) -> NDArray[np.float32]:
+        """(V, 3) float32, with the weights' expression."""
+        return self.neutral + np.einsum("e,evd->vd", self.weights, self.targets)
+
+    @property
+    def expression(self) -> dict[str, float]:
+        """The weights by name."""
+        return dict(zip(self.names, self.weights.tolist(), strict=True))
+
+    def with_weights(self, weights: Mapping[str, float]) -> "Head":
+        """The same head with another expression; names that aren't given have a weight of 0.
+
+        Raises:
+            ValueError: A name that the head hasn't got, or a weight outside [0, 1].
+        """
+        for name, weight in weights.items():
+            if name not in self.names:
+                raise ValueError(f"{name!r} is not one of the head's expressions")
+            if not 0 <= weight <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {weight}")
+        given = [weights.get(name, 0.0) for name in self.names]
+        return replace(self, weights=np.array(given, np.float32))
+
+    def save(self, path: str | os.PathLike[str], scene: bool = False) -> None:
+        """Write a GLB: metres, y up, facing +z, with the expressions as morph targets.
+
+        Args:
+            path: Ends in .glb.
+            scene: Also pose, camera and photo, so that it opens to the view of the photo.
+
+        Raises:
+            OutputError: Another extension, or the file can't be written.
+        """
+        save_heads(path, [self], scene)
+
+    @cached_property
+    def _normals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(V, 3) of the neutral head, and (E, V, 3) by how much each target changes them."""
+        layout = head_layout()
+        triangles = layout.triangles
+        normals = vertex_normals(self.neutral, triangles)
+        turns = np.zeros_like(self.targets)
+        for turn, target in zip(turns, self.targets, strict=True):
+            moved = (target != 0).any(1)
+            around = triangles[moved[triangles].any(1)]
+            ring = np.zeros(len(moved), bool)
+            ring[around] = True
+            around = triangles[ring[triangles].any(1)]
+            bent = vertex_normals(self.neutral + target, around)
+            turn[ring] = bent[ring] - normals[ring]
+        return normals, turns
+
+
+def build_head(
+    position_map: NDArray[np.floating],
+    coefficients: HeadCoefficients,
+    texture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
+    pose: Pose,
+) -> Head:
+    """Make a head of a face.
+
+    Args:
+        position_map: (M, M, 3) float, canonical frame, cm: the face without its pose.
+        coefficients: What the head model says of it.
+        texture: (S, S, 3) uint8 RGB, the face's, complete.
+        image: (H, W, 3) uint8 RGB, the photo.
+        pose: Canonical frame → photo frame.
+    """
+    layout = head_layout()
+    neutral, targets = build_rig(position_map, coefficients, layout)
+    weights = coefficients.expression
+    shown = neutral + np.einsum("e,evd->vd", weights, targets)
+    left, right = (
+        paint_eye(eye, part, *eye_colors(eye, shown, image, pose, layout), layout)
+        for eye, part in zip(layout.eyes, (LEFT_EYE, RIGHT_EYE), strict=True)
+    )
+    back = paint_back(shown, texture, image, pose, layout)
+    dark = np.median(back.reshape(-1, 3), axis=0) * LASH_SHADE
+    return Head(
+        neutral.astype(np.float32),
+        targets,
+        layout.model.expression_names,
+        weights.astype(np.float32),
+        HeadTextures(texture, back, left, right, paint_lashes(dark)),
+        pose,
+        image,
+    )
+
+
+def save_heads(path: str | os.PathLike[str], heads: Sequence[Head], scene: bool = False) -> None:
+    """Write heads of one photo into one GLB; without `scene` that is one head.
+
+    Raises:
+        OutputError: Another extension than .glb, or the file can't be written.
+        ValueError: No head, or several without `scene`.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".glb":
+        raise OutputError(f"{path}: a head's file ends in .glb, not {path.suffix!r}")
+    write_files({path: encode_heads(heads, scene)})
+
+
+def encode_heads(heads: Sequence[Head], scene: bool = False) -> bytes:
+    """The bytes of `save_heads`.
+
+    Raises:
+        ValueError: No head, or several without `scene`.
+    """
+    from prnet.head.glb import GlbFile, MorphMesh  # slow to import
+
+    if not heads or (len(heads) > 1 and not scene):
+        raise ValueError(f"expected one head, or several in a scene, got {len(heads)}")
+    file = GlbFile()
+    first = heads[0]
+    pixel_m = 1 / (first.pose.scale * CM_PER_METRE)
+    for number, head in enumerate(heads, 1):
+        normals, turns = head._normals
+        file.add_mesh(
+            MorphMesh(
+                name="head" if len(heads) == 1 else f"head{number}",
+                vertices=head.neutral / np.float32(CM_PER_METRE),
+                normals=normals,
+                moves=head.targets / np.float32(CM_PER_METRE),
+                turns=turns,
+                target_names=head.names,
+                weights=head.weights.tolist(),
+                surfaces=_surfaces(head, head_layout()),
+                matrix=_view_matrix(head, pixel_m) if scene else None,
+            )
+        )
+    if scene:
+        file.add_view(first.image, pixel_m, SCENE_DEPTH_M)
+    return file.to_bytes()
+
+
+def _view_matrix(head: Head, pixel_m: float) -> NDArray[np.float64]:
+    """A head in metres → the scene, whose origin is the middle of the photo."""
+    height, width = head.image.shape[:2]
+    matrix = np.eye(4)
+    matrix[:3, :3] = head.pose.rotation * (head.pose.scale * CM_PER_METRE * pixel_m)
+    middle = np.array([(width - 1) / 2, -(height - 1) / 2, 0])
+    matrix[:3, 3] = (head.pose.translation - middle) * pixel_m
+    matrix[2, 3] = 0
+    return matrix
+
+
+def _surfaces(head: Head, layout: HeadLayout) -> "list[Surface]":
+    """A head's materials and what has them."""
+    from prnet.head.glb import Surface
+
+    looks = head.textures
+    materials = (
+        ("face", (FACE,), looks.face, 0.9, False),
+        ("back", (BACK, MOUTH, SOCKETS), looks.back, 0.9, False),
+        ("gums", (GUMS,), GUMS_COLOR, 0.35, False),
+        ("teeth", (TEETH,), TEETH_COLOR, 0.25, False),
+        ("left eye", (LEFT_EYE,), looks.left_eye, 0.15, False),
+        ("right eye", (RIGHT_EYE,), looks.right_eye, 0.15, False),
+        ("lashes", (LEFT_LASHES, RIGHT_LASHES), looks.lashes, 0.9, True),
+    )
+    surfaces = []
+    for name, parts, texture, roughness, is_thin in materials:
+        triangles, rows = layout.model.triangles_of(*parts)
+        corners = np.stack([triangles.ravel(), rows.ravel()], 1)
+        pairs, index = np.unique(corners, axis=0, return_inverse=True)
+        surfaces.append(
+            Surface(
+                name,
+                pairs[:, 0].astype(np.int64),
+                layout.model.uv[pairs[:, 1]],
+                index.reshape(-1, 3),
+                texture,
+                roughness,
+                is_thin,
+            )
+        )
+    return surfaces
