@@ -28,7 +28,7 @@ EXAMPLES = (
     "prnet video clip.mp4 -o faces.mp4",
     "prnet video clip.mp4 -o faces.mp4 --overlay wireframe,pose --max-faces 1",
     "prnet video clip.mp4 --jsonl faces.jsonl --npz faces.npz",
-    "prnet video clip.mp4 --csv performance.csv --max-faces 1",
+    "prnet video clip.mp4 --csv performance.csv --glb head.glb --max-faces 1",
 )
 OVERLAYS = "landmarks, pose, wireframe, overlay, shaded, textured, depth, pncc"
 MIN_DETECT_S = 0.03
@@ -89,8 +89,12 @@ def run(
             help="One face's expression and head in Live Link Face's format, radians.",
         ),
     ] = None,
+    glb: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="One face's head, animated: a glTF with morph targets."),
+    ] = None,
     face: Annotated[
-        int, typer.Option(min=1, metavar="ID", help="The number of the face of --csv.")
+        int, typer.Option(min=1, metavar="ID", help="The number of the face of --csv and --glb.")
     ] = 1,
     max_faces: MaxFacesOption = None,
     smooth: SmoothOption = True,
@@ -104,13 +108,14 @@ def run(
 ) -> None:
     """Follow the faces, frame by frame."""
     need_extra("video")
-    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv}
+    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv, "--glb": glb}
     given = [path for path in outputs.values() if path is not None]
     if not given:
         raise typer.BadParameter(f"name a file to write: {', '.join(outputs)}")
     _check_files(video, given)
     styles = parse_styles(overlay)
 
+    from prnet.apps.head_motion import HeadSink
     from prnet.apps.live_link import LiveLinkSink
     from prnet.apps.video import Overlay, OverlaySink, Sink, track_video
     from prnet.apps.video_records import ArraysSink, LinesSink
@@ -128,6 +133,8 @@ def run(
             sinks.append(ArraysSink(npz))
         if csv is not None:
             sinks.append(LiveLinkSink(csv, face, reader.rate))
+        if glb is not None:
+            sinks.append(HeadSink(glb, face))
         if out is not None:
             writer = VideoWriter(out, reader.rate, reader.time_base, reader.audio, threads)
             sinks.append(OverlaySink(writer, Overlay(styles, numbers)))

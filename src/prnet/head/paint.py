@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import Pose
 from prnet.geometry.sampling import sample_bilinear, sample_map
-from prnet.geometry.surface import vertex_normals
 from prnet.head.eyes import Ball, measure_ball
 from prnet.head.layout import Eye, HeadLayout
 from prnet.head.rig import diffuse
