@@ -71,11 +71,7 @@ class Face:
         if not np.isfinite(self.position_map).all():
             raise ValueError("position_map must be finite, got NaN or infinity")
         image = self.image
-        if image is not None and (image.ndim, image.shape[2:], image.dtype) != (
-            3,
-            (3,),
-            np.dtype(np.uint8),
-        ):
+        if image is not None and (image.shape[2:] != (3,) or image.dtype != np.uint8):
             raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
         if np.shape(self.box) != (4,):
             raise ValueError(f"box must be x0 y0 x1 y1, got shape {np.shape(self.box)}")
@@ -179,8 +175,7 @@ class Face:
     def pose(self) -> Pose:
         """Canonical frame → photo frame, fitted over what expression hardly moves."""
         atlas = self.atlas
-        rigid = np.take(self.position_map.reshape(-1, 3), atlas.rigid_pixels, axis=0)
-        return atlas.pose_fit(rigid)
+        return atlas.pose_fit(np.take(self.position_map.reshape(-1, 3), atlas.rigid_pixels, axis=0))
 
     @cached_property
     def visibility(self) -> NDArray[np.bool_]:
@@ -233,14 +228,9 @@ class Face:
         """
         from prnet.head.head import build_head  # not every face becomes one
 
-        texture = self.texture(self._texture_size(), complete=True)[..., :3]
-        return build_head(
-            self.pose.remove(self.position_map.astype(np.float64)),
-            self.head_coefficients,
-            np.ascontiguousarray(texture),
-            self._photo,
-            self.pose,
-        )
+        texture = np.ascontiguousarray(self.texture(self.texture_size, complete=True)[..., :3])
+        shape = self.pose.remove(self.position_map.astype(np.float64))
+        return build_head(shape, self.head_coefficients, texture, self._photo, self.pose)
 
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.
