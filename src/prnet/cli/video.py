@@ -98,6 +98,10 @@ def run(
     ] = 1,
     max_faces: MaxFacesOption = None,
     smooth: SmoothOption = True,
+    look_ahead: Annotated[
+        bool,
+        typer.Option("--look-ahead", help="Filter with what comes later known: slower, no lag."),
+    ] = False,
     detect_every: DetectOption = 1.0,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -125,7 +129,9 @@ def run(
 
     with VideoReader(video, threads) as reader:
         reconstructor = Reconstructor(model, threads=threads, device=device)
-        tracker = Tracker(reconstructor, SMOOTH if smooth else None, detect_every, max_faces)
+        ahead = SMOOTH if smooth and look_ahead else None
+        own = SMOOTH if smooth and not look_ahead else None
+        tracker = Tracker(reconstructor, own, detect_every, max_faces)
         sinks: list[Sink] = []
         if jsonl is not None:
             sinks.append(LinesSink(jsonl, video))
@@ -139,7 +145,7 @@ def run(
             writer = VideoWriter(out, reader.rate, reader.time_base, reader.audio, threads)
             sinks.append(OverlaySink(writer, Overlay(styles, numbers)))
         with progress_bar("Following", not quiet, "frames") as progress:
-            summary = track_video(reader, tracker, sinks, progress, out is not None)
+            summary = track_video(reader, tracker, sinks, progress, out is not None, ahead)
     tell(video, summary, given, quiet)
     if summary.is_interrupted:
         raise typer.Exit(INTERRUPTED)
