@@ -11,6 +11,7 @@ from prnet.files import write_files
 from prnet.geometry.pose import Pose
 from prnet.head.motion import HeadMotion, encode_motion
 from prnet.video.frames import Sound
+from prnet.video.fuse import view_worth
 
 
 class HeadSink:
@@ -31,7 +32,6 @@ class HeadSink:
         self._weights: list[np.ndarray] = []
         self._poses: list[Pose] = []
         self._best: Face | None = None
-        self._best_worth = -np.inf
 
     def take(self, item: Tracked | Sound) -> None:
         """Keep what a frame shows of the face."""
@@ -43,9 +43,8 @@ class HeadSink:
                 self._times_s.append(item.time_s)
                 self._weights.append(face.head_coefficients.expression.astype(np.float32))
                 self._poses.append(face.pose)
-                worth = face.score * face.pose.scale * float(face.pose.rotation[2, 2])
-                if worth > self._best_worth:
-                    self._best, self._best_worth = face, worth
+                if self._best is None or view_worth(face) > view_worth(self._best):
+                    self._best = face
 
     def __enter__(self) -> "HeadSink":
         """Itself."""

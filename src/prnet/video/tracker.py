@@ -153,8 +153,8 @@ class Tracker:
         """What the detector finds: (N, 5) float32 x0 y0 x1 y1 and the angle in degrees."""
         self._detected_s = self._time_s
         boxes = self.reconstructor.find(photo).boxes
-        angles = np.zeros((len(boxes), 1), np.float32)
-        return np.hstack([boxes, angles])
+        upright = np.zeros((len(boxes), 1), np.float32)  # where no angle is told
+        return np.nan_to_num(np.hstack([boxes, upright])[:, :5])
 
     def _unknown(self, boxes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Those of detected boxes (N, 5) where no followed face should be by now."""
