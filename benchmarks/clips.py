@@ -120,10 +120,14 @@ class Studio:
             truth.append(sprite.landmarks @ matrix[:, :2].T + matrix[:, 2])
         return Frame(np.rint(picture).astype(np.uint8), truth)
 
-    def crossing(self, part: float) -> Frame:
-        """Two heads on their way past each other without touching; part goes from 0 to 1."""
-        x = 90 + part * (WIDTH - 180)
-        upper, lower = (self.head, (x, 95.0), 0.7, 0.0), (self.other, (WIDTH - x, 270.0), 0.7, 0.0)
+    def crossing(self, part: float, apart_px: float = 175.0) -> Frame:
+        """Two heads on their way past each other; part goes from 0 to 1.
+
+        Less than about 150 pixels apart, the second hides some of the first in the middle.
+        """
+        x, y = 90 + part * (WIDTH - 180), HEIGHT / 2
+        upper = self.head, (x, y - apart_px / 2), 0.7, 0.0
+        lower = self.other, (WIDTH - x, y + apart_px / 2), 0.7, 0.0
         return self.frame([upper, lower])
 
     def occluded(self, is_hidden: bool) -> Frame:

@@ -148,8 +148,9 @@ class Bench:
     def identities(self) -> dict[str, float]:
         """Crossings, an occlusion, a cut, entering and leaving: how often ids are right, of 1."""
         studio, figures = self.studio, {}
-        found, truth = self.track(60, lambda t: studio.crossing(t / 2.0), noisy=True)
-        figures["crossing_right"] = right_ids(found, truth)
+        for name, apart_px in (("crossing_right", 175.0), ("crossing_in_front_right", 30.0)):
+            found, truth = self.track(60, lambda t: studio.crossing(t / 2, apart_px), noisy=True)  # noqa: B023
+            figures[name] = right_ids(found, truth)
         found, truth = self.track(60, lambda t: studio.occluded(0.5 < t < 1.0), noisy=True)
         figures["occlusion_right"] = right_ids(found, truth)
         found, _ = self.track(40, lambda t: studio.shot(int(t > 0.6)), noisy=True)

@@ -49,6 +49,12 @@ def test_two_who_cross_keep_their_identities(bench: Bench) -> None:
     assert right_ids(found, truth) == 1
 
 
+def test_one_who_walks_in_front_of_another_does_not_take_the_identity(bench: Bench) -> None:
+    found, truth = bench.track(30, lambda t: bench.studio.crossing(t, apart_px=30))
+    assert min(len(faces) for faces in found) == 1 and len(found[-1]) == 2
+    assert right_ids(found, truth) == 1
+
+
 def test_who_was_hidden_for_half_a_second_comes_back(bench: Bench) -> None:
     found, truth = bench.track(26, lambda t: bench.studio.occluded(0.1 < t < 0.6), noisy=True)
     counts = [len(faces) for faces in found]

@@ -18,7 +18,8 @@ from prnet.uv.position_map import decode_landmarks68
 from prnet.video.cuts import CutFinder
 from prnet.video.smooth import FaceSmoother, Smoothing
 from prnet.video.track import (
-    UNLIKE,
+    UNLIKE_FAR,
+    UNLIKE_NEAR,
     UNLIKE_NEXT,
     Track,
     TrackedFace,
@@ -113,8 +114,8 @@ class Tracker:
         news = [] if found is None else self._unknown(found)
         views = self._look(photo, [*boxes, *news])
         # a quick pan looks like a cut, but then the same faces are there still
-        next_unlike, most_unlike = (UNLIKE_NEXT,) * 2 if is_cut else (np.inf, UNLIKE)
-        seen = self._follow(photo, followed, views[: len(followed)], next_unlike)
+        most_unlike = UNLIKE_NEXT if is_cut else np.inf
+        seen = self._follow(photo, followed, views[: len(followed)], most_unlike)
         fresh = views[len(followed) :]
         if len(seen) < len(followed) and (found is None or is_cut):  # where did it go?
             fresh = self._look(photo, self._unknown(self._detect(photo)))
@@ -243,9 +244,11 @@ class Tracker:
         away = float(np.linalg.norm(center(view.box) - center(expected))) / size(expected)
         growth = size(view.box) / size(expected)
         look = unlike(track.look, view.look)
-        if away > REACH or not 1 / GROWTH < growth < GROWTH or look > most_unlike:
+        near = away / REACH
+        most_unlike = min(most_unlike, UNLIKE_NEAR + near * (UNLIKE_FAR - UNLIKE_NEAR))
+        if near > 1 or not 1 / GROWTH < growth < GROWTH or look > most_unlike:
             return np.inf
-        return away / REACH + look / most_unlike
+        return near + look / most_unlike
 
     def _begin(self, view: View) -> Track:
         """A new face."""
