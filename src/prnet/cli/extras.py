@@ -10,6 +10,7 @@ EXTRAS = {
     "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
     "train": ("lightning_fabric", "matplotlib", "onnx", "pydantic", "scipy", "torch"),
     "video": ("av",),
+    "batch": ("ray", "pyarrow", "fsspec"),
 }
 
 

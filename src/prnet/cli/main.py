@@ -10,6 +10,7 @@ import typer
 from prnet import __version__
 from prnet.cli import (
     align,
+    batch,
     bench,
     convert,
     data_atlas,
@@ -17,6 +18,7 @@ from prnet.cli import (
     data_pack,
     data_sheet,
     data_w300lp,
+    data_wrap,
     demo,
     edit,
     evaluate_aflw2000,
@@ -25,12 +27,14 @@ from prnet.cli import (
     evaluate_expression,
     evaluate_facekit,
     evaluate_florence,
+    evaluate_heads,
     evaluate_ibug,
     evaluate_identities,
     evaluate_profiles,
     evaluate_robustness,
     export,
     fuse,
+    head,
     reconstruct,
     serve,
     swap,
@@ -59,6 +63,7 @@ FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the othe
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "head": head,
     "fuse": fuse,
     "video": video,
     "webcam": webcam,
@@ -66,6 +71,7 @@ COMMANDS = {
     "view": view,
     "edit": edit,
     "swap": swap,
+    "batch": batch,
     "serve": serve,
     "bench": bench,
     "train": train,
@@ -80,6 +86,7 @@ DATA_COMMANDS = {
     "head": data_head,
     "pack": data_pack,
     "sheet": data_sheet,
+    "wrap": data_wrap,
 }
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
@@ -90,6 +97,7 @@ PROTOCOLS = {
     "detector": evaluate_detector,
     "ibug": evaluate_ibug,
     "expression": evaluate_expression,
+    "heads": evaluate_heads,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,
