@@ -10,6 +10,7 @@ import typer
 from prnet import __version__
 from prnet.cli import (
     align,
+    batch,
     bench,
     convert,
     data_atlas,
@@ -17,6 +18,7 @@ from prnet.cli import (
     data_pack,
     data_sheet,
     data_w300lp,
+    data_wrap,
     demo,
     edit,
     evaluate_aflw2000,
@@ -25,13 +27,16 @@ from prnet.cli import (
     evaluate_expression,
     evaluate_facekit,
     evaluate_florence,
+    evaluate_heads,
     evaluate_ibug,
     evaluate_identities,
     evaluate_profiles,
     evaluate_robustness,
     export,
     fuse,
+    head,
     reconstruct,
+    serve,
     swap,
     train,
     train_detector,
@@ -58,6 +63,7 @@ FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the othe
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "head": head,
     "fuse": fuse,
     "video": video,
     "webcam": webcam,
@@ -65,6 +71,8 @@ COMMANDS = {
     "view": view,
     "edit": edit,
     "swap": swap,
+    "batch": batch,
+    "serve": serve,
     "bench": bench,
     "train": train,
     "train-detector": train_detector,
@@ -78,6 +86,7 @@ DATA_COMMANDS = {
     "head": data_head,
     "pack": data_pack,
     "sheet": data_sheet,
+    "wrap": data_wrap,
 }
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
@@ -88,6 +97,7 @@ PROTOCOLS = {
     "detector": evaluate_detector,
     "ibug": evaluate_ibug,
     "expression": evaluate_expression,
+    "heads": evaluate_heads,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,

@@ -17,6 +17,7 @@ from prnet.geometry.pose import Pose
 from prnet.head.layout import HeadLayout, head_layout
 from prnet.head.paint import eye_colors, paint_back, paint_eye, paint_lashes
 from prnet.head.rig import build_rig
+from prnet.head.weights import Frames
 from prnet.morphable.blendshapes import HeadCoefficients
 from prnet.morphable.head_model import (
     BACK,
@@ -32,7 +33,7 @@ from prnet.morphable.head_model import (
 )
 
 if TYPE_CHECKING:
-    from prnet.head.glb import Surface
+    from prnet.head.glb import MorphMesh, Surface
 
 CM_PER_METRE = 100
 GUMS_COLOR, TEETH_COLOR = (0.42, 0.10, 0.09), (0.78, 0.72, 0.62)  # linear RGB
@@ -105,17 +106,20 @@ class Head:
         given = [weights.get(name, 0.0) for name in self.names]
         return replace(self, weights=np.array(given, np.float32))
 
-    def save(self, path: str | os.PathLike[str], scene: bool = False) -> None:
+    def save(
+        self, path: str | os.PathLike[str], scene: bool = False, frames: Frames | None = None
+    ) -> None:
         """Write a GLB: metres, y up, facing +z, with the expressions as morph targets.
 
         Args:
             path: Ends in .glb.
             scene: Also pose, camera and photo, so that it opens to the view of the photo.
+            frames: Also an animation of the weights; F > 1 frames.
 
         Raises:
             OutputError: Another extension, or the file can't be written.
         """
-        save_heads(path, [self], scene)
+        save_heads(path, [self], scene, frames)
 
     @cached_property
     def _normals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -172,8 +176,19 @@ def build_head(
     )
 
 
-def save_heads(path: str | os.PathLike[str], heads: Sequence[Head], scene: bool = False) -> None:
+def save_heads(
+    path: str | os.PathLike[str],
+    heads: Sequence[Head],
+    scene: bool = False,
+    frames: Frames | None = None,
+) -> None:
     """Write heads of one photo into one GLB; without `scene` that is one head.
+
+    Args:
+        path: Ends in .glb.
+        heads: One, or several in a scene.
+        scene: See `Head.save`.
+        frames: An animation that all of them play.
 
     Raises:
         OutputError: Another extension than .glb, or the file can't be written.
@@ -182,16 +197,16 @@ def save_heads(path: str | os.PathLike[str], heads: Sequence[Head], scene: bool 
     path = Path(path)
     if path.suffix.lower() != ".glb":
         raise OutputError(f"{path}: a head's file ends in .glb, not {path.suffix!r}")
-    write_files({path: encode_heads(heads, scene)})
+    write_files({path: encode_heads(heads, scene, frames)})
 
 
-def encode_heads(heads: Sequence[Head], scene: bool = False) -> bytes:
+def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | None = None) -> bytes:
     """The bytes of `save_heads`.
 
     Raises:
         ValueError: No head, or several without `scene`.
     """
-    from prnet.head.glb import GlbFile, MorphMesh  # slow to import
+    from prnet.head.glb import GlbFile  # slow to import
 
     if not heads or (len(heads) > 1 and not scene):
         raise ValueError(f"expected one head, or several in a scene, got {len(heads)}")
@@ -199,23 +214,31 @@ def encode_heads(heads: Sequence[Head], scene: bool = False) -> bytes:
     first = heads[0]
     pixel_m = 1 / (first.pose.scale * CM_PER_METRE)
     for number, head in enumerate(heads, 1):
-        normals, turns = head._normals
-        file.add_mesh(
-            MorphMesh(
-                name="head" if len(heads) == 1 else f"head{number}",
-                vertices=head.neutral / np.float32(CM_PER_METRE),
-                normals=normals,
-                moves=head.targets / np.float32(CM_PER_METRE),
-                turns=turns,
-                target_names=head.names,
-                weights=head.weights.tolist(),
-                surfaces=_surfaces(head, head_layout()),
-                matrix=_view_matrix(head, pixel_m) if scene else None,
-            )
-        )
+        name = "head" if len(heads) == 1 else f"head{number}"
+        file.add_mesh(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
+        if frames is not None:
+            file.animate(name, frames.times, weights=frames.weights)
     if scene:
         file.add_view(first.image, pixel_m, SCENE_DEPTH_M)
     return file.to_bytes()
+
+
+def morph_mesh(head: Head, name: str, matrix: NDArray[np.floating] | None = None) -> "MorphMesh":
+    """A head as what a GLB holds, in metres; `matrix` (4, 4) is that of its node."""
+    from prnet.head.glb import MorphMesh
+
+    normals, turns = head._normals
+    return MorphMesh(
+        name=name,
+        vertices=head.neutral / np.float32(CM_PER_METRE),
+        normals=normals,
+        moves=head.targets / np.float32(CM_PER_METRE),
+        turns=turns,
+        target_names=head.names,
+        weights=head.weights.tolist(),
+        surfaces=_surfaces(head, head_layout()),
+        matrix=matrix,
+    )
 
 
 def _view_matrix(head: Head, pixel_m: float) -> NDArray[np.float64]:

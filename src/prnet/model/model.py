@@ -95,7 +95,7 @@ class Model:
                     f"{part}: no such file; a model folder holds {NETWORK_FILE} and {ATLAS_FILE}, "
                     f"as `prnet export` and `prnet convert` write them"
                 )
-        self._path, self._threads = path, threads or _usable_cores()
+        self._path, self._threads = path, threads or usable_cores()
         self.device = choose_device(device)
         session = self._open()
         self._made_with = folder, threads, self.device
@@ -271,7 +271,7 @@ def _open_session(path: Traversable, threads: int, device: str) -> onnxruntime.I
     return session
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
