@@ -26,7 +26,7 @@ DEFAULT_PASSES = 1
 UNSURE, UNSURE_DETECTED = 0.6, 0.5
 OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
 # What was detected and is then taken for a face no more than this is left out.
-LEAST_CONFIDENCE = 0.25
+LEAST_CONFIDENCE = 0.15
 Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
 
 
