@@ -10,6 +10,7 @@ import typer
 from prnet import __version__
 from prnet.cli import (
     align,
+    batch,
     bench,
     convert,
     data_atlas,
@@ -67,6 +68,7 @@ COMMANDS = {
     "view": view,
     "edit": edit,
     "swap": swap,
+    "batch": batch,
     "bench": bench,
     "train": train,
     "export": export,
