@@ -104,7 +104,10 @@ class Head:
             if not 0 <= weight <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {weight}")
         given = [weights.get(name, 0.0) for name in self.names]
-        return replace(self, weights=np.array(given, np.float32))
+        other = replace(self, weights=np.array(given, np.float32))
+        if "_normals" in self.__dict__:  # of the same shapes, and slow to find
+            other.__dict__["_normals"] = self._normals
+        return other
 
     def save(
         self, path: str | os.PathLike[str], scene: bool = False, frames: Frames | None = None
