@@ -24,6 +24,7 @@ FEATHER_PX = 4.0
 # of an eye, in its heights: above the landmarks the lashes, below them the rim, and above the
 # lashes the skin that a closing lid stretches
 LASHES, RIM, CREASE = 0.55, 0.25, 0.9
+GRAIN_PX = 97  # by which a film's one field of noise is larger than a frame, to be shifted in
 NOISE, JPEG_QUALITY = 6.0, 70  # gray levels; of compressed clips
 
 
@@ -76,6 +77,7 @@ class Studio:
     def __init__(self, reconstructor: Reconstructor) -> None:
         self._reconstructor = reconstructor
         self._photo = np.ascontiguousarray(astronaut()[HEAD])
+        self._turned: dict[float, Sprite] = {}
         self._face = reconstructor(self._photo, max_faces=1)[0]
         self.head = self._sprite(self._photo, self._face.landmarks68[:, :2], self._face.pose)
         swapped = np.ascontiguousarray(self._photo[:, ::-1, [2, 0, 1]])
@@ -89,10 +91,13 @@ class Studio:
 
     def turned(self, yaw_deg: float) -> Sprite:
         """The head rotated in depth by so much."""
+        if yaw_deg in self._turned:
+            return self._turned[yaw_deg]
         face = self._face
         rgb, pose = rotate(self._photo, face.frontal_vertices, face.triangles, face.pose, yaw_deg)
         shape = decode_landmarks68(face.pose.remove(face.position_map), face.atlas)
-        return self._sprite(rgb, pose.apply(shape)[:, :2], pose)
+        self._turned[yaw_deg] = self._sprite(rgb, pose.apply(shape)[:, :2], pose)
+        return self._turned[yaw_deg]
 
     def blinking(self, closed: float) -> Sprite:
         """The head with its eyes closed by a part from 0 to 1; its landmarks stay the open ones."""
@@ -115,10 +120,14 @@ class Studio:
             truth.append(sprite.landmarks @ matrix[:, :2].T + matrix[:, 2])
         return Frame(np.rint(picture).astype(np.uint8), truth)
 
-    def crossing(self, part: float) -> Frame:
-        """Two heads on their way past each other without touching; part goes from 0 to 1."""
-        x = 90 + part * (WIDTH - 180)
-        upper, lower = (self.head, (x, 95.0), 0.7, 0.0), (self.other, (WIDTH - x, 270.0), 0.7, 0.0)
+    def crossing(self, part: float, apart_px: float = 175.0) -> Frame:
+        """Two heads on their way past each other; part goes from 0 to 1.
+
+        Less than about 150 pixels apart, the second hides some of the first in the middle.
+        """
+        x, y = 90 + part * (WIDTH - 180), HEIGHT / 2
+        upper = self.head, (x, y - apart_px / 2), 0.7, 0.0
+        lower = self.other, (WIDTH - x, y + apart_px / 2), 0.7, 0.0
         return self.frame([upper, lower])
 
     def occluded(self, is_hidden: bool) -> Frame:
@@ -165,11 +174,13 @@ def film(
         Seconds and frame.
     """
     rng = np.random.default_rng(7)
+    grain = rng.normal(0, noise, (HEIGHT + GRAIN_PX, WIDTH + GRAIN_PX, 3)).astype(np.float32)
     for number in range(count):
         time_s = number / RATE
         frame = draw(time_s)
         if noise:
-            noisy = frame.rgb + rng.normal(0, noise, frame.rgb.shape)
+            y, x = rng.integers(GRAIN_PX, size=2)
+            noisy = frame.rgb + grain[y : y + HEIGHT, x : x + WIDTH]
             frame = replace(frame, rgb=np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
         if quality is not None:
             jpeg = cv2.imencode(".jpg", frame.rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]

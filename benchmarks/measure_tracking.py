@@ -27,6 +27,7 @@ from clips import (
 from prnet.geometry.boxes import face_size
 from prnet.landmarks import eye_opening
 from prnet.reconstructor import Reconstructor
+from prnet.video.look_ahead import Moment, smooth_ahead
 from prnet.video.smooth import Smoothing
 from prnet.video.track import TrackedFace
 from prnet.video.tracker import SMOOTH, Tracker
@@ -44,10 +45,17 @@ class Bench:
     Args:
         reconstructor: For the trackers, and for the truth of the still photo.
         smoothing: What is measured.
+        looks_ahead: Whether faces are smoothed as `prnet video --look-ahead` does.
     """
 
-    def __init__(self, reconstructor: Reconstructor, smoothing: Smoothing | None = SMOOTH) -> None:
+    def __init__(
+        self,
+        reconstructor: Reconstructor,
+        smoothing: Smoothing = SMOOTH,
+        looks_ahead: bool = False,
+    ) -> None:
         self.reconstructor, self.smoothing = reconstructor, smoothing
+        self.looks_ahead = looks_ahead
         self.studio = Studio(reconstructor)
 
     def track(
@@ -58,13 +66,16 @@ class Bench:
         noisy: bool = False,
     ) -> tuple[list[list[TrackedFace]], list[list[Array]]]:
         """Per frame what a new tracker finds, and the truth."""
-        tracker = Tracker(self.reconstructor, self.smoothing if is_smooth else None)
+        own = self.smoothing if is_smooth and not self.looks_ahead else None
+        tracker = Tracker(self.reconstructor, own)
         look = {"noise": NOISE, "quality": JPEG_QUALITY} if noisy else {}
-        found, truth = [], []
-        for time_s, frame in film(frames, draw, **look):
-            found.append(tracker.update(frame.rgb, time_s))
-            truth.append(frame.landmarks)
-        return found, truth
+        moments = [
+            Moment(time_s, tracker.update(frame.rgb, time_s), frame.landmarks)
+            for time_s, frame in film(frames, draw, **look)
+        ]
+        if is_smooth and self.looks_ahead:
+            moments = list(smooth_ahead(moments, self.smoothing))
+        return [each.faces for each in moments], [each.thing for each in moments]
 
     def jitter(self, frames: int = 75) -> dict[str, float]:
         """Of a still head in noisy, compressed frames: with and without smoothing."""
@@ -137,8 +148,9 @@ class Bench:
     def identities(self) -> dict[str, float]:
         """Crossings, an occlusion, a cut, entering and leaving: how often ids are right, of 1."""
         studio, figures = self.studio, {}
-        found, truth = self.track(60, lambda t: studio.crossing(t / 2.0), noisy=True)
-        figures["crossing_right"] = right_ids(found, truth)
+        for name, apart_px in (("crossing_right", 175.0), ("crossing_in_front_right", 30.0)):
+            found, truth = self.track(60, lambda t: studio.crossing(t / 2, apart_px), noisy=True)  # noqa: B023
+            figures[name] = right_ids(found, truth)
         found, truth = self.track(60, lambda t: studio.occluded(0.5 < t < 1.0), noisy=True)
         figures["occlusion_right"] = right_ids(found, truth)
         found, _ = self.track(40, lambda t: studio.shot(int(t > 0.6)), noisy=True)
@@ -173,8 +185,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder; without it, the built-in one")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    bench = Bench(Reconstructor(arguments.model, threads=1))
+    reconstructor = Reconstructor(arguments.model, threads=1)
+    bench, ahead = Bench(reconstructor), Bench(reconstructor, looks_ahead=True)
     figures = {**bench.jitter(), **bench.lag(), **bench.blink(), **bench.identities()}
+    later = {**ahead.jitter(), **ahead.lag(), **ahead.blink()}
+    figures |= {f"ahead_{name}": each for name, each in later.items() if "raw" not in name}
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=2))
 
 

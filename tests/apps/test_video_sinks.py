@@ -18,6 +18,7 @@ from prnet.apps.video_records import ROW, ArraysSink, LinesSink
 from prnet.errors import OutputError, VideoReadError
 from prnet.face import Face
 from prnet.video.frames import Shown, Sound
+from prnet.video.smooth import Smoothing
 from prnet.video.track import TrackedFace
 
 pytest.importorskip("av")
@@ -87,6 +88,15 @@ def test_ctrl_c_keeps_what_is_done(make_face: Callable[..., Face]) -> None:
     summary = run(StandInReader(7, KeyboardInterrupt()), make_face(), gather)
     assert summary.is_interrupted and summary.frames == len(gather.frames) == 7
     assert gather.how_it_ended is None
+
+
+def test_ctrl_c_writes_what_waits_to_be_smoothed(make_face: Callable[..., Face]) -> None:
+    gather = Gather()
+    reader = StandInReader(7, KeyboardInterrupt())
+    summary = run(reader, make_face(), gather, look_ahead=Smoothing())
+    assert summary.is_interrupted and summary.frames == 7
+    assert [frame.number for frame in gather.frames] == list(range(7))
+    assert [len(frame.faces) for frame in gather.frames] == [0] + [1] * 6
 
 
 def test_errors_reach_the_sinks_and_the_caller(make_face: Callable[..., Face]) -> None:

@@ -21,32 +21,44 @@ def bench() -> Bench:
 
 
 def test_a_still_face_does_not_jitter(bench: Bench) -> None:
-    figures = bench.jitter(frames=40)
+    figures = bench.jitter(frames=36)
     assert figures["jitter_ratio"] <= 0.4
     assert figures["jitter_raw"] > 0.05  # of a noisy film there is something to take away
 
 
 @pytest.mark.parametrize("motion", ["pan", "roll", "turn"])
 def test_a_fast_face_is_not_left_behind(bench: Bench, motion: str) -> None:
-    figures = bench.lag(frames=20, names=[motion])
+    figures = bench.lag(frames=16, names=[motion])
     assert figures[f"lag_{motion}_frames"] <= 1
     assert abs(figures[f"lag_{motion}_frames_raw"]) < 0.5
 
 
 def test_blinks_keep_their_depth(bench: Bench) -> None:
-    assert bench.blink(blinks=2)["blink_depth_least"] >= 0.8
+    assert bench.blink(blinks=1)["blink_depth_least"] >= 0.8
+
+
+def test_with_what_comes_later_known_nothing_lags(bench: Bench) -> None:
+    ahead = Bench(bench.reconstructor, looks_ahead=True)
+    ahead.studio = bench.studio
+    assert abs(ahead.lag(frames=16, names=["turn"])["lag_turn_frames"]) < 0.15
 
 
 def test_two_who_cross_keep_their_identities(bench: Bench) -> None:
-    found, truth = bench.track(30, lambda t: bench.studio.crossing(t), noisy=True)
+    found, truth = bench.track(24, lambda t: bench.studio.crossing(t / 0.8), noisy=True)
     assert all(len(faces) == 2 for faces in found)
     assert right_ids(found, truth) == 1
 
 
+def test_one_who_walks_in_front_of_another_does_not_take_the_identity(bench: Bench) -> None:
+    found, truth = bench.track(30, lambda t: bench.studio.crossing(t, apart_px=30))
+    assert min(len(faces) for faces in found) == 1 and len(found[-1]) == 2
+    assert right_ids(found, truth) == 1
+
+
 def test_who_was_hidden_for_half_a_second_comes_back(bench: Bench) -> None:
-    found, truth = bench.track(30, lambda t: bench.studio.occluded(0.2 < t < 0.7), noisy=True)
+    found, truth = bench.track(26, lambda t: bench.studio.occluded(0.1 < t < 0.6), noisy=True)
     counts = [len(faces) for faces in found]
-    assert (counts[0], counts[12], counts[-1]) == (2, 1, 2)
+    assert (counts[0], counts[10], counts[-1]) == (2, 1, 2)
     assert right_ids(found, truth) == 1
 
 
@@ -57,11 +69,11 @@ def test_a_cut_begins_anew(bench: Bench) -> None:
 
 
 def test_a_face_that_enters_and_leaves(bench: Bench) -> None:
-    found, truth = bench.track(45, lambda t: bench.studio.passing(t / 1.5))
+    found, truth = bench.track(36, lambda t: bench.studio.passing(t / 1.2))
     counts = [len(faces) for faces in found]
     assert counts[0] == counts[-1] == 0 and max(counts) == 1
     assert {face.id for faces in found for face in faces} == {1}
-    for faces, (head,) in zip(found[15:30], truth[15:30], strict=True):
+    for faces, (head,) in zip(found[12:24], truth[12:24], strict=True):
         assert np.linalg.norm(faces[0].face.landmarks68[:, :2] - head, axis=1).mean() < 4
 
 

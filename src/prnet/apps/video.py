@@ -5,9 +5,9 @@ an hour takes no more memory than ten seconds.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from prnet.draw.styles import STYLES, draw_number
 from prnet.video.frames import Shown, Sound, VideoReader, VideoWriter
+from prnet.video.look_ahead import Moment, smooth_ahead
 from prnet.video.pipeline import WriteBehind, read_ahead
+from prnet.video.smooth import Smoothing
 from prnet.video.track import TrackedFace
 from prnet.video.tracker import Tracker
 
@@ -86,6 +88,7 @@ def track_video(
     sinks: Sequence[Sink],
     progress: Callable[[int, int], None] = lambda done, total: None,
     with_sound: bool = False,
+    look_ahead: Smoothing | None = None,
 ) -> Summary:
     """Follow the faces of a video from its beginning to its end, or to Ctrl-C.
 
@@ -95,6 +98,8 @@ def track_video(
         sinks: What the faces become; what they wrote until Ctrl-C is kept.
         progress: Called with frames done and frames in all, of what is known of that.
         with_sound: Whether the sinks get the sound.
+        look_ahead: How faces are filtered with what comes later known; the tracker itself mustn't
+            then. None to leave them as the tracker gives them.
 
     Raises:
         VideoReadError: No frame can be read.
@@ -113,16 +118,27 @@ def track_video(
             stack.enter_context(sink)
         behind = stack.enter_context(WriteBehind(give, BEHIND))
         items = read_ahead(reader.read(with_sound), AHEAD)
+
+        def follow() -> Iterator[Moment[Tracked]]:
+            """The frames with their faces; sound goes to the sinks as it comes."""
+            try:
+                for item in items:
+                    if isinstance(item, Sound):
+                        behind.put(item)
+                        continue
+                    faces = tracker.update(item.rgb, item.time_s)
+                    ids.update(each.id for each in faces)
+                    found = Tracked(summary.frames, item.time_s, item.rgb, faces)
+                    summary.frames += 1
+                    progress(summary.frames, max(reader.length or 0, summary.frames))
+                    yield Moment(item.time_s, faces, found)
+            except KeyboardInterrupt:  # here, so that what waits to be smoothed is still written
+                summary.is_interrupted = True
+
+        moments = follow()
         try:
-            for item in items:
-                if isinstance(item, Sound):
-                    behind.put(item)
-                    continue
-                faces = tracker.update(item.rgb, item.time_s)
-                ids.update(each.id for each in faces)
-                behind.put(Tracked(summary.frames, item.time_s, item.rgb, faces))
-                summary.frames += 1
-                progress(summary.frames, max(reader.length or 0, summary.frames))
+            for moment in moments if look_ahead is None else smooth_ahead(moments, look_ahead):
+                behind.put(replace(moment.thing, faces=moment.faces))
         except KeyboardInterrupt:
             summary.is_interrupted = True
         finally:

@@ -25,6 +25,7 @@ texture comes from the photo that shows it best.
 EXAMPLES = (
     "prnet fuse front.jpg left.jpg right.jpg -o face.glb",
     "prnet fuse photos/ -o face.obj --texture-size 1024",
+    "prnet fuse photos/ -o head.glb --head",
 )
 
 
@@ -35,6 +36,12 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="The mesh: .glb, .obj or .ply.")
     ],
+    head: Annotated[
+        bool,
+        typer.Option(
+            "--head", help="A whole head with eyes, teeth and named expressions; only as .glb."
+        ),
+    ] = False,
     texture_size: Annotated[
         int, typer.Option(min=16, max=4096, metavar="N", help="Texels a side of the texture.")
     ] = 512,
@@ -51,6 +58,8 @@ def run(
     from prnet.reconstructor import Reconstructor
     from prnet.video.fuse import fuse
 
+    if head and out.suffix.lower() != ".glb":
+        raise OutputError(f"{out}: a head's file ends in .glb, not {out.suffix!r}")
     if out.suffix.lower() not in WRITERS:
         raise OutputError(f"{out}: mesh files end in {', '.join(WRITERS)}, not {out.suffix!r}")
     failures = 0
@@ -82,7 +91,7 @@ def run(
         fused = fuse(faces(), texture_size)
     except ValueError as error:
         raise ImageReadError(f"nothing to fuse: {error}") from error
-    fused.save(out)
+    (fused.head() if head else fused).save(out)
     if not quiet:
         count = "1 photo" if fused.count == 1 else f"{fused.count} photos"
         say(f"{count} → {out}")

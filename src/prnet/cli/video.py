@@ -28,7 +28,7 @@ EXAMPLES = (
     "prnet video clip.mp4 -o faces.mp4",
     "prnet video clip.mp4 -o faces.mp4 --overlay wireframe,pose --max-faces 1",
     "prnet video clip.mp4 --jsonl faces.jsonl --npz faces.npz",
-    "prnet video clip.mp4 --csv performance.csv --max-faces 1",
+    "prnet video clip.mp4 --csv performance.csv --glb head.glb --max-faces 1",
 )
 OVERLAYS = "landmarks, pose, wireframe, overlay, shaded, textured, depth, pncc"
 MIN_DETECT_S = 0.03
@@ -89,11 +89,19 @@ def run(
             help="One face's expression and head in Live Link Face's format, radians.",
         ),
     ] = None,
+    glb: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="One face's head, animated: a glTF with morph targets."),
+    ] = None,
     face: Annotated[
-        int, typer.Option(min=1, metavar="ID", help="The number of the face of --csv.")
+        int, typer.Option(min=1, metavar="ID", help="The number of the face of --csv and --glb.")
     ] = 1,
     max_faces: MaxFacesOption = None,
     smooth: SmoothOption = True,
+    look_ahead: Annotated[
+        bool,
+        typer.Option("--look-ahead", help="Filter with what comes later known: slower, no lag."),
+    ] = False,
     detect_every: DetectOption = 1.0,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -104,13 +112,14 @@ def run(
 ) -> None:
     """Follow the faces, frame by frame."""
     need_extra("video")
-    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv}
+    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv, "--glb": glb}
     given = [path for path in outputs.values() if path is not None]
     if not given:
         raise typer.BadParameter(f"name a file to write: {', '.join(outputs)}")
     _check_files(video, given)
     styles = parse_styles(overlay)
 
+    from prnet.apps.head_motion import HeadSink
     from prnet.apps.live_link import LiveLinkSink
     from prnet.apps.video import Overlay, OverlaySink, Sink, track_video
     from prnet.apps.video_records import ArraysSink, LinesSink
@@ -120,7 +129,9 @@ def run(
 
     with VideoReader(video, threads) as reader:
         reconstructor = Reconstructor(model, threads=threads, device=device)
-        tracker = Tracker(reconstructor, SMOOTH if smooth else None, detect_every, max_faces)
+        ahead = SMOOTH if smooth and look_ahead else None
+        own = SMOOTH if smooth and not look_ahead else None
+        tracker = Tracker(reconstructor, own, detect_every, max_faces)
         sinks: list[Sink] = []
         if jsonl is not None:
             sinks.append(LinesSink(jsonl, video))
@@ -128,11 +139,13 @@ def run(
             sinks.append(ArraysSink(npz))
         if csv is not None:
             sinks.append(LiveLinkSink(csv, face, reader.rate))
+        if glb is not None:
+            sinks.append(HeadSink(glb, face))
         if out is not None:
             writer = VideoWriter(out, reader.rate, reader.time_base, reader.audio, threads)
             sinks.append(OverlaySink(writer, Overlay(styles, numbers)))
         with progress_bar("Following", not quiet, "frames") as progress:
-            summary = track_video(reader, tracker, sinks, progress, out is not None)
+            summary = track_video(reader, tracker, sinks, progress, out is not None, ahead)
     tell(video, summary, given, quiet)
     if summary.is_interrupted:
         raise typer.Exit(INTERRUPTED)

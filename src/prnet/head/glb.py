@@ -136,30 +136,40 @@ class GlbFile:
         self._file.nodes.append(node)
         self._file.scenes[0].nodes.append(len(self._file.nodes) - 1)
 
-    def add_animation(
-        self, node: str, times: NDArray[np.floating], weights: NDArray[np.floating]
+    def animate(
+        self, name: str, times_s: NDArray[np.floating], **moving: NDArray[np.floating]
     ) -> None:
-        """Let a mesh's weights change in time.
+        """Let a node change in time, linear between T moments.
 
         Args:
-            node: Name of the mesh's node.
-            times: (F,) float, seconds, rising.
-            weights: (F, E) float in [0, 1], linear between the times.
+            name: Of the node; one that turns or moves has no matrix.
+            times_s: (T,) ascending, seconds, none below 0.
+            moving: By glTF's paths: `weights` (T, E) in [0, 1] of the mesh's targets, `translation`
+                (T, 3) metres, `rotation` (T, 4) unit quaternions x y z w, neighbours on one side.
         """
-        places = [each.name for each in self._file.nodes]
-        target = gltf.AnimationChannelTarget(node=places.index(node), path="weights")
-        sampler = gltf.AnimationSampler(
-            input=self._scalars(times, bounded=True),
-            output=self._scalars(weights.ravel()),
-            interpolation="LINEAR",
-        )
-        self._file.animations.append(
-            gltf.Animation(
-                name="expression",
-                samplers=[sampler],
-                channels=[gltf.AnimationChannel(sampler=0, target=target)],
+        node = [each.name for each in self._file.nodes].index(name)
+        times = self._numbers(times_s[:, None], bounded=True)
+        animation = gltf.Animation(name="performance")
+        for path, values in moving.items():
+            target = gltf.AnimationChannelTarget(node=node, path=path)
+            place = len(animation.samplers)
+            animation.channels.append(gltf.AnimationChannel(sampler=place, target=target))
+            output = self._numbers(values.reshape(-1, 1) if path == "weights" else values)
+            animation.samplers.append(
+                gltf.AnimationSampler(input=times, output=output, interpolation="LINEAR")
             )
-        )
+        self._file.animations.append(animation)
+
+    def add_lens(self, field_deg: float, aspect: float) -> None:
+        """Add a camera at the origin that looks along −z.
+
+        Args:
+            field_deg: How much it sees from top to bottom, degrees.
+            aspect: Width over height of its picture.
+        """
+        lens = gltf.Perspective(yfov=float(np.radians(field_deg)), aspectRatio=aspect, znear=0.01)
+        self._file.cameras.append(gltf.Camera(name="view", type="perspective", perspective=lens))
+        self.add_node(gltf.Node(name="view", camera=len(self._file.cameras) - 1))
 
     def add_view(self, photo: NDArray[np.uint8], pixel_m: float, depth_m: float) -> None:
         """Add an orthographic camera that sees just the photo, and the photo behind all else.
@@ -271,17 +281,18 @@ class GlbFile:
             accessor.min, accessor.max = values.min(0).tolist(), values.max(0).tolist()
         return self._accessor(accessor)
 
-    def _scalars(self, values: NDArray[np.floating], bounded: bool = False) -> int:
-        """The index of an accessor of (N,) float32; times need bounds."""
-        values = np.ascontiguousarray(values, "<f4")
+    def _numbers(self, values: NDArray[np.floating], bounded: bool = False) -> int:
+        """The index of an accessor of (N, 1, 3 or 4) float32 that belong to no vertices."""
+        kinds = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+        content = np.ascontiguousarray(values, "<f4")
         accessor = gltf.Accessor(
-            bufferView=self._view(values.tobytes()),
+            bufferView=self._view(content.tobytes()),
             componentType=gltf.FLOAT,
-            count=len(values),
-            type="SCALAR",
+            count=len(content),
+            type=kinds[content.shape[1]],
         )
         if bounded:
-            accessor.min, accessor.max = [float(values.min())], [float(values.max())]
+            accessor.min, accessor.max = content.min(0).tolist(), content.max(0).tolist()
         return self._accessor(accessor)
 
     def _indices(self, triangles: NDArray[np.integer]) -> int:

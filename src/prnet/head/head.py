@@ -33,7 +33,7 @@ from prnet.morphable.head_model import (
 )
 
 if TYPE_CHECKING:
-    from prnet.head.glb import Surface
+    from prnet.head.glb import MorphMesh, Surface
 
 CM_PER_METRE = 100
 GUMS_COLOR, TEETH_COLOR = (0.42, 0.10, 0.09), (0.78, 0.72, 0.62)  # linear RGB
@@ -241,7 +241,7 @@ def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | No
     Raises:
         ValueError: No head, or several without `scene`.
     """
-    from prnet.head.glb import GlbFile, MorphMesh  # slow to import
+    from prnet.head.glb import GlbFile  # slow to import
 
     if not heads or (len(heads) > 1 and not scene):
         raise ValueError(f"expected one head, or several in a scene, got {len(heads)}")
@@ -249,26 +249,31 @@ def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | No
     first = heads[0]
     pixel_m = 1 / (first.pose.scale * CM_PER_METRE)
     for number, head in enumerate(heads, 1):
-        normals, turns = head._normals
         name = "head" if len(heads) == 1 else f"head{number}"
-        file.add_mesh(
-            MorphMesh(
-                name=name,
-                vertices=head.neutral / np.float32(CM_PER_METRE),
-                normals=normals,
-                moves=head.targets / np.float32(CM_PER_METRE),
-                turns=turns,
-                target_names=head.names,
-                weights=head.weights.tolist(),
-                surfaces=head.surfaces(),
-                matrix=_view_matrix(head, pixel_m) if scene else None,
-            )
-        )
+        file.add_mesh(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
         if frames is not None:
-            file.add_animation(name, frames.times, frames.weights)
+            file.animate(name, frames.times, weights=frames.weights)
     if scene:
         file.add_view(first.image, pixel_m, SCENE_DEPTH_M)
     return file.to_bytes()
+
+
+def morph_mesh(head: Head, name: str, matrix: NDArray[np.floating] | None = None) -> "MorphMesh":
+    """A head as what a GLB holds, in metres; `matrix` (4, 4) is that of its node."""
+    from prnet.head.glb import MorphMesh
+
+    normals, turns = head._normals
+    return MorphMesh(
+        name=name,
+        vertices=head.neutral / np.float32(CM_PER_METRE),
+        normals=normals,
+        moves=head.targets / np.float32(CM_PER_METRE),
+        turns=turns,
+        target_names=head.names,
+        weights=head.weights.tolist(),
+        surfaces=head.surfaces(),
+        matrix=matrix,
+    )
 
 
 def _view_matrix(head: Head, pixel_m: float) -> NDArray[np.float64]:

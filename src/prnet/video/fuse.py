@@ -8,8 +8,9 @@ profiles the depth.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from prnet.face import Face
 from prnet.mesh.mesh import Mesh
+from prnet.morphable.blendshapes import blendshape_fitter, sample_chart
 from prnet.morphable.head_model import FACE as FACE_PART
 from prnet.morphable.head_model import HeadModel, embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
@@ -24,6 +26,9 @@ from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture
 from prnet.uv.visibility import vertices_facing
+
+if TYPE_CHECKING:
+    from prnet.head.head import Head
 
 CM_PER_METRE = 100
 TEXTURE_SIZE = 512
@@ -41,12 +46,15 @@ class FusedFace:
         atlas: The UV space of the map.
         count: Of how many faces it was made.
         texture: (S, S, 3) uint8 RGB in UV space, complete; None if no face had a photo.
+        best: The face with the best photo, which shows what the eyes and the hair look like; None
+            if no face had one.
     """
 
     shape_map: NDArray[np.float32]
     atlas: Atlas
     count: int
     texture: NDArray[np.uint8] | None
+    best: Face | None = None
 
     @property
     def vertices(self) -> NDArray[np.float32]:
@@ -69,6 +77,24 @@ class FusedFace:
         centred = self.vertices - self.vertices.mean(0)
         vertices = (centred / CM_PER_METRE).astype(np.float32)
         return Mesh(vertices, self.atlas.triangles, self.atlas.vertices_uv, self.texture)
+
+    def head(self) -> "Head":
+        """Make a whole head, at rest: eyes, teeth, skull, and ARKit's shapes to animate it by.
+
+        Raises:
+            ValueError: No face had a photo, or the faces have another UV space than the package's.
+        """
+        from prnet.head.head import build_head  # not every face becomes one
+
+        best, texture = self.best, self.texture
+        if best is None or best.image is None or texture is None:
+            raise ValueError("none of the faces had a photo, so there is no head")
+        identity = blendshape_fitter()(sample_chart(self.shape_map, embedded_head())).identity
+        shown = replace(best.head_coefficients, identity=identity)
+        # what the best photo shows is the fused face with that photo's expression
+        expressive = self.shape_map + expression_moves(shown.expression)
+        head = build_head(expressive, shown, texture, best.image, best.pose)
+        return head.with_weights({})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the textured mesh as .glb, .obj or .ply.
@@ -98,7 +124,8 @@ class Fuser:
         self._sum = np.zeros((MAP_SIZE * MAP_SIZE, 3), np.float32)
         self._colors = np.zeros((texture_size, texture_size, 4), np.float32)
         self._facing = np.full(len(atlas.vertex_index), -1, np.float32)
-        self._count, self._has_photo = 0, False
+        self._count = 0
+        self._best: Face | None = None
 
     def add(self, face: Face) -> None:
         """Take a face.
@@ -130,7 +157,8 @@ class Fuser:
         self._colors[..., :3] += texture[..., :3] * share[..., None]
         self._colors[..., 3] += share
         self._facing = np.maximum(self._facing, facing)
-        self._has_photo = True
+        if self._best is None or view_worth(face) > view_worth(self._best):
+            self._best = face
 
     def result(self) -> FusedFace:
         """What came of all faces.
@@ -142,11 +170,11 @@ class Fuser:
             raise ValueError("faces must be one or more, got none")
         shape = np.linalg.solve(self._worth, self._sum[..., None])[..., 0].astype(np.float32)
         shape_map = read_only(shape.reshape(MAP_SIZE, MAP_SIZE, 3))
-        return FusedFace(shape_map, self._atlas, self._count, self._texture())
+        return FusedFace(shape_map, self._atlas, self._count, self._texture(), self._best)
 
     def _texture(self) -> NDArray[np.uint8] | None:
         """The merged colors, with likely ones where no photo shows any."""
-        if not self._has_photo:
+        if self._best is None:
             return None
         share = self._colors[..., 3:]
         merged = self._colors[..., :3] / np.maximum(share, 1e-12)
@@ -192,10 +220,20 @@ def neutral_shape(face: Face) -> NDArray[np.float32]:
     shape: NDArray[np.float32] = face.pose.remove(face.position_map).astype(np.float32)
     if not face.has_head:
         return shape
+    return shape - expression_moves(face.head_coefficients.expression)
+
+
+def expression_moves(weights: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What an expression does to the face: (E,) weights → (256, 256, 3) float32, cm."""
     model = embedded_head()
-    weights = face.head_coefficients.expression.astype(np.float32)
-    moves = np.einsum("e,evd->vd", weights, model.expression[:, : len(model.chart_uv)])
-    return shape - _chart_sampler(model).sample(moves)
+    chart = model.expression[:, : len(model.chart_uv)]
+    moves = np.einsum("e,evd->vd", weights.astype(np.float32), chart)
+    return _chart_sampler(model).sample(moves)
+
+
+def view_worth(face: Face) -> float:
+    """How well a photo shows a face: large, frontal, trusted."""
+    return face.score * face.pose.scale * float(face.pose.rotation[2, 2])
 
 
 @cache

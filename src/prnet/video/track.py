@@ -16,8 +16,9 @@ Array = NDArray[np.floating]
 
 LOOK_STEP, LOOK_BLUR = 16, 5  # map pixels between the places where a look is taken; crop pixels
 LOOK_S = 1.0  # seconds over which a track's look follows the crops
-# how unlike a face may look once it comes back, and how unlike from one frame to the next: `unlike`
-UNLIKE, UNLIKE_NEXT = 0.6, 0.25
+# how unlike a face may look, see `unlike`: from one frame to the next; once it comes back where it
+# should be, perhaps half hidden yet; and once it comes back as far off as it may
+UNLIKE_NEXT, UNLIKE_NEAR, UNLIKE_FAR = 0.25, 0.9, 0.6
 UNHURRIED = 0.05  # sizes of a face that it may move in a frame and be looked for where it was
 DRIFT_S = 0.25  # a lost face is taken to go on as it moved for so long, then to stay
 

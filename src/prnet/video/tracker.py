@@ -18,7 +18,8 @@ from prnet.uv.position_map import decode_landmarks68
 from prnet.video.cuts import CutFinder
 from prnet.video.smooth import FaceSmoother, Smoothing
 from prnet.video.track import (
-    UNLIKE,
+    UNLIKE_FAR,
+    UNLIKE_NEAR,
     UNLIKE_NEXT,
     Track,
     TrackedFace,
@@ -113,8 +114,8 @@ class Tracker:
         news = [] if found is None else self._unknown(found)
         views = self._look(photo, [*boxes, *news])
         # a quick pan looks like a cut, but then the same faces are there still
-        next_unlike, most_unlike = (UNLIKE_NEXT,) * 2 if is_cut else (np.inf, UNLIKE)
-        seen = self._follow(photo, followed, views[: len(followed)], next_unlike)
+        most_unlike = UNLIKE_NEXT if is_cut else np.inf
+        seen = self._follow(photo, followed, views[: len(followed)], most_unlike)
         fresh = views[len(followed) :]
         if len(seen) < len(followed) and (found is None or is_cut):  # where did it go?
             fresh = self._look(photo, self._unknown(self._detect(photo)))
@@ -153,8 +154,8 @@ class Tracker:
         """What the detector finds: (N, 5) float32 x0 y0 x1 y1 and the angle in degrees."""
         self._detected_s = self._time_s
         boxes = self.reconstructor.find(photo).boxes
-        angles = np.zeros((len(boxes), 1), np.float32)
-        return np.hstack([boxes, angles])
+        upright = np.zeros((len(boxes), 1), np.float32)  # where no angle is told
+        return np.nan_to_num(np.hstack([boxes, upright])[:, :5])
 
     def _unknown(self, boxes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Those of detected boxes (N, 5) where no followed face should be by now."""
@@ -243,9 +244,11 @@ class Tracker:
         away = float(np.linalg.norm(center(view.box) - center(expected))) / size(expected)
         growth = size(view.box) / size(expected)
         look = unlike(track.look, view.look)
-        if away > REACH or not 1 / GROWTH < growth < GROWTH or look > most_unlike:
+        near = away / REACH
+        most_unlike = min(most_unlike, UNLIKE_NEAR + near * (UNLIKE_FAR - UNLIKE_NEAR))
+        if near > 1 or not 1 / GROWTH < growth < GROWTH or look > most_unlike:
             return np.inf
-        return away / REACH + look / most_unlike
+        return near + look / most_unlike
 
     def _begin(self, view: View) -> Track:
         """A new face."""
