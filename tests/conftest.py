@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_thread() -> Iterator[None]:
     """ONNX Runtime, which reads no variable, runs in one thread where a test names no number."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prnet.model.model._usable_cores", lambda: 1)
+        patch.setattr("prnet.model.model.usable_cores", lambda: 1)
         yield
 
 

@@ -158,7 +158,7 @@ def test_rooms_do_not_import_by_themselves() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "is_allowed"),
     [
-        ("prnet.uv.atlas", "from prnet.geometry.surface import vertex_normals", True),
+        ("prnet.uv.atlas", "from prnet.geometry.normals import vertex_normals", True),
         ("prnet.uv.atlas", "from prnet.errors import ModelFileError", True),
         ("prnet.uv.atlas", "import json, numpy.typing", True),
         ("prnet.geometry.surface", "from prnet.uv.atlas import Atlas", False),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,17 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
-from prnet.morphable.blendshapes import HeadCoefficients, blendshape_fitter, sample_chart
+from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
-from prnet.uv.texture import complete_texture, sample_photo, sample_texture
-from prnet.uv.visibility import find_visible, vertices_facing
+from prnet.uv.texture import complete_face, sample_photo, sample_texture
+from prnet.uv.topology import Topology
+from prnet.uv.visibility import find_visible
 
 if TYPE_CHECKING:
     from prnet.head.head import Head
-
-A = TypeVar("A", bound=NDArray[np.generic])
 
 TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
@@ -217,20 +216,20 @@ class Face:
         """The head model's identity and expression; ValueError without `has_head`."""
         if not self.has_head:
             raise ValueError("the head model doesn't fit this face: it has another UV space")
-        chart = sample_chart(self.position_map, embedded_head())
-        return blendshape_fitter()(self.pose.remove(chart))
+        return fit_blendshapes(self.position_map, self.pose)
 
     def head(self) -> "Head":
-        """Make a whole head of the face: eyes, teeth, skull, and ARKit's shapes to animate it by.
-
-        Raises:
-            ValueError: The face has no photo, or another UV space than the package's.
-        """
+        """Make a whole head; ValueError without a photo or `has_head`."""
         from prnet.head.head import build_head  # not every face becomes one
 
-        texture = np.ascontiguousarray(self.texture(self.texture_size, complete=True)[..., :3])
-        shape = self.pose.remove(self.position_map.astype(np.float64))
-        return build_head(shape, self.head_coefficients, texture, self._photo, self.pose)
+        seen = self.texture(self.texture_size)
+        return build_head(
+            self.pose.remove(self.position_map.astype(np.float64)),
+            self.head_coefficients,
+            complete_face(seen, self.vertices, self.atlas, self.pose.rotation, will_move=True),
+            self._photo,
+            self.pose,
+        )
 
     def texture(self, size: int = MAP_SIZE, complete: bool = False) -> NDArray[np.uint8]:
         """Unroll the face's skin into UV space.
@@ -249,19 +248,18 @@ class Face:
             ValueError: size is not a positive number, or the face has no photo.
         """
         texture = sample_texture(
-            self._photo, self.position_map, self._to_map(self.visibility), size
+            self._photo, self.position_map, self.atlas.spread(self.visibility), size
         )
         if not complete:
             return texture
-        facing = vertices_facing(self.vertices, self.triangles)
-        colors = complete_texture(texture, self._to_map(facing))
+        colors = complete_face(texture, self.vertices, self.atlas, self.pose.rotation)
         return np.dstack([colors, np.full((size, size), 255, np.uint8)])
 
     @cached_property
     def texture_size(self) -> int:
         """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
         x, y = self.position_map[..., 0], self.position_map[..., 1]
-        is_seen = self._to_map(self.visibility)
+        is_seen = self.atlas.spread(self.visibility)
         right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
         steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
         seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
@@ -306,11 +304,15 @@ class Face:
         Raises:
             ValueError: texture_size is not a positive number, or the face has no photo.
         """
-        centred = self.vertices.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
-        vertices = flip_y(centred / (self.pose.scale * CM_PER_METRE)).astype(np.float32)
+        vertices = self._to_metres(self.vertices).astype(np.float32)
         texture = self.texture(texture_size or self.texture_size, complete=True)
         rgb = np.ascontiguousarray(texture[..., :3])
         return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
+
+    def in_topology(self, topology: Topology) -> NDArray[np.float64]:
+        """The face in other polygons: (V, 3) float64, metres, in the frame of `mesh`."""
+        canonical = topology.shape(self.pose.remove(self.position_map.astype(np.float64)))
+        return self._to_metres(self.pose.apply(canonical))
 
     def save(self, path: str | os.PathLike[str], lossless: bool = False) -> None:
         """Write the textured mesh as .glb, .obj (with .mtl and .png) or .ply (with vertex colors).
@@ -327,18 +329,18 @@ class Face:
 
         write_mesh(path, self.mesh(), lossless)
 
+    def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Photo points → the frame of mesh files."""
+        centred = points.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
+        metres = flip_y(centred / (self.pose.scale * CM_PER_METRE))
+        return np.asarray(metres, np.float64)
+
     @property
     def _photo(self) -> NDArray[np.uint8]:
         """The photo; ValueError without one."""
         if self.image is None:
             raise ValueError("this face has no photo: its image is None")
         return self.image
-
-    def _to_map(self, values: A) -> A:
-        """Spread (V,) values over the map: (M, M), 0 outside the chart."""
-        spread = np.zeros(MAP_SIZE * MAP_SIZE, values.dtype)
-        spread[self.atlas.vertex_index] = values
-        return spread.reshape(MAP_SIZE, MAP_SIZE)  # type: ignore[return-value]
 
 
 def _plain(values: ArrayLike) -> Any:  # noqa: ANN401

@@ -15,7 +15,7 @@ from prnet.image.read import PHOTO_SUFFIXES, list_photos
 
 STDIN = Path("-")
 # what the names of results add to the photo's (see results.py)
-RESULT_ENDINGS = r"(_face\d+)?(_overlay|_depth|_pncc|_texture|_position_map|_obj)?$"
+RESULT_ENDINGS = r"(_face\d+)?(_overlay|_depth|_pncc|_texture|_position_map|_obj|_head|_topology)?$"
 LONGEST_NAME = 180  # bytes of a result's name before its ending; file systems take 255 in all
 
 

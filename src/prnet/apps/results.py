@@ -16,7 +16,9 @@ from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
 from prnet.face import DECIMALS, Face
 from prnet.files import encode_png, locked, make_folder, write_files
+from prnet.head.head import encode_heads
 from prnet.mesh.files import WRITERS
+from prnet.uv.topology import Topology
 
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
 
@@ -32,6 +34,8 @@ class Wanted:
         texture: `<name>_texture.png` of each face, RGBA in UV space, alpha 0 where unseen.
         position_map: `<name>_position_map.npy` of each face, (256, 256, 3) float32, photo frame.
         pncc: `<name>_pncc.png`, (H, W, 3) uint8.
+        head: `<name>_head.glb` of each face, with expressions as morph targets.
+        topology: `<name>_topology.obj` of each face, in these polygons; None for none.
         lossless: The texture in a GLB is a PNG, not a JPEG.
     """
 
@@ -41,6 +45,8 @@ class Wanted:
     texture: bool = False
     position_map: bool = False
     pncc: bool = False
+    head: bool = False
+    topology: Topology | None = None
     lossless: bool = False
 
 
@@ -71,7 +77,8 @@ class ResultFolder:
         if record["file"] != plain_text(str(photo)):
             return False
         wanted = self.wanted
-        own = {*wanted.formats, *(n for n in ("texture", "position_map") if getattr(wanted, n))}
+        named = ("texture", "position_map", "head", "topology")
+        own = {*wanted.formats, *(name for name in named if getattr(wanted, name))}
         shared = {n for n in ("overlay", "depth", "pncc") if getattr(wanted, n)}
         has_all = all(own <= set(face["files"]) for face in record["faces"])
         has_all &= not record["faces"] or shared <= set(record["files"])
@@ -117,6 +124,13 @@ class ResultFolder:
             if self.wanted.position_map:
                 files["position_map"] = self.folder / f"{begin}_position_map.npy"
                 contents[files["position_map"]] = _encode_npy(face.position_map)
+            if self.wanted.head:
+                files["head"] = self.folder / f"{begin}_head.glb"
+                contents[files["head"]] = encode_heads([face.head()])
+            if self.wanted.topology is not None:
+                files["topology"] = self.folder / f"{begin}_topology.obj"
+                shape = face.in_topology(self.wanted.topology)
+                contents[files["topology"]] = self.wanted.topology.to_obj(shape)
             names = {kind: path.name for kind, path in files.items()}
             described.append(face.to_record(with_map=False) | {"files": names})
         record = make_record(str(photo), shape_hw, described)

@@ -9,6 +9,7 @@ EXTRAS = {
     "evaluate": ("matplotlib", "scipy"),
     "train": ("lightning_fabric", "matplotlib", "onnx", "pydantic", "scipy", "torch"),
     "video": ("av",),
+    "batch": ("ray", "pyarrow", "fsspec"),
 }
 
 

@@ -10,6 +10,7 @@ import typer
 from prnet import __version__
 from prnet.cli import (
     align,
+    batch,
     bench,
     convert,
     data_atlas,
@@ -17,6 +18,7 @@ from prnet.cli import (
     data_pack,
     data_sheet,
     data_w300lp,
+    data_wrap,
     demo,
     edit,
     evaluate_aflw2000,
@@ -24,12 +26,14 @@ from prnet.cli import (
     evaluate_expression,
     evaluate_facekit,
     evaluate_florence,
+    evaluate_heads,
     evaluate_ibug,
     evaluate_identities,
     evaluate_profiles,
     evaluate_robustness,
     export,
     fuse,
+    head,
     reconstruct,
     swap,
     train,
@@ -56,6 +60,7 @@ FAILURES = ImageReadError, VideoReadError, LabelError, TrainingError  # the othe
 COMMANDS = {
     "demo": demo,
     "reconstruct": reconstruct,
+    "head": head,
     "fuse": fuse,
     "video": video,
     "webcam": webcam,
@@ -63,6 +68,7 @@ COMMANDS = {
     "view": view,
     "edit": edit,
     "swap": swap,
+    "batch": batch,
     "bench": bench,
     "train": train,
     "export": export,
@@ -75,6 +81,7 @@ DATA_COMMANDS = {
     "head": data_head,
     "pack": data_pack,
     "sheet": data_sheet,
+    "wrap": data_wrap,
 }
 EVALUATE_HELP = (
     "Measure a model by a benchmark's protocol; docs/experiments.md says where the data is."
@@ -84,6 +91,7 @@ PROTOCOLS = {
     "robustness": evaluate_robustness,
     "ibug": evaluate_ibug,
     "expression": evaluate_expression,
+    "heads": evaluate_heads,
     "profiles": evaluate_profiles,
     "identities": evaluate_identities,
     "aflw2000": evaluate_aflw2000,

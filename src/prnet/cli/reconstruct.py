@@ -41,6 +41,7 @@ EXAMPLES = (
     "prnet reconstruct holiday/ portrait.png -o out --format obj,ply --texture",
     "prnet reconstruct archive/ -o out --recursive --skip-existing",
     "prnet reconstruct archive/ -o out --format none --no-overlay --jsonl faces.jsonl",
+    "prnet reconstruct photo.jpg -o out --head",
     "prnet reconstruct group.jpg -o out --max-faces 3 --depth --pncc",
     "prnet reconstruct photo.jpg -o out --boxes boxes.json",
     "curl -s https://example.org/photo.jpg | prnet reconstruct - -o out",
@@ -107,6 +108,18 @@ def run(
     pncc: Annotated[
         bool, typer.Option("--pncc", help="Also <name>_pncc.png, the photo's size.")
     ] = False,
+    head: Annotated[
+        bool,
+        typer.Option("--head", help="Also <name>_head.glb, a whole head that can be animated."),
+    ] = False,
+    topology: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also <name>_topology.obj, the face in this mesh's polygons: an OBJ with the "
+            "atlas's UVs, or the .npz of `prnet data wrap`.",
+        ),
+    ] = None,
     lossless: Annotated[
         bool, typer.Option("--lossless", help="The texture in a GLB is a PNG, not a JPEG.")
     ] = False,
@@ -159,6 +172,7 @@ def run(
     from prnet.apps.inputs import expand, name_results, read_boxes, without_results
     from prnet.apps.results import ResultFolder, Wanted
     from prnet.reconstructor import Reconstructor
+    from prnet.uv.topology import Topology
 
     meshes = _parse_formats(formats)
     found: list[Path] = []
@@ -174,7 +188,9 @@ def run(
     names = name_results(kept)
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
     reconstructor = Reconstructor(model, threads=threads, device=device)
-    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, lossless)
+    atlas = reconstructor.model.atlas
+    mesh = None if topology is None else Topology.load(topology, atlas.canonical_map)
+    wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh, lossless)
     results = ResultFolder(out, wanted, names)
     tell = Telling(quiet, verbose)
     with (

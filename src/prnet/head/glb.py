@@ -126,36 +126,41 @@ class GlbFile:
         self._file.nodes.append(node)
         self._file.scenes[0].nodes.append(len(self._file.nodes) - 1)
 
-    def animate(
+    def add_animation(
         self,
-        times_s: NDArray[np.floating],
+        node: str,
+        times: NDArray[np.floating],
         weights: NDArray[np.floating],
-        translations_m: NDArray[np.floating],
-        rotations: NDArray[np.floating],
+        translations: NDArray[np.floating] | None = None,
+        rotations: NDArray[np.floating] | None = None,
     ) -> None:
-        """Animate the last node, which has no matrix: T moments, linear between them.
+        """Let a mesh's weights change in time, and perhaps its place; linear between the times.
 
         Args:
-            times_s: (T,) ascending, seconds, none below 0.
-            weights: (T, E) in [0, 1], of the mesh's targets.
-            translations_m: (T, 3) metres.
-            rotations: (T, 4) unit quaternions x y z w, neighbours on one side.
+            node: Name of the mesh's node; without a matrix if its place changes.
+            times: (F,) float, seconds, rising, none below 0.
+            weights: (F, E) float in [0, 1].
+            translations: (F, 3) float, metres; None for none.
+            rotations: (F, 4) float, unit quaternions x y z w, neighbours on one side; or None.
         """
-        node, times = len(self._file.nodes) - 1, self._numbers(times_s[:, None], bounded=True)
-        channels: list[gltf.AnimationChannel] = []
-        samplers: list[gltf.AnimationSampler] = []
-        for path, values in (
-            ("weights", weights.reshape(-1, 1)),
-            ("translation", translations_m),
-            ("rotation", rotations),
-        ):
-            target = gltf.AnimationChannelTarget(node=node, path=path)
-            channels.append(gltf.AnimationChannel(sampler=len(samplers), target=target))
-            output = self._numbers(values)
-            samplers.append(
-                gltf.AnimationSampler(input=times, output=output, interpolation="LINEAR")
+        index = [each.name for each in self._file.nodes].index(node)
+        moments = self._numbers(times[:, None], bounded=True)
+        changes = {
+            "weights": weights.reshape(-1, 1),
+            "translation": translations,
+            "rotation": rotations,
+        }
+        animation = gltf.Animation(name="expression", samplers=[], channels=[])
+        for path, values in changes.items():
+            if values is None:
+                continue
+            target = gltf.AnimationChannelTarget(node=index, path=path)
+            channel = gltf.AnimationChannel(sampler=len(animation.samplers), target=target)
+            animation.channels.append(channel)
+            sampler = gltf.AnimationSampler(
+                input=moments, output=self._numbers(values), interpolation="LINEAR"
             )
-        animation = gltf.Animation(name="performance", channels=channels, samplers=samplers)
+            animation.samplers.append(sampler)
         self._file.animations.append(animation)
 
     def add_lens(self, field_deg: float, aspect: float) -> None:

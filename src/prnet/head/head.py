@@ -17,6 +17,7 @@ from prnet.geometry.pose import Pose
 from prnet.head.layout import HeadLayout, head_layout
 from prnet.head.paint import eye_colors, paint_back, paint_eye, paint_lashes
 from prnet.head.rig import build_rig
+from prnet.head.weights import Frames
 from prnet.morphable.blendshapes import HeadCoefficients
 from prnet.morphable.head_model import (
     BACK,
@@ -105,17 +106,20 @@ class Head:
         given = [weights.get(name, 0.0) for name in self.names]
         return replace(self, weights=np.array(given, np.float32))
 
-    def save(self, path: str | os.PathLike[str], scene: bool = False) -> None:
+    def save(
+        self, path: str | os.PathLike[str], scene: bool = False, frames: Frames | None = None
+    ) -> None:
         """Write a GLB: metres, y up, facing +z, with the expressions as morph targets.
 
         Args:
             path: Ends in .glb.
             scene: Also pose, camera and photo, so that it opens to the view of the photo.
+            frames: Also an animation of the weights; F > 1 frames.
 
         Raises:
             OutputError: Another extension, or the file can't be written.
         """
-        save_heads(path, [self], scene)
+        save_heads(path, [self], scene, frames)
 
     @cached_property
     def _normals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -172,8 +176,19 @@ def build_head(
     )
 
 
-def save_heads(path: str | os.PathLike[str], heads: Sequence[Head], scene: bool = False) -> None:
+def save_heads(
+    path: str | os.PathLike[str],
+    heads: Sequence[Head],
+    scene: bool = False,
+    frames: Frames | None = None,
+) -> None:
     """Write heads of one photo into one GLB; without `scene` that is one head.
+
+    Args:
+        path: Ends in .glb.
+        heads: One, or several in a scene.
+        scene: See `Head.save`.
+        frames: An animation that all of them play.
 
     Raises:
         OutputError: Another extension than .glb, or the file can't be written.
@@ -182,10 +197,10 @@ def save_heads(path: str | os.PathLike[str], heads: Sequence[Head], scene: bool 
     path = Path(path)
     if path.suffix.lower() != ".glb":
         raise OutputError(f"{path}: a head's file ends in .glb, not {path.suffix!r}")
-    write_files({path: encode_heads(heads, scene)})
+    write_files({path: encode_heads(heads, scene, frames)})
 
 
-def encode_heads(heads: Sequence[Head], scene: bool = False) -> bytes:
+def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | None = None) -> bytes:
     """The bytes of `save_heads`.
 
     Raises:
@@ -201,6 +216,8 @@ def encode_heads(heads: Sequence[Head], scene: bool = False) -> bytes:
     for number, head in enumerate(heads, 1):
         name = "head" if len(heads) == 1 else f"head{number}"
         file.add_mesh(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
+        if frames is not None:
+            file.add_animation(name, frames.times, frames.weights)
     if scene:
         file.add_view(first.image, pixel_m, SCENE_DEPTH_M)
     return file.to_bytes()

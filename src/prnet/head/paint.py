@@ -12,7 +12,7 @@ from prnet.head.rig import diffuse
 from prnet.morphable.head_model import BACK, MOUTH, SOCKETS
 from prnet.uv.chart import rasterize_chart
 
-BACK_SIZE, EYE_SIZE, LASH_SIZE = 512, 256, 512  # texels a side
+BACK_SIZE, EYE_SIZE, LASH_SIZE = 512, 512, 512  # texels a side
 TONE_CM = 1.5  # beyond the face's border, over which its colors pass into one of hair or skin
 SAMPLE_FACING = 0.5  # cosine to the viewer from which the photo is asked for the hair's color
 SCALP_CM, SCALP_BLEND_CM = -3.0, 2.0  # the height from which the back is hair
@@ -215,7 +215,7 @@ def paint_lashes(color: NDArray[np.floating]) -> NDArray[np.uint8]:
     )
     half_width = 0.22 * np.clip(1 - height / length, 0, 1)
     alpha = np.clip((half_width - np.abs(place - number - 0.5)) * 8 + 0.5, 0, 1)
-    alpha *= (half_width > 0) * np.where(is_upper, 0.8, 0.4)
+    alpha *= (half_width > 0) * np.where(is_upper, 0.7, 0.2)
     picture = np.empty((LASH_SIZE, LASH_SIZE, 4), np.uint8)
     picture[..., :3] = np.rint(np.clip(color, 0, 255))
     picture[..., 3] = np.rint(255 * alpha)

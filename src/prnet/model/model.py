@@ -91,7 +91,7 @@ class Model:
                 )
         self._path = path
         self.device = choose_device(device)
-        self._session = _open_session(path, threads or _usable_cores(), self.device)
+        self._session = _open_session(path, threads or usable_cores(), self.device)
         self._made_with = folder, threads, self.device
         self.spec = self._read_spec()
         self.atlas = Atlas.load(atlas_path)
@@ -243,7 +243,7 @@ def _open_session(path: Traversable, threads: int, device: str) -> onnxruntime.I
     return session
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

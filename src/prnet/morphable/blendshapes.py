@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import Pose
 from prnet.geometry.sampling import sample_map
 from prnet.morphable.head_model import FACE, HeadModel, embedded_head
 
@@ -92,12 +93,31 @@ def blendshape_fitter() -> BlendshapeFitter:
     return BlendshapeFitter(embedded_head())
 
 
-def sample_chart(position_map: NDArray[np.floating], model: HeadModel) -> NDArray[np.float32]:
-    """Read the head model's face off a position map: (M, M, 3) → (C, 3) float32, the map's frame.
+def fit_blendshapes(position_map: NDArray[np.floating], pose: Pose) -> HeadCoefficients:
+    """Fit the head model inside the package to a face.
 
-    The map must be of the model's own UV space, that of the atlas in the package.
+    Args:
+        position_map: (M, M, 3) float, photo frame, in the UV space of the atlas in the package.
+        pose: Canonical frame → photo frame.
     """
-    return sample_map(position_map, model.chart_uv)
+    chart = sample_chart(position_map, embedded_head(), FACE_VERTICES)
+    return blendshape_fitter()(pose.remove(chart))
+
+
+def sample_chart(
+    position_map: NDArray[np.floating], model: HeadModel, count: int | None = None
+) -> NDArray[np.float32]:
+    """Read the head model's face off a position map.
+
+    Args:
+        position_map: (M, M, 3) float, any frame; in the UV space of the atlas in the package.
+        model: The head model.
+        count: C, only its first vertices; None for the whole face.
+
+    Returns:
+        (C, 3) float32, the map's frame.
+    """
+    return sample_map(position_map, model.chart_uv[:count])
 
 
 def rigid_motions(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -131,6 +131,12 @@ class Atlas:
             return embedded_atlas, ()
         return Atlas, tuple(np.array(getattr(self, field.name)) for field in fields(self))
 
+    def spread(self, values: A) -> A:
+        """Put (V, …) values where their vertices lie in the map: (M, M, …), 0 outside the chart."""
+        spread = np.zeros((MAP_SIZE * MAP_SIZE, *values.shape[1:]), values.dtype)
+        spread[self.vertex_index] = values
+        return spread.reshape(MAP_SIZE, MAP_SIZE, *values.shape[1:])  # type: ignore[return-value]
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the atlas as .npz, all or nothing; equal atlases give equal bytes."""
         with write_aside(Path(path)) as aside, aside.open("wb") as stream:

@@ -4,13 +4,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.pose import flip_y
 from prnet.geometry.sampling import push_pull, sample_bilinear
+from prnet.uv.atlas import Atlas
+from prnet.uv.chart import nearest_covered
+from prnet.uv.visibility import distance_from_edges
 
-GRAZED_FACING = (0.15, 0.4)  # cosines between which a surface comes to show its own colors
+GRAZED_FACING = (0.1, 0.3)  # cosines between which a surface comes to show its own colors
 LIT_FACING = (0.3, 0.7)  # cosines between which it shows no background, so its light can be judged
+# shares of the face's size, from an outline inward, over which a surface comes to show its own
+# colors; and how far in those are still checked: levels of difference from the skin further inside
+EDGE_DISTANCE, CHECKED_DISTANCE, STRAY_LEVELS = (0.004, 0.01), 0.02, (50, 90)
+# lids and lips are thin, and move: around openings that are going to close the colors of eyes and
+# teeth must not stay on them, so the distance counts for less by this factor
+OPENING_FACTOR = 2.5
 # by so much more the other half must face the viewer to lend its colors, in part or wholly
-BETTER_FACING = (0.05, 0.4)
+BETTER_FACING = (0.0, 0.15)
 SEAM_MARGIN, SEAM_BLUR = 5, 9  # map pixels over which the loan starts before skin gets hidden
+# ratio of a pair's brightness, as a logarithm, up to which it tells of the light; how firmly the
+# light is kept to come from the front, in pairs of texels
+USUAL_RATIO, NO_LIGHT = 0.7, 100.0
+NARROW_GAP, RIM_BLUR = (8, 24), 2.0  # map pixels from a gap's rim; pixels
 RELIGHT_SIZE = 256  # side of the map in which the two halves' lighting is compared: light is smooth
 
 
@@ -93,8 +107,43 @@ def _cut_photo(
     return shrunk, moved
 
 
+def complete_face(
+    texture: NDArray[np.uint8],
+    vertices: NDArray[np.floating],
+    atlas: Atlas,
+    rotation: NDArray[np.floating],
+    will_move: bool = False,
+) -> NDArray[np.uint8]:
+    """Give every texel of a face a color, see `complete_texture`.
+
+    Args:
+        texture: (S, S, 4) uint8 RGBA, from `sample_texture`.
+        vertices: (V, 3) float, photo frame.
+        atlas: The UV space.
+        rotation: (3, 3) float, canonical frame → photo frame with y up.
+        will_move: Whether eyes and mouth are going to open and close, so that the colors at their
+            rims should be those of lids and lips alone.
+
+    Returns:
+        (S, S, 3) uint8 RGB, a new array.
+    """
+    from prnet.geometry.normals import vertex_normals  # numba is slow to import
+
+    normals = vertex_normals(flip_y(vertices), atlas.triangles)
+    edge = distance_from_edges(vertices, atlas.triangles)
+    if will_move:
+        opening = distance_from_edges(vertices, atlas.triangles, with_holes=True)
+        edge = np.minimum(edge, opening / OPENING_FACTOR)
+    side = (normals @ rotation[:, 0]).astype(np.float32)
+    facing, edge, side = map(atlas.spread, (normals[:, 2], edge, side))
+    return complete_texture(texture, facing, edge, side)
+
+
 def complete_texture(
-    texture: NDArray[np.uint8], facing_map: NDArray[np.floating]
+    texture: NDArray[np.uint8],
+    facing_map: NDArray[np.floating],
+    edge_map: NDArray[np.floating] | None = None,
+    side_map: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
     """Give every texel a color: the photo's where it shows the skin well, else a likely one.
 
@@ -106,6 +155,11 @@ def complete_texture(
         facing_map: (M, M) float32, cosine between normal and view at the map's pixels. Towards the
             silhouette the photo's colors are smeared and mixed with the background, so they fade
             out.
+        edge_map: (M, M) float32, how far from an outline the photo shows the map's pixels, in
+            shares of the face's size: near one, colors are the background's, or what stands before.
+            None if there is no outline.
+        side_map: (M, M) float32, how far the surface faces the subject's left: the x of its normals
+            in the head's own frame, by which light from the side is judged; None if it is unknown.
 
     Returns:
         (S, S, 3) uint8 RGB, a new array; gray if the photo shows nothing at all.
@@ -113,23 +167,93 @@ def complete_texture(
     size, coarse = len(texture), min(len(texture), RELIGHT_SIZE)
     alpha = texture[..., 3] / np.float32(255)
     own = alpha * _resize(_smooth_step(facing_map, *GRAZED_FACING), size)
+    if edge_map is not None:
+        own *= _resize(_smooth_step(edge_map, *EDGE_DISTANCE), size)
+        own *= _unlike_strays(texture, own, _resize(edge_map, size))
     if not own.any():
         return np.full((size, size, 3), 128, np.uint8)
     weighted = texture[..., :3] * own[..., None]
+    other = weighted[:, ::-1]
+    if side_map is not None:
+        lit_own = _resize(own, len(side_map))
+        lit_level = _resize(weighted.mean(2), len(side_map))
+        light = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
+        other = other * _resize(light / light[:, ::-1], size)[..., None]
     # where both halves are seen well, the difference between their colors is that of their light
-    small, share = _resize(weighted, coarse), _resize(own, coarse)[..., None]
+    small, lent = _resize(weighted, coarse), _resize(other, coarse)
+    share = _resize(own, coarse)[..., None]
     lit = _resize(_smooth_step(facing_map, *LIT_FACING), coarse)[..., None]
     lit = lit * lit[:, ::-1]
-    difference = (small * share[:, ::-1] - small[:, ::-1] * share) * lit
+    difference = (small * share[:, ::-1] - lent * share) * lit
     relight = push_pull(difference, (share * share[:, ::-1] * lit)[..., 0])
-    relit = weighted[:, ::-1] + _resize(relight, size) * own[:, ::-1, None]
+    relit = other + _resize(relight, size) * own[:, ::-1, None]
     # the other half lends its colors where it is shown much better
+    if edge_map is not None:
+        alpha = np.minimum(alpha, _resize(_smooth_step(edge_map, *EDGE_DISTANCE), size))
     shown = cv2.erode(_resize(alpha, len(facing_map)), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
     shown = cv2.blur(shown * np.maximum(facing_map, 0), (SEAM_BLUR, SEAM_BLUR))
-    lent = _resize(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), size)
-    likely = weighted * (1 - lent)[..., None] + relit * lent[..., None]
-    filled = push_pull(likely, own * (1 - lent) + own[:, ::-1] * lent)
+    loan = _resize(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), size)
+    # (and wherever there is nothing else: relit is its color times its share, own[:, ::-1])
+    loan = np.maximum(loan, 1 - own)
+    likely = weighted * (1 - loan)[..., None] + relit * loan[..., None]
+    known = own * (1 - loan) + own[:, ::-1] * loan
+    filled = likely + _resize(_guess(likely, known), size) * (1 - known)[..., None]
     return np.rint(np.clip(filled, 0, 255)).astype(np.uint8)
+
+
+def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Colors for what neither half shows, (C, C, 3): narrow gaps take their rims', others a blend.
+
+    Args:
+        weighted: (S, S, 3) float, colors times `known`.
+        known: (S, S) float in [0, 1].
+    """
+    coarse = min(len(known), RELIGHT_SIZE)
+    small, share = _resize(weighted, coarse), _resize(known, coarse)
+    blend = push_pull(small, share)
+    is_known = share > 0.5
+    if not is_known.any():
+        return blend
+    nearest = nearest_covered(is_known)
+    rims = (small / np.maximum(share, 0.5)[..., None]).reshape(-1, 3)[nearest]
+    smooth = np.asarray(cv2.GaussianBlur(rims, (0, 0), RIM_BLUR), np.float32)
+    distance = cv2.distanceTransform((~is_known).astype(np.uint8), cv2.DIST_L2, 5)
+    is_narrow = 1 - _smooth_step(np.asarray(distance, np.float32), *NARROW_GAP)
+    return np.asarray(blend + (smooth - blend) * is_narrow[..., None], np.float32)
+
+
+def _side_light(
+    level: NDArray[np.floating], share: NDArray[np.floating], side_map: NDArray[np.floating]
+) -> float:
+    """How much more light skin gets the more it faces the subject's left: b in exp(b · side).
+
+    Of a pair of points that mirror each other the colors are alike, so their ratio tells.
+
+    Args:
+        level: (M, M) float, brightness times share.
+        share: (M, M) float in [0, 1].
+        side_map: (M, M) float, the sideways part of the normals.
+    """
+    both = np.minimum(share, share[:, ::-1])
+    known = both > 0.5
+    side = (side_map - side_map[:, ::-1])[known]
+    bright = np.maximum(level / np.maximum(share, 0.5), 1)
+    ratio = np.log(bright / bright[:, ::-1])[known]
+    usual = np.abs(ratio) < USUAL_RATIO  # else a shadow, or hair on one side
+    return float((ratio * side)[usual].sum() / ((side[usual] ** 2).sum() + NO_LIGHT))
+
+
+def _unlike_strays(
+    texture: NDArray[np.uint8], own: NDArray[np.floating], edge: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """1 for colors like the skin's around, 0 for what strayed onto it near an outline: (S, S)."""
+    inside = own * (edge > CHECKED_DISTANCE)
+    if not inside.any():
+        return np.ones_like(own)
+    around = push_pull(texture[..., :3] * inside[..., None], inside)
+    off = np.abs(texture[..., :3] - around).max(2)
+    is_stray = _smooth_step(off, *STRAY_LEVELS) * (edge <= CHECKED_DISTANCE)
+    return np.asarray(1 - is_stray, np.float32)
 
 
 def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
