@@ -42,7 +42,8 @@ def read_weights(path: str | os.PathLike[str], names: Sequence[str]) -> Frames:
     JSON: an object of weights by ARKit's names, as a face's `expression` in prnet's own records,
     or a list of such objects. CSV: a line of names, then a line of weights for each frame. A field
     `time` holds the frame's seconds; without it there are 30 frames a second. Names may begin with
-    a capital; what isn't named is 0; tongueOut is passed over, and what else `prnet video --csv` writes.
+    a capital; what isn't named is 0; tongueOut and what else `prnet video --csv` writes are passed
+    over.
 
     Args:
         path: Ends in .json or .csv.
