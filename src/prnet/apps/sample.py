@@ -12,8 +12,15 @@ SAMPLE_NAME = "astronaut.jpg"
 JPEG_QUALITY = 95
 
 
+def sample_photo() -> bytes:
+    """Scikit-image's photo of Eileen Collins (NASA, public domain), 512×512, as a JPEG."""
+    pixels = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return bytes(encoded)
+
+
 def write_sample_photo(folder: Path) -> Path:
-    """Write scikit-image's photo of Eileen Collins (NASA, public domain), 512×512, into a folder.
+    """Write the sample photo into a folder.
 
     Returns:
         The file's path.
@@ -22,9 +29,8 @@ def write_sample_photo(folder: Path) -> Path:
         OutputError: The file can't be written, or another photo is there by this name.
     """
     path = folder / SAMPLE_NAME
-    pixels = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
-    jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    if path.exists() and path.read_bytes() != jpeg.tobytes():
+    jpeg = sample_photo()
+    if path.exists() and path.read_bytes() != jpeg:
         raise OutputError(f"{path}: is there, and not the sample photo; name another folder")
-    write_files({path: jpeg.tobytes()})
+    write_files({path: jpeg})
     return path

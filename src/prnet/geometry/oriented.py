@@ -73,3 +73,29 @@ def keep_distinct(boxes: Array, scores: Array, most: float) -> NDArray[np.intp]:
         shared = shared_area(boxes[best][None], boxes[rest])[0]
         order = rest[shared <= most * np.minimum(area[best], area[rest])]
     return np.array(kept, np.intp)
+
+
+def blend(boxes: Array, scores: Array, kept: NDArray[np.intp], least: float) -> Array:
+    """What all boxes that nearly coincide with some say together, each weighing its score squared.
+
+    Args:
+        boxes: (N, 5) float, of one picture; one face may have several.
+        scores: (N,) float.
+        kept: (K,) indices of the boxes to blend others into.
+        least: Overlap (intersection over union) from which on boxes nearly coincide. Of those, all
+            take part that score at least half as much.
+
+    Returns:
+        (K, 5) float: means of centers, of directions, and geometric ones of sizes.
+    """
+    area = boxes[:, 2] * boxes[:, 3]
+    shared = shared_area(boxes[kept], boxes)
+    overlap = shared / np.maximum(area[kept, None] + area - shared, 1e-9)
+    weight = scores**2 * ((overlap >= least) & (scores >= scores[kept, None] / 2))
+    weight[np.arange(len(kept)), kept] = scores[kept] ** 2
+    weight /= weight.sum(1, keepdims=True)
+    angle = np.angle(weight @ np.exp(1j * boxes[:, 4]))
+    blended: Array = np.column_stack(
+        [weight @ boxes[:, :2], np.exp(weight @ np.log(boxes[:, 2:4])), angle]
+    )
+    return blended

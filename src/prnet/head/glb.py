@@ -126,41 +126,28 @@ class GlbFile:
         self._file.nodes.append(node)
         self._file.scenes[0].nodes.append(len(self._file.nodes) - 1)
 
-    def add_animation(
-        self,
-        node: str,
-        times: NDArray[np.floating],
-        weights: NDArray[np.floating],
-        translations: NDArray[np.floating] | None = None,
-        rotations: NDArray[np.floating] | None = None,
+    def animate(
+        self, name: str, times_s: NDArray[np.floating], **moving: NDArray[np.floating]
     ) -> None:
-        """Let a mesh's weights change in time, and perhaps its place; linear between the times.
+        """Let a node change in time, linear between T moments.
 
         Args:
-            node: Name of the mesh's node; without a matrix if its place changes.
-            times: (F,) float, seconds, rising, none below 0.
-            weights: (F, E) float in [0, 1].
-            translations: (F, 3) float, metres; None for none.
-            rotations: (F, 4) float, unit quaternions x y z w, neighbours on one side; or None.
+            name: Of the node; one that turns or moves has no matrix.
+            times_s: (T,) ascending, seconds, none below 0.
+            moving: By glTF's paths: `weights` (T, E) in [0, 1] of the mesh's targets, `translation`
+                (T, 3) metres, `rotation` (T, 4) unit quaternions x y z w, neighbours on one side.
         """
-        index = [each.name for each in self._file.nodes].index(node)
-        moments = self._numbers(times[:, None], bounded=True)
-        changes = {
-            "weights": weights.reshape(-1, 1),
-            "translation": translations,
-            "rotation": rotations,
-        }
-        animation = gltf.Animation(name="expression", samplers=[], channels=[])
-        for path, values in changes.items():
-            if values is None:
-                continue
-            target = gltf.AnimationChannelTarget(node=index, path=path)
-            channel = gltf.AnimationChannel(sampler=len(animation.samplers), target=target)
-            animation.channels.append(channel)
-            sampler = gltf.AnimationSampler(
-                input=moments, output=self._numbers(values), interpolation="LINEAR"
+        node = [each.name for each in self._file.nodes].index(name)
+        times = self._numbers(times_s[:, None], bounded=True)
+        animation = gltf.Animation(name="performance")
+        for path, values in moving.items():
+            target = gltf.AnimationChannelTarget(node=node, path=path)
+            place = len(animation.samplers)
+            animation.channels.append(gltf.AnimationChannel(sampler=place, target=target))
+            output = self._numbers(values.reshape(-1, 1) if path == "weights" else values)
+            animation.samplers.append(
+                gltf.AnimationSampler(input=times, output=output, interpolation="LINEAR")
             )
-            animation.samplers.append(sampler)
         self._file.animations.append(animation)
 
     def add_lens(self, field_deg: float, aspect: float) -> None:

@@ -217,7 +217,7 @@ def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | No
         name = "head" if len(heads) == 1 else f"head{number}"
         file.add_mesh(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
         if frames is not None:
-            file.add_animation(name, frames.times, frames.weights)
+            file.animate(name, frames.times, weights=frames.weights)
     if scene:
         file.add_view(first.image, pixel_m, SCENE_DEPTH_M)
     return file.to_bytes()

@@ -32,7 +32,7 @@ def encode_motion(head: Head, motion: HeadMotion) -> bytes:
     """Make a GLB: metres, a camera at the origin that looks along −z, and the head before it.
 
     The camera is taken to see FIELD_DEG; so the head's size in the picture says how far away it is.
-    The animation begins at 0 s.
+    The animation is called "performance" and begins at 0 s.
 
     Raises:
         ValueError: There is no moment, or weights or poses are not one for each.
@@ -59,7 +59,8 @@ def encode_motion(head: Head, motion: HeadMotion) -> bytes:
     file.add_lens(FIELD_DEG, width / height)
     file.add_mesh(morph_mesh(head, "head"))
     start = motion.times_s[0]
-    file.add_animation("head", motion.times_s - start, motion.weights, translations, rotations)
+    moving = {"weights": motion.weights, "translation": translations, "rotation": rotations}
+    file.animate("head", motion.times_s - start, **moving)
     return file.to_bytes()
 
 

@@ -138,26 +138,31 @@ def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float32
     """Check boxes that a caller gave.
 
     Args:
-        boxes: What should be (N, 4) x0 y0 x1 y1, photo pixels.
+        boxes: What should be (N, 4) x0 y0 x1 y1, photo pixels, or (N, 5) with an angle in degrees.
         width: Of the photo.
         height: Of the photo.
 
     Returns:
-        (N, 4) float32.
+        (N, 5) float32, the angle NaN where none is given.
 
     Raises:
-        ValueError: Not (N, 4) numbers, or one is no box as `check_box` wants it; it is named.
+        ValueError: Not (N, 4) or (N, 5) numbers, an angle is infinite, or one is no box as
+            `check_box` wants it; it is named.
     """
     try:
         with np.errstate(over="ignore"):
             array = np.asarray(boxes, np.float64).astype(np.float32)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"boxes must be (N, 4) numbers ({error})") from error
+        raise ValueError(f"boxes must be (N, 4) or (N, 5) numbers ({error})") from error
     if array.shape == (0,):
-        return np.empty((0, 4), np.float32)
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise ValueError(f"boxes must be (N, 4) numbers, got {array.shape}")
-    for i, box in enumerate(array):
+        return np.empty((0, 5), np.float32)
+    if array.ndim != 2 or array.shape[1] not in (4, 5):
+        raise ValueError(f"boxes must be (N, 4) or (N, 5) numbers, got {array.shape}")
+    if array.shape[1] == 4:
+        array = np.column_stack([array, np.full(len(array), np.nan, np.float32)])
+    if np.isinf(array[:, 4]).any():
+        raise ValueError(f"boxes: angles must not be infinite, got {array[:, 4].tolist()}")
+    for i, box in enumerate(array[:, :4]):
         try:
             check_box(box, width, height)
         except ValueError as error:

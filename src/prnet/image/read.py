@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from prnet.errors import ImageReadError
 logger = logging.getLogger(__name__)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # as Pillow calls them
+NAMES = {"WEBP": "WebP"}  # of formats that aren't called as they are written
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif"),
     *(".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
@@ -50,7 +52,11 @@ TURNS = {
 }
 
 
-def read_image(photo: str | os.PathLike[str] | BinaryIO) -> NDArray[np.uint8]:
+def read_image(
+    photo: str | os.PathLike[str] | BinaryIO,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
+) -> NDArray[np.uint8]:
     """Read a photo as a viewer shows it.
 
     The EXIF orientation is applied, what is transparent laid over white, 16-bit values are scaled
@@ -60,20 +66,22 @@ def read_image(photo: str | os.PathLike[str] | BinaryIO) -> NDArray[np.uint8]:
     Args:
         photo: A JPEG, PNG, WebP, BMP, TIFF or GIF file; its content decides, not its name. Its
             path, or a binary stream that can seek.
+        max_pixels: Of its header; a larger photo isn't decoded.
+        formats: Of FORMATS those that are taken.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array. Reading takes about 7 bytes of memory a pixel.
 
     Raises:
         ImageReadError: No such file, a folder, empty, no photo, damaged, with 32-bit or
-            floating-point values (whose range isn't known), or of more than `MAX_PIXELS`.
+            floating-point values (whose range isn't known), or of more pixels than `max_pixels`.
     """
     path = photo if isinstance(photo, str | os.PathLike) else getattr(photo, "name", "the photo")
     try:
         if not isinstance(photo, str | os.PathLike):
-            return _decode(photo)
+            return _decode(photo, max_pixels, formats)
         with Path(photo).open("rb") as stream:
-            return _decode(stream)
+            return _decode(stream, max_pixels, formats)
     except FileNotFoundError:
         cause = "no such file"
     except IsADirectoryError:
@@ -148,14 +156,14 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path]:
     ]
 
 
-def _decode(stream: BinaryIO) -> NDArray[np.uint8]:
+def _decode(stream: BinaryIO, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:
     """Decode, turn and convert a file, a strip at a time."""
-    with _open(stream) as photo:
+    with _open(stream, formats) as photo:
         width, height = photo.size
-        if width * height > MAX_PIXELS:
+        if width * height > max_pixels:
             raise ValueError(
                 f"{width}×{height} are {width * height / 1e6:.0f} megapixels, "
-                f"more than the {MAX_PIXELS / 1e6:.0f} that are read; make it smaller"
+                f"more than the {max_pixels / 1e6:.0f} that are read; make it smaller"
             )
         return _upright(_load(photo, stream))
 
@@ -175,7 +183,7 @@ def _upright(photo: Image.Image) -> NDArray[np.uint8]:
     return image
 
 
-def _open(stream: BinaryIO) -> Image.Image:
+def _open(stream: BinaryIO, formats: Sequence[str] = FORMATS) -> Image.Image:
     """Read a file's header.
 
     `Image.open` isn't used: it refuses more than 179 megapixels and warns of half of that, and its
@@ -186,14 +194,15 @@ def _open(stream: BinaryIO) -> Image.Image:
     if not prefix:
         raise ValueError("the file is empty")
     stream.seek(0)
-    for name in FORMATS:
+    for name in formats:
         make, accepts = Image.OPEN[name]
         if accepts is None or accepts(prefix) is True:
             try:
                 return make(stream, "")
             except Exception as error:
                 raise ValueError(f"a damaged or unsupported {name} file ({error})") from error
-    raise ValueError("not a JPEG, PNG, WebP, BMP, TIFF or GIF file")
+    *others, last = (NAMES.get(name, name) for name in formats)
+    raise ValueError(f"not a {', '.join(others)} or {last} file")
 
 
 def _load(photo: Image.Image, stream: BinaryIO) -> Image.Image:

@@ -1,7 +1,9 @@
 """Crops → position maps, by ONNX Runtime; refuses a model folder whose parts don't match."""
 
+import ctypes
 import os
 import sys
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +34,10 @@ DEVICES = {
 }
 # Crops in one call of ONNX Runtime: its memory grows with the batch, its speed hardly beyond this.
 MAX_BATCH = 16
+# Sessions of the models open in this process.
+_SESSIONS: "weakref.WeakKeyDictionary[Model, onnxruntime.InferenceSession]" = (
+    weakref.WeakKeyDictionary()
+)
 REMEDY = "make it again with `prnet export` or `prnet convert`"
 
 
@@ -89,11 +95,11 @@ class Model:
                     f"{part}: no such file; a model folder holds {NETWORK_FILE} and {ATLAS_FILE}, "
                     f"as `prnet export` and `prnet convert` write them"
                 )
-        self._path = path
+        self._path, self._threads = path, threads or usable_cores()
         self.device = choose_device(device)
-        self._session = _open_session(path, threads or usable_cores(), self.device)
+        session = self._open()
         self._made_with = folder, threads, self.device
-        self.spec = self._read_spec()
+        self.spec = self._read_spec(session)
         self.atlas = Atlas.load(atlas_path)
         if self.spec.atlas_sha256 != self.atlas.sha256:
             raise ModelFileError(
@@ -102,11 +108,17 @@ class Model:
                 f"or {REMEDY}"
             )
         size = self.spec.input_size
-        self._check("input", self._session.get_inputs(), {INPUT: (3, size, size)})
-        outputs = self._session.get_outputs()
+        self._check("input", session.get_inputs(), {INPUT: (3, size, size)})
+        outputs = session.get_outputs()
         self._has_confidence = len(outputs) > 1
         expected: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
         self._check("output", outputs, expected | ({CONFIDENCES: ()} if outputs[1:] else {}))
+
+    def _open(self) -> onnxruntime.InferenceSession:
+        """The network's file, opened in this process."""
+        session = _open_session(self._path, self._threads, self.device)
+        _SESSIONS[self] = session
+        return session
 
     def __reduce__(self) -> tuple[type["Model"], tuple[object, ...]]:
         """It pickles as its folder, and is opened anew."""
@@ -145,7 +157,8 @@ class Model:
         pixels = (crops.astype(np.float32) - spec.pixel_mean) / spec.pixel_std
         feed = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)}
         names = [MAPS, CONFIDENCES] if self._has_confidence else [MAPS]
-        maps, *confidences = self._session.run(names, feed)
+        session = _SESSIONS.get(self) or self._open()
+        maps, *confidences = session.run(names, feed)
         expected = (len(crops), MAP_SIZE, MAP_SIZE, 3)
         if maps.shape != expected:
             raise ModelFileError(
@@ -157,9 +170,9 @@ class Model:
         maps += np.array(spec.position_offset, np.float32)
         return [maps, *confidences]
 
-    def _read_spec(self) -> NetworkSpec:
+    def _read_spec(self, session: onnxruntime.InferenceSession) -> NetworkSpec:
         """The spec in the file's metadata."""
-        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise ModelFileError(f"{self._path}: an ONNX file, but not one of prnet's; {REMEDY}")
         try:
@@ -196,6 +209,21 @@ class Model:
                 f"{self._path}: the {kind} must be {', '.join(wanted)}, got {'; '.join(found)}; "
                 f"{REMEDY}"
             )
+
+
+def _leave_sessions_behind() -> None:
+    """In a forked process: give up the sessions that it inherits, so that models open new ones.
+
+    It has them without their threads. To run one, or to close it, would wait for these for ever: so
+    they are kept until the process ends, and not closed even then.
+    """
+    for session in _SESSIONS.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+    _SESSIONS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_sessions_behind)
 
 
 def choose_device(device: str) -> str:

@@ -1,0 +1,1 @@
+"""Others use prnet: the page in a browser, and the HTTP service."""

@@ -1,0 +1,77 @@
+"""The detector in threads, in forked processes, and over many photos."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import skimage.data
+
+from prnet.detect.network import FaceDetector
+from prnet.geometry.boxes import box_overlap
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return FaceDetector()
+
+
+def test_the_astronaut(detector: FaceDetector) -> None:
+    found = detector.detect(skimage.data.astronaut())
+    assert len(found) == 1
+    assert box_overlap(found.boxes, np.array([182, 91, 271, 176]))[0] > 0.6
+    assert found.angles_deg is not None and abs(found.angles_deg[0]) < 15
+
+
+def test_threads_say_the_same(detector: FaceDetector) -> None:
+    photo = skimage.data.astronaut()
+    expected = detector.detect(photo).oriented()
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(detector.detect, [photo] * 24):
+            np.testing.assert_array_equal(found.oriented(), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+def test_forked_processes_say_the_same() -> None:
+    code = """
+from multiprocessing import get_context
+import numpy as np
+from skimage.data import astronaut
+from prnet import FaceDetector
+
+detector = FaceDetector()
+def find(_):
+    return detector.detect(astronaut()).oriented()
+expected = find(0)
+with get_context("fork").Pool(2) as pool:
+    for found in pool.map_async(find, range(4)).get(60):
+        np.testing.assert_array_equal(found, expected)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_does_not_grow_with_the_photos_seen() -> None:
+    code = """
+import os
+import numpy as np
+from prnet import FaceDetector
+
+def resident_mb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+rng = np.random.default_rng(0)
+noise = rng.integers(60, 200, (3000, 4000, 3), np.uint8)
+detector = FaceDetector()
+for number in range(60):
+    height, width = rng.integers(100, 1500, 2)
+    detector.detect(noise if number % 15 == 0 else noise[:height, :width])
+    if number == 15:
+        start = resident_mb()
+grown = resident_mb() - start
+assert grown < 20, f"{grown:.0f} MB"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

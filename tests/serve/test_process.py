@@ -1,0 +1,204 @@
+"""The service behind a real socket: slow, large and broken clients, and signals."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Address = tuple[str, int]
+
+
+def talk(address: Address, *parts: bytes, pause: float = 0.0, most: float = 8.0) -> bytes:
+    """Send parts with pauses between them; what comes back until the connection ends."""
+    with socket.create_connection(address, most) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+        except OSError:
+            pass  # cut off while sending
+        answer = b""
+        try:
+            while more := connection.recv(65536):
+                answer += more
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+def form(photo: bytes) -> bytes:
+    head = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="p.png"\r\n\r\n'
+    return head + photo + b"\r\n--b--\r\n"
+
+
+def request(photo: bytes, path: str = "/v1/landmarks", closes: bool = True) -> bytes:
+    body = form(photo)
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\n"
+        f"{'Connection: close' if closes else 'X: y'}\r\n\r\n"
+    ).encode() + body
+
+
+def is_well(address: Address, photo: bytes) -> bool:
+    return talk(address, request(photo)).startswith(b"HTTP/1.1 200 ")
+
+
+HEAD = b"POST /v1/landmarks HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+FORM = b"Content-Type: multipart/form-data; boundary=b\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "parts", "pause"),
+    [
+        (b"", [b""], 0),  # says nothing
+        (b"", [HEAD[:9], *[b"A"] * 20], 0.1),  # a head drop by drop
+        (b"400", [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"A" * 40_000], 0),
+        (b"400", [b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 9_000], 0),
+        (b"400", [b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n"], 0),
+        (b"400", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(600)], 0),
+        (b"400", [HEAD + FORM + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"], 0),
+        (b"400", [HEAD + FORM + b"Content-Length: -1\r\n\r\n"], 0),
+        (b"400", [HEAD + FORM + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"], 0),
+        (b"408", [HEAD + FORM + b"Content-Length: 50000\r\n\r\n", *[b"a"] * 18], 0.1),
+        (b"413", [HEAD + FORM + b"Content-Length: 99999999999\r\n\r\n", b"a" * 9_000], 0),
+        (
+            b"413",
+            [
+                HEAD + FORM + b"Transfer-Encoding: chunked\r\n\r\n",
+                *[b"10000\r\n" + b"a" * 65536 + b"\r\n"] * 20,
+            ],
+            0,
+        ),
+        (b"403", [b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"], 0),
+    ],
+)
+def test_bad_clients_are_answered_or_cut_off(
+    address: Address, photo: bytes, status: bytes, parts: list[bytes], pause: float
+) -> None:
+    answer = talk(address, *parts, pause=pause)
+    assert answer.split(b" ")[1:2] == ([status] if status else [])
+    assert is_well(address, photo)
+
+
+def test_who_hangs_up_leaves_no_trace(address: Address, photo: bytes) -> None:
+    for cut in (200, 2_000, len(request(photo))):
+        for _ in range(10):
+            with socket.create_connection(address, 5) as connection:
+                connection.sendall(request(photo)[:cut])
+    deadline = time.monotonic() + 10
+    while b"prnet_requests_here 0.0" not in talk(
+        address, b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    ):
+        assert time.monotonic() < deadline, "requests are still there"
+        time.sleep(0.05)
+    assert is_well(address, photo)
+
+
+def test_a_flood_of_connections_ends(address: Address, photo: bytes) -> None:
+    idle = [socket.create_connection(address, 5) for _ in range(60)]  # 40 are taken
+    try:
+        assert b" 503 " in talk(address, request(photo))[:20]
+        time.sleep(1.2)  # then the idle ones have had their time
+        assert is_well(address, photo)
+    finally:
+        for each in idle:
+            each.close()
+
+
+def test_a_flood_of_requests_is_answered_one_and_all(address: Address, photo: bytes) -> None:
+    answers: list[bytes] = []
+
+    def send() -> None:
+        answers.append(talk(address, request(photo)))
+
+    threads = [threading.Thread(target=send) for _ in range(30)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    statuses = [answer.split(b" ")[1] for answer in answers]
+    assert set(statuses) <= {b"200", b"429"} and statuses.count(b"200") >= 8
+    assert all(b"retry-after: " in each for each in answers if b" 429 " in each[:20])
+
+
+Start = Callable[..., tuple[subprocess.Popen[str], Address]]
+
+
+@pytest.fixture
+def start(model_folder: Path, tmp_path: Path) -> Iterator[Start]:
+    """`start(*options)` runs `prnet serve` and gives its process and address."""
+    processes = []
+
+    def start(*options: str) -> tuple[subprocess.Popen[str], Address]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "prnet", "serve", "--port", str(port)]
+        process = subprocess.Popen(
+            [*command, "--model", str(model_folder), *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+        )
+        processes.append(process)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Uvicorn running" in line:
+                return process, ("127.0.0.1", port)
+        raise AssertionError("it didn't start")
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_sigterm_finishes_what_was_accepted_and_sigkill_is_cleaned_up_after(
+    start: Start, photo: bytes, tmp_path: Path
+) -> None:
+    process, address = start()
+    assert b" 200 " in talk(address, request(photo, "/v1/reconstruct"))[:20]
+    process.kill()
+    process.wait()
+    (left,) = tmp_path.glob("prnet-serve-*")
+    assert len(list(left.iterdir())) == 2
+
+    process, address = start("--at-once", "1")
+    assert not left.exists()
+    answers: list[bytes] = []
+
+    def send() -> None:
+        answers.append(talk(address, request(photo, "/v1/reconstruct"), most=60))
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    for each in threads:
+        each.start()
+    while b"prnet_requests_here 6.0" not in _metrics(address):
+        time.sleep(0.01)
+        if len(answers) == 6:
+            break
+    assert len(answers) < 6
+    process.send_signal(signal.SIGTERM)
+    for each in threads:
+        each.join()
+    assert process.wait(60) == 0
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 6
+    bodies = [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in answers]
+    assert len({body["id"] for body in bodies}) == 6
+    assert list(tmp_path.glob("prnet-serve-*")) == []
+
+
+def _metrics(address: Address) -> bytes:
+    with urllib.request.urlopen(f"http://{address[0]}:{address[1]}/metrics") as answer:
+        return bytes(answer.read())

@@ -1,0 +1,116 @@
+"""The detector's recipe, its processes, and a run of a few steps."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from prnet.data.scene_photos import (  # noqa: E402
+    BACKGROUND,
+    LabelledPhoto,
+    load_photos,
+    pack_photos,
+)
+from prnet.errors import RecipeError  # noqa: E402
+from prnet.networks.detector import Detector  # noqa: E402
+from prnet.train.detector import train_detector  # noqa: E402
+from prnet.train.detector_recipe import DetectorRecipe, load_detector_recipe  # noqa: E402
+from prnet.train.scene_feed import SceneFeed  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    none = np.empty((0, 4), np.float32)
+    photos = []
+    for held_out in (False, True):
+        for _ in range(2):
+            pixels = rng.integers(0, 256, (80, 80, 3)).astype(np.uint8)
+            face = np.array([40, 40, 30, 30, 0], np.float32)
+            photos.append(LabelledPhoto(pixels, "lfw", face, 0.0, held_out, none))
+        nobody = np.full(5, np.nan, np.float32)
+        photos.append(LabelledPhoto(pixels, BACKGROUND, nobody, np.nan, held_out, none))
+    path = tmp_path_factory.mktemp("packed") / "photos.npz"
+    pack_photos(photos, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("minutes = 0", "minutes must be positive, got 0"),
+        ("batch_size = 20", "batch_size must be a multiple of 16, got 20"),
+        ("scene_size = 100", "scene_size must be a multiple of 32, got 100"),
+        ("average_decay = 1.0", r"average_decay must be in \[0, 1\)"),
+        ("seed = -1", "seed must not be negative"),
+        ("workers = 1.5", "workers must be int, got 1.5"),
+        ("hours = 1", "unknown setting hours; there are facekit, photos"),
+        ("minutes", "recipe.toml: "),
+    ],
+)
+def test_wrong_recipes(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_detector_recipe(path)
+
+
+def test_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none.toml: can't read this recipe"):
+        load_detector_recipe(tmp_path / "none.toml")
+
+
+def test_the_shipped_recipe(repository: Path) -> None:
+    assert load_detector_recipe(repository / "recipes" / "detector.toml").minutes > 0
+
+
+def test_a_run_writes_weights_and_log(packed: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.pt"
+    torch.manual_seed(1)
+    torch.save(Detector().state_dict(), start)
+    recipe = DetectorRecipe(
+        photos=str(packed),
+        start=str(start),
+        minutes=5,
+        max_steps=3,
+        scene_size=64,
+        batch_size=16,
+        workers=1,
+        warmup_steps=2,
+        validation_scenes=2,
+    )
+    network = train_detector(recipe, tmp_path / "run")
+    weights = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    before = torch.load(start, weights_only=True)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, weights[name])
+        assert not torch.equal(value, before[name])
+    with (tmp_path / "run" / "log.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["step"], row["scenes"]) == ("3", "48")
+    assert float(row["loss_score"]) > 0
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+
+
+def test_weights_of_another_network(packed: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.pt"
+    torch.save({"a": torch.zeros(1)}, wrong)
+    with pytest.raises(RecipeError, match=r"wrong.pt: not weights of the detector"):
+        train_detector(DetectorRecipe(photos=str(packed), start=str(wrong)), tmp_path / "run")
+
+
+def test_a_dead_process_is_an_error(packed: Path, tmp_path: Path) -> None:
+    photos, pixels = load_photos(packed, tmp_path)
+    feed = SceneFeed(photos, pixels, size=64, batch_size=16, workers=1, seed=0)
+    try:
+        batches = iter(feed)
+        assert next(batches).images.shape == (16, 64, 64, 3)
+        feed._processes[0].kill()
+        with pytest.raises(RuntimeError, match="has died"):
+            for _ in range(20):
+                next(batches)
+    finally:
+        feed.close()

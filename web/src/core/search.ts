@@ -1,0 +1,297 @@
+// The detector's way from a photo to boxes: src/prnet/detect/search.py, cells.py and geometry/oriented.py.
+
+import type { Contract } from "./contract";
+import { cutOut, emptyPicture, halve, type Picture, resizeLinear, roundHalfEven } from "./picture";
+
+/** Center, size and angle (radians, clockwise as seen) of a face's box, and how sure it is. */
+export interface Found {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  angle: number;
+  score: number;
+}
+
+/** A picture whose sides are multiples of the largest stride → seven numbers a cell. */
+export type Look = (picture: Picture) => Promise<Float32Array>;
+
+const LARGEST_LOG = 6;
+const sizeOf = (box: Found): number => Math.sqrt(box.width * box.height);
+
+export class Search {
+  constructor(private readonly contract: Contract, private readonly look: Look) {}
+
+  /** The faces of a photo, largest first. */
+  async detect(photo: Picture): Promise<Found[]> {
+    const c = this.contract.search;
+    const side = Math.max(photo.width, photo.height);
+    let boxes: Found[] = [];
+    let number = 0;
+    for (const scale of this.scales(side)) {
+      const largest = number ? c.largest_fine_px : Infinity;
+      let found = await this.lookAt(photo, scale, (part) => this.find(part), largest);
+      if (!number && !found.length) {
+        found = await this.lookAt(photo, scale, (part) => this.findTurned(part), largest);
+      }
+      boxes = this.keepDistinct([...boxes, ...found]);
+      const goesOn = number === 0 && side >= c.large_photo * c.look_px;
+      number++;
+      const smallest = Math.min(...boxes.map(sizeOf));
+      if (boxes.length && smallest * scale >= c.look_beyond * c.sure_px && !goesOn) break;
+    }
+    return boxes.sort((a, b) => sizeOf(b) - sizeOf(a));
+  }
+
+  private *scales(side: number): Generator<number> {
+    const c = this.contract.search;
+    const finest = Math.min(1, c.sure_px / c.smallest_px, c.sure_px / (c.smallest_face * side));
+    let scale = Math.min(c.largest_enlargement, c.look_px / side);
+    yield scale;
+    let following = c.fine_px / side;
+    while (scale * c.worthwhile_refinement < finest) {
+      scale = Math.min(following, finest);
+      yield scale;
+      following = scale * c.refinement;
+    }
+  }
+
+  private async lookAt(
+    photo: Picture, scale: number, find: (part: Picture) => Promise<Found[]>, largest: number,
+  ): Promise<Found[]> {
+    const { picture: whole, spacing, first } = resize(photo, scale);
+    let picture = whole;
+    if (largest < Infinity) {
+      const part = this.livelyPart(picture);
+      first[0] += spacing[0] * part.left;
+      first[1] += spacing[1] * part.top;
+      picture = part.picture;
+    }
+    const all: Found[] = [];
+    for (const rows of this.tiles(picture.height)) {
+      for (const columns of this.tiles(picture.width)) {
+        const tile = cutOut(picture, columns.begin, rows.begin, columns.end, rows.end);
+        for (const box of await find(tile)) {
+          const x = box.x + columns.begin;
+          const y = box.y + rows.begin;
+          const isOwn =
+            columns.core[0] <= x && x < columns.core[1] && rows.core[0] <= y && y < rows.core[1];
+          if (!isOwn || !(box.width > 0 && box.height > 0) || sizeOf(box) > largest) continue;
+          const factor = Math.sqrt(spacing[0] * spacing[1]);
+          all.push({
+            ...box,
+            x: x * spacing[0] + first[0],
+            y: y * spacing[1] + first[1],
+            width: box.width * factor,
+            height: box.height * factor,
+          });
+        }
+      }
+    }
+    return all;
+  }
+
+  /** Look once at a picture of any size; black fills it up to a multiple of the largest stride. */
+  private async find(picture: Picture): Promise<Found[]> {
+    const step = Math.max(...this.contract.detector.strides);
+    const width = Math.ceil(picture.width / step) * step;
+    const height = Math.ceil(picture.height / step) * step;
+    const filled = emptyPicture(width, height);
+    for (let y = 0; y < picture.height; y++) {
+      const row = picture.data.subarray(y * picture.width * 3, (y + 1) * picture.width * 3);
+      filled.data.set(row, y * width * 3);
+    }
+    const { min_score: least } = this.contract.detector;
+    const boxes = this.decode(await this.look(filled), width, height, least / 2);
+    const kept = this.keepDistinct(boxes).filter((box) => box.score >= least);
+    return kept.map((box) => blend(box, boxes, this.contract.detector.same_box));
+  }
+
+  private decode(cells: Float32Array, width: number, height: number, least: number): Found[] {
+    const { strides, unit_strides: unit } = this.contract.detector;
+    const threshold = Math.log(least / (1 - least));
+    const found: Found[] = [];
+    const clipped = (value: number) => Math.min(Math.max(value, -LARGEST_LOG), LARGEST_LOG);
+    let i = 0;
+    for (const stride of strides) {
+      for (let row = 0; row < Math.floor(height / stride); row++) {
+        for (let column = 0; column < Math.floor(width / stride); column++, i += 7) {
+          if (!(cells[i] >= threshold)) continue;
+          found.push({
+            x: (column + 0.5) * stride - 0.5 + cells[i + 1] * stride,
+            y: (row + 0.5) * stride - 0.5 + cells[i + 2] * stride,
+            width: Math.exp(clipped(cells[i + 3])) * unit * stride,
+            height: Math.exp(clipped(cells[i + 4])) * unit * stride,
+            angle: Math.atan2(cells[i + 6], cells[i + 5]),
+            score: 1 / (1 + Math.exp(-cells[i])),
+          });
+        }
+      }
+    }
+    return found;
+  }
+
+  /** Look at the quarter turns: a photo without an upright face may have been turned. */
+  private async findTurned(picture: Picture): Promise<Found[]> {
+    const all: Found[] = [];
+    let turned = picture;
+    for (let turns = 1; turns <= 3; turns++) {
+      turned = quarterTurn(turned);
+      let boxes = await this.find(turned);
+      for (let turn = turns - 1; turn >= 0; turn--) {
+        const width = turn % 2 === 0 ? picture.width : picture.height; // before that turn
+        boxes = boxes.map((box) => ({
+          ...box, x: width - 1 - box.y, y: box.x, angle: box.angle + Math.PI / 2,
+        }));
+      }
+      all.push(...boxes);
+    }
+    return all;
+  }
+
+  /** Of boxes that overlap too much the surest; best first. */
+  private keepDistinct(boxes: Found[]): Found[] {
+    let rest = [...boxes].sort((a, b) => b.score - a.score);
+    const kept: Found[] = [];
+    while (rest.length) {
+      const [best, ...others] = rest;
+      kept.push(best);
+      rest = others.filter((other) => {
+        const least = Math.min(best.width * best.height, other.width * other.height);
+        return sharedArea(best, other) <= this.contract.search.same_face * least;
+      });
+    }
+    return kept;
+  }
+
+  /** Cut off plain borders, as of sky and wall; only green counts, of every second pixel. */
+  private livelyPart(picture: Picture): { left: number; top: number; picture: Picture } {
+    const { block_px: block, plain } = this.contract.search;
+    const rows = Math.ceil(Math.ceil(picture.height / 2) / (block / 2));
+    const columns = Math.ceil(Math.ceil(picture.width / 2) / (block / 2));
+    const lively = { top: Infinity, bottom: -1, left: Infinity, right: -1 };
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        let low = 255;
+        let high = 0;
+        for (let y = row * block; y < Math.min((row + 1) * block, picture.height); y += 2) {
+          for (let x = column * block; x < Math.min((column + 1) * block, picture.width); x += 2) {
+            const value = picture.data[(y * picture.width + x) * 3 + 1];
+            if (value < low) low = value;
+            if (value > high) high = value;
+          }
+        }
+        if (high - low <= plain) continue;
+        lively.top = Math.min(lively.top, row);
+        lively.bottom = Math.max(lively.bottom, row);
+        lively.left = Math.min(lively.left, column);
+        lively.right = Math.max(lively.right, column);
+      }
+    }
+    if (lively.bottom < 0) return { left: 0, top: 0, picture: emptyPicture(0, 0) };
+    // a face may reach into the blocks around
+    const top = Math.max(lively.top - 1, 0) * block;
+    const left = Math.max(lively.left - 1, 0) * block;
+    const bottom = Math.min((lively.bottom + 2) * block, picture.height);
+    const right = Math.min((lively.right + 2) * block, picture.width);
+    return { left, top, picture: cutOut(picture, left, top, right, bottom) };
+  }
+
+  private *tiles(length: number): Generator<{ begin: number; end: number; core: [number, number] }> {
+    if (length === 0) return;
+    const { tile_core_px: core, largest_fine_px: reach } = this.contract.search;
+    const count = length <= core + reach ? 1 : Math.ceil(length / core);
+    for (let i = 0; i < count; i++) {
+      const first = roundHalfEven((length * i) / count);
+      const last = roundHalfEven((length * (i + 1)) / count);
+      yield {
+        begin: Math.max(first - reach / 2, 0),
+        end: Math.min(last + reach / 2, length),
+        core: [i === 0 ? -Infinity : first, i === count - 1 ? Infinity : last],
+      };
+    }
+  }
+}
+
+function sharedArea(box: Found, other: Found): number {
+  const cos = Math.cos(box.angle);
+  const sin = Math.sin(box.angle);
+  const x = other.x - box.x;
+  const y = other.y - box.y;
+  const overlap = (place: number, half: number, otherHalf: number) =>
+    Math.max(Math.min(half, place + otherHalf) - Math.max(-half, place - otherHalf), 0);
+  return (
+    overlap(cos * x + sin * y, box.width / 2, other.width / 2) *
+    overlap(cos * y - sin * x, box.height / 2, other.height / 2)
+  );
+}
+
+/** What all boxes that nearly coincide with one say together, each weighing its score squared. */
+function blend(best: Found, boxes: Found[], least: number): Found {
+  const sum = { weight: 0, x: 0, y: 0, width: 0, height: 0, cos: 0, sin: 0 };
+  for (const box of boxes) {
+    const shared = sharedArea(best, box);
+    const area = best.width * best.height + box.width * box.height - shared;
+    const nearlyCoincides = shared / Math.max(area, 1e-9) >= least && box.score >= best.score / 2;
+    if (box !== best && !nearlyCoincides) continue;
+    const weight = box.score ** 2;
+    sum.weight += weight;
+    sum.x += weight * box.x;
+    sum.y += weight * box.y;
+    sum.width += weight * Math.log(box.width);
+    sum.height += weight * Math.log(box.height);
+    sum.cos += weight * Math.cos(box.angle);
+    sum.sin += weight * Math.sin(box.angle);
+  }
+  return {
+    ...best,
+    x: sum.x / sum.weight,
+    y: sum.y / sum.weight,
+    width: Math.exp(sum.width / sum.weight),
+    height: Math.exp(sum.height / sum.weight),
+    angle: Math.atan2(sum.sin, sum.cos),
+  };
+}
+
+/** Counter-clockwise. */
+function quarterTurn(picture: Picture): Picture {
+  const turned = emptyPicture(picture.height, picture.width);
+  let to = 0;
+  for (let y = 0; y < turned.height; y++) {
+    for (let x = 0; x < turned.width; x++) {
+      const from = (x * picture.width + picture.width - 1 - y) * 3;
+      for (let c = 0; c < 3; c++) turned.data[to++] = picture.data[from + c];
+    }
+  }
+  return turned;
+}
+
+interface Resized {
+  picture: Picture;
+  spacing: [number, number]; // photo pixels a pixel
+  first: [number, number]; // where in the photo the first pixel has its centre
+}
+
+/** Bring a photo to about a scale: leave pixels out, average two by two, interpolate. */
+function resize(photo: Picture, scale: number): Resized {
+  const width = Math.max(roundHalfEven(photo.width * scale), 1);
+  const height = Math.max(roundHalfEven(photo.height * scale), 1);
+  const step = Math.max(1, Math.floor(0.5 / scale));
+  const first: [number, number] = [
+    Math.floor(Math.min(step, photo.width) / 2), Math.floor(Math.min(step, photo.height) / 2),
+  ];
+  let part = cutOut(photo, first[0], first[1], photo.width, photo.height, step);
+  let spacing = step;
+  if (scale * step <= 0.5 && Math.min(part.width, part.height) > 1) {
+    part = halve(part);
+    first[0] += spacing / 2;
+    first[1] += spacing / 2;
+    spacing *= 2;
+  }
+  const ratio = [part.width / width, part.height / height];
+  return {
+    picture: resizeLinear(part, width, height),
+    spacing: [ratio[0] * spacing, ratio[1] * spacing],
+    first: [first[0] + (ratio[0] / 2 - 0.5) * spacing, first[1] + (ratio[1] / 2 - 0.5) * spacing],
+  };
+}

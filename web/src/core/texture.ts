@@ -1,0 +1,261 @@
+// Photo + position map → the skin's colors in UV space, hidden skin made up: src/prnet/uv/texture.py.
+
+import { areaWeights, average, cutOut, emptyPicture, type Picture, resizeValues, shrinkArea } from "./picture";
+
+const GRAZED_FACING: [number, number] = [0.15, 0.4];
+const LIT_FACING: [number, number] = [0.3, 0.7];
+const BETTER_FACING: [number, number] = [0.05, 0.4];
+const SEAM_MARGIN = 5;
+const SEAM_BLUR = 9;
+const RELIGHT_SIZE = 256;
+const SIZES = [256, 2048]; // texels a side, least and most
+const SHARPEST_SHARE = 0.9;
+
+/** Texels a side with which the texture is as fine as the photo. */
+export function textureSize(map: Float32Array, seen: Uint8Array, side: number): number {
+  const steps: number[] = [];
+  const step = (i: number, j: number) => Math.hypot(map[3 * j] - map[3 * i], map[3 * j + 1] - map[3 * i + 1]);
+  for (let y = 0; y + 1 < side; y++) {
+    for (let x = 0; x + 1 < side; x++) {
+      const i = y * side + x;
+      if (seen[i] && seen[i + 1] && seen[i + side]) steps.push(Math.min(step(i, i + 1), step(i, i + side)));
+    }
+  }
+  const sorted = Float64Array.from(steps).sort();
+  const sharpest = sorted.length ? sorted[Math.floor((sorted.length - 1) * SHARPEST_SHARE)] : 0;
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(side * sharpest, 1)));
+  return Math.min(Math.max(wanted, SIZES[0]), SIZES[1]);
+}
+
+/** Take what the photo shows: RGBA, alpha 0 where it doesn't show the skin. */
+export function sampleTexture(
+  photo: Picture, map: Float32Array, seen: Uint8Array, side: number, size: number,
+): Uint8Array {
+  const texture = new Uint8Array(size * size * 4);
+  const median = medianBlur5(seen, side);
+  const used = new Float32Array(side * side);
+  for (let i = 0; i < used.length; i++) used[i] = median[i] && seen[i] ? 1 : 0;
+  const xy = new Float32Array(side * side * 2);
+  for (let i = 0; i < side * side; i++) {
+    xy[2 * i] = map[3 * i];
+    xy[2 * i + 1] = map[3 * i + 1];
+  }
+  const cut = cutPhoto(photo, xy, used, side, size / side);
+  if (!cut) return texture;
+  const { part } = cut;
+  const places = resizeMap(xy, side, 2, size);
+  const shares = resizeMap(used, side, 1, size);
+  for (let i = 0; i < size * size; i++) {
+    const x = places[2 * i];
+    const y = places[2 * i + 1];
+    const isInside = x > -0.5 && x < part.width - 0.5 && y > -0.5 && y < part.height - 0.5;
+    const alpha = isInside ? Math.round(Math.min(Math.max(shares[i] * 2 - 1, 0), 1) * 255) : 0;
+    if (!alpha) continue;
+    const cx = Math.min(Math.max(x, 0), part.width - 1);
+    const cy = Math.min(Math.max(y, 0), part.height - 1);
+    const x0 = Math.min(Math.floor(cx), Math.max(part.width - 2, 0));
+    const y0 = Math.min(Math.floor(cy), Math.max(part.height - 2, 0));
+    const right = Math.min(x0 + 1, part.width - 1);
+    const below = Math.min(y0 + 1, part.height - 1);
+    for (let c = 0; c < 3; c++) {
+      const at = (row: number, column: number) => part.data[(row * part.width + column) * 3 + c];
+      const top = at(y0, x0) + (at(y0, right) - at(y0, x0)) * (cx - x0);
+      const bottom = at(below, x0) + (at(below, right) - at(below, x0)) * (cx - x0);
+      texture[4 * i + c] = top + (bottom - top) * (cy - y0) + 0.5;
+    }
+    texture[4 * i + 3] = alpha;
+  }
+  return texture;
+}
+
+/** The photo's used part, shrunk if texels lie pixels apart; `xy` moves along. */
+function cutPhoto(
+  photo: Picture, xy: Float32Array, used: Float32Array, side: number, texelsPerStep: number,
+): { part: Picture } | null {
+  const steps: number[] = [];
+  const low = [Infinity, Infinity];
+  const high = [-Infinity, -Infinity];
+  for (let i = 0; i < used.length; i++) {
+    if (!used[i]) continue;
+    for (const axis of [0, 1]) {
+      low[axis] = Math.min(low[axis], xy[2 * i + axis]);
+      high[axis] = Math.max(high[axis], xy[2 * i + axis]);
+    }
+    if (i % side) steps.push(Math.hypot(xy[2 * i] - xy[2 * i - 2], xy[2 * i + 1] - xy[2 * i - 1]));
+  }
+  if (!(high[0] >= low[0])) return null;
+  const step = steps.length ? steps.sort((a, b) => a - b)[steps.length >> 1] : 1;
+  const margin = 2 * step + 2;
+  const left = Math.max(Math.floor(low[0] - margin), 0);
+  const top = Math.max(Math.floor(low[1] - margin), 0);
+  const right = Math.min(Math.max(Math.ceil(high[0] + margin), 0), photo.width);
+  const bottom = Math.min(Math.max(Math.ceil(high[1] + margin), 0), photo.height);
+  if (right <= left || bottom <= top) return null;
+  const part = cutOut(photo, left, top, right, bottom);
+  for (let i = 0; i < xy.length; i += 2) {
+    xy[i] -= left;
+    xy[i + 1] -= top;
+  }
+  const pixelsPerTexel = step / texelsPerStep;
+  if (pixelsPerTexel < 1.5) return { part };
+  const width = Math.max(Math.round(part.width / pixelsPerTexel), 1);
+  const height = Math.max(Math.round(part.height / pixelsPerTexel), 1);
+  for (let i = 0; i < xy.length; i += 2) {
+    xy[i] = ((xy[i] + 0.5) * width) / part.width - 0.5;
+    xy[i + 1] = ((xy[i + 1] + 0.5) * height) / part.height - 0.5;
+  }
+  return { part: shrinkArea(part, width, height) };
+}
+
+/** Give every texel a color: RGB; `facing` is the cosine between normal and view at the map's pixels. */
+export function completeTexture(texture: Uint8Array, size: number, facing: Float32Array, side: number): Picture {
+  const coarse = Math.min(size, RELIGHT_SIZE);
+  const alpha = new Float32Array(size * size);
+  for (let i = 0; i < alpha.length; i++) alpha[i] = texture[4 * i + 3] / 255;
+  const grazed = resizeMap(facing.map((v) => smoothStep(v, ...GRAZED_FACING)), side, 1, size);
+  const own = alpha.map((a, i) => a * grazed[i]);
+  const result = emptyPicture(size, size);
+  if (!own.some((value) => value > 0)) {
+    result.data.fill(128);
+    return result;
+  }
+  const weighted = new Float32Array(size * size * 3);
+  for (let i = 0; i < weighted.length; i++) weighted[i] = texture[4 * Math.floor(i / 3) + (i % 3)] * own[Math.floor(i / 3)];
+  // where both halves are seen well, the difference between their colors is that of their light
+  const small = resizeMap(weighted, size, 3, coarse);
+  const share = resizeMap(own, size, 1, coarse);
+  const lit = resizeMap(facing.map((v) => smoothStep(v, ...LIT_FACING)), side, 1, coarse);
+  const difference = new Float32Array(small.length);
+  const both = new Float32Array(share.length);
+  for (let i = 0; i < share.length; i++) {
+    const j = mirrored(i, coarse);
+    const well = lit[i] * lit[j];
+    both[i] = share[i] * share[j] * well;
+    for (let c = 0; c < 3; c++) {
+      difference[3 * i + c] = (small[3 * i + c] * share[j] - small[3 * j + c] * share[i]) * well;
+    }
+  }
+  const relight = resizeMap(pushPull(difference, both, coarse, coarse, 3), coarse, 3, size);
+  // the other half lends its colors where it is shown much better
+  const shown = boxBlur(
+    erode(resizeMap(alpha, size, 1, side), side).map((a, i) => a * Math.max(facing[i], 0)), side,
+  );
+  const lent = resizeMap(
+    shown.map((value, i) => smoothStep(shown[mirrored(i, side)] - value, ...BETTER_FACING)), side, 1, size,
+  );
+  const likely = new Float32Array(weighted.length);
+  const weight = new Float32Array(own.length);
+  for (let i = 0; i < own.length; i++) {
+    const j = mirrored(i, size);
+    weight[i] = own[i] * (1 - lent[i]) + own[j] * lent[i];
+    for (let c = 0; c < 3; c++) {
+      const relit = weighted[3 * j + c] + relight[3 * i + c] * own[j];
+      likely[3 * i + c] = weighted[3 * i + c] * (1 - lent[i]) + relit * lent[i];
+    }
+  }
+  const filled = pushPull(likely, weight, size, size, 3);
+  for (let i = 0; i < filled.length; i++) result.data[i] = Math.min(Math.max(filled[i], 0), 255) + 0.5;
+  return result;
+}
+
+const mirrored = (i: number, size: number): number => i - (i % size) + (size - 1 - (i % size));
+
+function smoothStep(value: number, low: number, high: number): number {
+  const share = Math.min(Math.max((value - low) / (high - low), 0), 1);
+  return share * share * (3 - 2 * share);
+}
+
+/** Resample a square map, texel centres as in UV: means where it shrinks, else linear. */
+function resizeMap(values: Float32Array, side: number, channels: number, size: number): Float32Array {
+  if (size === side) return values;
+  if (size > side) return resizeValues(values, side, side, channels, size, size);
+  const weights = areaWeights(0, side / size, size, side);
+  return average(values, side, side, channels, weights, weights);
+}
+
+/** Fill gaps smoothly from what surrounds them: Gortler et al. 1996, "The Lumigraph", section 3.4. */
+function pushPull(
+  values: Float32Array, weight: Float32Array, width: number, height: number, channels: number,
+): Float32Array {
+  if (width === 1 && height === 1) {
+    return values.map((value) => (weight[0] > 0 ? value / Math.max(weight[0], 1e-12) : 0));
+  }
+  const halfWidth = (width + 1) >> 1;
+  const halfHeight = (height + 1) >> 1;
+  const coarse = new Float32Array(halfWidth * halfHeight * channels);
+  const total = new Float32Array(halfWidth * halfHeight);
+  for (let y = 0; y < 2 * halfHeight; y++) {
+    for (let x = 0; x < 2 * halfWidth; x++) {
+      const from = Math.min(y, height - 1) * width + Math.min(x, width - 1);
+      const to = (y >> 1) * halfWidth + (x >> 1);
+      total[to] += weight[from];
+      for (let c = 0; c < channels; c++) coarse[to * channels + c] += values[from * channels + c];
+    }
+  }
+  for (let i = 0; i < total.length; i++) {
+    for (let c = 0; c < channels; c++) coarse[i * channels + c] /= Math.max(total[i], 1);
+    total[i] = Math.min(total[i], 1);
+  }
+  const filled = pushPull(coarse, total, halfWidth, halfHeight, channels);
+  const fill = resizeValues(filled, halfWidth, halfHeight, channels, 2 * halfWidth, 2 * halfHeight);
+  const out = new Float32Array(values.length);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const i = y * width + x;
+      for (let c = 0; c < channels; c++) {
+        const coarseValue = fill[(y * 2 * halfWidth + x) * channels + c];
+        out[i * channels + c] = values[i * channels + c] + coarseValue * (1 - weight[i]);
+      }
+    }
+  }
+  return out;
+}
+
+/** The majority of 5 × 5 pixels of zeros and ones, the edge's repeated. */
+function medianBlur5(values: Uint8Array, side: number): Uint8Array {
+  const out = new Uint8Array(values.length);
+  const inside = (i: number) => Math.min(Math.max(i, 0), side - 1);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      let count = 0;
+      for (let dy = -2; dy <= 2; dy++) {
+        for (let dx = -2; dx <= 2; dx++) count += values[inside(y + dy) * side + inside(x + dx)];
+      }
+      out[y * side + x] = count > 12 ? 1 : 0;
+    }
+  }
+  return out;
+}
+
+function erode(values: Float32Array, side: number): Float32Array {
+  const half = SEAM_MARGIN >> 1;
+  return values.map((_, i) => {
+    const row = Math.floor(i / side);
+    const column = i % side;
+    let least = Infinity;
+    for (let y = Math.max(row - half, 0); y <= Math.min(row + half, side - 1); y++) {
+      for (let x = Math.max(column - half, 0); x <= Math.min(column + half, side - 1); x++) {
+        least = Math.min(least, values[y * side + x]);
+      }
+    }
+    return least;
+  });
+}
+
+/** Means of SEAM_BLUR pixels each way, mirrored at the edges. */
+function boxBlur(values: Float32Array, side: number): Float32Array {
+  const half = SEAM_BLUR >> 1;
+  const inside = (i: number) => (i < 0 ? -i : i >= side ? 2 * (side - 1) - i : i);
+  const pass = (from: Float32Array, step: number, line: number) => {
+    const to = new Float32Array(from.length);
+    for (let i = 0; i < side; i++) {
+      for (let j = 0; j < side; j++) {
+        let sum = 0;
+        for (let k = -half; k <= half; k++) sum += from[inside(i + k) * step + j * line];
+        to[i * step + j * line] = sum / SEAM_BLUR;
+      }
+    }
+    return to;
+  };
+  return pass(pass(values, 1, side), side, 1);
+}

@@ -1,0 +1,103 @@
+// The networks in the browser: ONNX Runtime's WebAssembly, and the files of model/.
+
+import * as ort from "onnxruntime-web/wasm";
+import { type Contract, readAtlas } from "./core/contract";
+import type { Look } from "./core/search";
+import { Reconstructor, type Regress } from "./core/reconstruct";
+import { Search } from "./core/search";
+
+export interface Opened {
+  contract: Contract;
+  search: Search;
+  reconstructor: Reconstructor;
+  threads: number;
+}
+
+/** Told how many bytes of the page's files have come. */
+export type Progress = (loaded: number) => void;
+
+/**
+ * Fetch everything and open both networks.
+ *
+ * @param base - The page's address, which all files lie under.
+ */
+export async function open(
+  base: string, mostThreads: number, progress: Progress,
+): Promise<Opened> {
+  const loaded = new Map<string, number>();
+  const get = async (name: string): Promise<ArrayBuffer> =>
+    fetchFile(new URL(name, base).href, (bytes) => {
+      loaded.set(name, bytes);
+      progress([...loaded.values()].reduce((a, b) => a + b, 0));
+    });
+  const [wasm, contractBytes, atlasBytes, detector, network] = await Promise.all([
+    get("ort/ort-wasm-simd-threaded.wasm.gz"),
+    get("model/model.json"),
+    get("model/atlas.bin.gz"),
+    get("model/detector.onnx"),
+    get("model/network.onnx"),
+  ]);
+  // threads share memory, which browsers allow only pages that are isolated from others
+  const threads = self.crossOriginIsolated ? mostThreads : 1;
+  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.wasmBinary = wasm;
+  ort.env.wasm.wasmPaths = { mjs: new URL("ort/ort-wasm-simd-threaded.mjs", base).href };
+  ort.env.logLevel = "error";
+  const contract = JSON.parse(new TextDecoder().decode(contractBytes)) as Contract;
+  const create = (bytes: ArrayBuffer) =>
+    ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+  const detectorSession = await create(detector);
+  const networkSession = await create(network);
+  const atlas = readAtlas(contract, atlasBytes);
+  return {
+    contract,
+    search: new Search(contract, lookWith(detectorSession)),
+    reconstructor: new Reconstructor(contract, atlas, regressWith(networkSession, contract)),
+    threads,
+  };
+}
+
+function lookWith(session: ort.InferenceSession): Look {
+  return async (picture) => {
+    const pixels = new ort.Tensor("uint8", picture.data as Uint8Array, [1, picture.height, picture.width, 3]);
+    const { cells } = await session.run({ pictures: pixels });
+    return cells.data as Float32Array;
+  };
+}
+
+function regressWith(session: ort.InferenceSession, contract: Contract): Regress {
+  const size = contract.spec.input_size;
+  const hasConfidence = session.outputNames.includes("confidences");
+  return async (pixels, count) => {
+    const crops = new ort.Tensor("float32", pixels, [count, 3, size, size]);
+    const outputs = await session.run({ crops });
+    const maps = outputs.position_maps.data as Float32Array;
+    const confidences = hasConfidence ? (outputs.confidences.data as Float32Array) : null;
+    return { maps, confidences };
+  };
+}
+
+async function fetchFile(address: string, progress: Progress): Promise<ArrayBuffer> {
+  const name = new URL(address).pathname.split("/").pop();
+  let response: Response;
+  try {
+    response = await fetch(address);
+  } catch {
+    throw new Error(`${name} could not be fetched. Is the network there?`);
+  }
+  if (!response.ok || !response.body) throw new Error(`${name} could not be fetched: ${response.status}.`);
+  let loaded = 0;
+  const counted = response.body.pipeThrough(
+    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(chunk, controller) {
+        progress((loaded += chunk.length));
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+  const bytes = await new Response(counted).arrayBuffer();
+  const [first, second] = new Uint8Array(bytes, 0, 2);
+  if (first !== 0x1f || second !== 0x8b) return bytes; // a server may have unpacked it already
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unpacked).arrayBuffer();
+}
