@@ -30,7 +30,7 @@ from prnet.video.track import (
     unlike,
 )
 
-MIN_SCORE = 0.35  # of the network, for a new face
+MIN_SCORE = 0.4  # of the network, for a new face; hardly a real one has less
 LOST_SCORE = 0.25  # under which a followed face isn't there
 DETECT_S = 1.0  # between looks for new faces
 RETRY_S = 0.1  # the same where a face was lost, or none is followed
