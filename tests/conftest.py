@@ -36,10 +36,13 @@ from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_verti
 
 REPOSITORY = Path(__file__).parents[1]
 LONGEST = (
+    "serve/test_browser.py",
     "cli/test_reconstruct.py",
     "train/test_run.py",
     "cli/test_cli.py",
     "test_docs.py",
+    "serve/test_process.py",
+    "serve/test_api.py",
     "cli/test_evaluate.py",
     "export/test_prnet_official.py",
     "test_package.py",

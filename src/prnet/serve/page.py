@@ -127,6 +127,8 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
             "unsure_detected": reconstructor.UNSURE_DETECTED,
             "other_angles_deg": reconstructor.OTHER_ANGLES_DEG,
             "least_confidence": reconstructor.LEAST_CONFIDENCE,
+            "least_confidence_unsure": reconstructor.LEAST_CONFIDENCE_UNSURE,
+            "sure_score": reconstructor.SURE_SCORE,
         },
         "crop": {
             "pre_shrink": crop.PRE_SHRINK,

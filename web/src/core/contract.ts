@@ -49,6 +49,8 @@ export interface Contract {
     unsure_detected: number;
     other_angles_deg: number[];
     least_confidence: number;
+    least_confidence_unsure: number;
+    sure_score: number;
   };
   crop: { pre_shrink: number; blur_below: number; blur_px: number };
   record: {

@@ -56,7 +56,9 @@ export class Reconstructor {
     const faces: Face[] = [];
     views.forEach((view, i) => {
       const sure = found[i].score;
-      if (view.confidence !== null && view.confidence < this.contract.reconstruct.least_confidence) return;
+      const how = this.contract.reconstruct;
+      const least = sure >= how.sure_score ? how.least_confidence : how.least_confidence_unsure;
+      if (view.confidence !== null && view.confidence < least) return;
       faces.push(this.faceOf(view, boxes[i], sure));
     });
     const rank = new Map(faces.map((face) => [face, face.score * visibleSize(face.box, photo)]));

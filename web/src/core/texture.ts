@@ -1,4 +1,4 @@
-// Photo + position map → the skin's colors in UV space, hidden skin made up: src/prnet/uv/texture.py.
+// Photo + position map → the skin's colors in UV space, as src/prnet/uv/texture.py; hidden skin more simply.
 
 import { areaWeights, average, cutOut, emptyPicture, type Picture, resizeValues, shrinkArea } from "./picture";
 
