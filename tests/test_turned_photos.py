@@ -88,3 +88,22 @@ def test_what_is_no_face_is_left_out(reconstructor: prnet.Reconstructor) -> None
         skimage.data.astronaut()
     )
     assert [face.detection_score for face in found] == [pytest.approx(0.8)]
+
+
+def test_more_is_asked_for_where_the_detector_is_unsure(
+    reconstructor: prnet.Reconstructor,
+) -> None:
+    """A face so blurred as to be trusted little stays if the detector was sure of it."""
+
+    class Scores:
+        def __init__(self, score: float) -> None:
+            self.score = score
+
+        def detect(self, image: NDArray[np.uint8]) -> prnet.Detections:
+            box = np.array([[179, 92, 271, 177]], np.float32)
+            return prnet.Detections(box, np.array([self.score], np.float32))
+
+    photo = cv2.GaussianBlur(skimage.data.astronaut(), (0, 0), 6)
+    (face,) = prnet.Reconstructor(reconstructor.model, detector=Scores(0.9))(photo)
+    assert 0.15 < face.score < 0.4
+    assert prnet.Reconstructor(reconstructor.model, detector=Scores(0.6))(photo) == []

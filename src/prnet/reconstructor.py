@@ -25,8 +25,9 @@ DEFAULT_PASSES = 1
 # isn't known, and where the detector has told it.
 UNSURE, UNSURE_DETECTED = 0.6, 0.5
 OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
-# What was detected and is then taken for a face no more than this is left out.
-LEAST_CONFIDENCE = 0.15
+# What was detected and is then taken for a face no more than this is left out; more is asked for
+# where the detector itself scores under SURE_SCORE.
+LEAST_CONFIDENCE, LEAST_CONFIDENCE_UNSURE, SURE_SCORE = 0.15, 0.4, 0.75
 Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
 
 
@@ -219,8 +220,10 @@ class Reconstructor:
             sure = None if found.scores is None else float(found.scores[i])
             own_score = 1.0 if sure is None else sure
             score = own_score if view.confidence is None else view.confidence
-            if view.confidence is not None and sure is not None and score < LEAST_CONFIDENCE:
-                continue
+            if view.confidence is not None and sure is not None:
+                least = LEAST_CONFIDENCE if sure >= SURE_SCORE else LEAST_CONFIDENCE_UNSURE
+                if score < least:
+                    continue
             box, atlas = found.boxes[i, :4], self.model.atlas
             faces[owner].append(Face(view.position_map, atlas, box, score, found.photo, sure))
         for own, found in zip(faces, photos, strict=True):

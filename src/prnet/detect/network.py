@@ -23,7 +23,7 @@ from prnet.detect.search import check_settings, search
 from prnet.errors import ModelFileError
 
 EMBEDDED_FILE = Path(__file__).parents[1] / "assets" / "detector" / "detector.onnx"
-MIN_SCORE = 0.6
+MIN_SCORE = 0.5
 
 
 class FaceDetector:
