@@ -80,9 +80,9 @@ class Studio:
         self._turned: dict[float, Sprite] = {}
         self._face = reconstructor(self._photo, max_faces=1)[0]
         self.head = self._sprite(self._photo, self._face.landmarks68[:, :2], self._face.pose)
-        swapped = np.ascontiguousarray(self._photo[:, ::-1, [2, 0, 1]])
-        other = reconstructor(swapped, max_faces=1)[0]
-        self.other = self._sprite(swapped, other.landmarks68[:, :2], other.pose)
+        another = _disguise(self._photo)
+        other = reconstructor(another, max_faces=1)[0]
+        self.other = self._sprite(another, other.landmarks68[:, :2], other.pose)
         rng = np.random.default_rng(5)
         coarse = rng.uniform(60, 190, (5, 9, 3)).astype(np.float32)
         smooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
@@ -186,6 +186,14 @@ def film(
             jpeg = cv2.imencode(".jpg", frame.rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
             frame = replace(frame, rgb=np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8))
         yield time_s, frame
+
+
+def _disguise(photo: Picture) -> Picture:
+    """Someone else: mirrored, gray-haired, of darker skin, lit from below."""
+    gray = photo.mean(2, keepdims=True)
+    mixed = (0.4 * photo + 0.6 * gray)[:, ::-1] / 255
+    light = np.linspace(0.5, 1.25, len(photo))[:, None, None]
+    return np.ascontiguousarray(np.clip(255 * light * mixed**1.3, 0, 255).astype(np.uint8))
 
 
 def _close_eye(

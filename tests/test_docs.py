@@ -198,6 +198,24 @@ def test_the_picture_is_what_its_script_draws(
     assert abs(anew - committed).mean() < 2
 
 
+@pytest.mark.weights
+def test_the_film_is_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: Path) -> None:
+    """Its beginning: the head beside itself with the mesh over it."""
+    from prnet.video.frames import VideoReader
+
+    script = REPOSITORY / "docs/images/film.py"
+    spec = importlib.util.spec_from_file_location("film", script)
+    assert spec is not None and spec.loader is not None
+    film = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(film)
+    film.main(tmp_path, frames=2)
+    with VideoReader(tmp_path / "video.mp4") as reader:
+        frames = [each.rgb for each in reader.read()]
+    assert [frame.shape for frame in frames] == [(300, 600, 3)] * 2
+    left, right = frames[1][:, :300].astype(int), frames[1][:, 300:]
+    assert 0.02 < (abs(right - left).max(2) > 40).mean() < 0.3
+
+
 def test_the_figures_are_the_measured_ones() -> None:
     script = REPOSITORY / "benchmarks/write_figures.py"
     checked = subprocess.run(

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from prnet.detect.detections import Detections, Detector
     from prnet.detect.network import FaceDetector
     from prnet.detect.yunet import YuNetDetector
-    from prnet.errors import ImageReadError, ModelFileError, OutputError, PRNetError
+    from prnet.errors import (
+        ImageReadError,
+        ModelFileError,
+        OutputError,
+        PRNetError,
+        VideoReadError,
+    )
     from prnet.face import Face
     from prnet.geometry.pose import Pose
     from prnet.image.read import read_image
@@ -40,6 +46,7 @@ __all__ = [
     "Smoothing",
     "TrackedFace",
     "Tracker",
+    "VideoReadError",
     "YuNetDetector",
     "fuse",
     "read_image",
@@ -62,6 +69,7 @@ _MODULE_OF = {
     "Smoothing": "video.smooth",
     "TrackedFace": "video.track",
     "Tracker": "video.tracker",
+    "VideoReadError": "errors",
     "YuNetDetector": "detect.yunet",
     "fuse": "video.fuse",
     "read_image": "image.read",

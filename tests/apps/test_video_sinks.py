@@ -17,6 +17,7 @@ from prnet.apps.video import Overlay, OverlaySink, Tracked, track_video
 from prnet.apps.video_records import ROW, ArraysSink, LinesSink
 from prnet.errors import OutputError, VideoReadError
 from prnet.face import Face
+from prnet.head.weights import read_weights
 from prnet.video.frames import Shown, Sound
 from prnet.video.smooth import Smoothing
 from prnet.video.track import TrackedFace
@@ -167,6 +168,15 @@ def test_live_link_faces_columns(make_face: Callable[..., Face], tmp_path: Path)
         by_name = dict(zip(header, row, strict=True))
         for name, weight in face.expression.items():
             assert float(by_name[name[0].upper() + name[1:]]) == pytest.approx(weight, abs=1e-6)
+
+
+def test_live_link_face_moves_another_head(make_face: Callable[..., Face], tmp_path: Path) -> None:
+    """What one face's file says, `prnet head --weights` takes."""
+    path, face = tmp_path / "faces.csv", make_face()
+    run(StandInReader(4), face, LiveLinkSink(path, 5, Fraction(25)))
+    frames = read_weights(path, tuple(face.expression))
+    assert len(frames.times) == 3
+    np.testing.assert_allclose(frames.weights[1], list(face.expression.values()), atol=1e-6)
 
 
 def test_live_link_face_leaves_out_others(make_face: Callable[..., Face], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The skin that a photo hides, and the background that must not come onto it."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from prnet.evaluate.heads import (
 from prnet.face import Face
 from prnet.head.head import Head
 from prnet.head.layout import HeadLayout
-from prnet.morphable.head_model import BACK
+from prnet.morphable.head_model import BACK, LEFT_LASHES
 
 pytestmark = pytest.mark.weights
 
@@ -64,4 +65,21 @@ def test_eyes_have_pupils_and_whites(head: Head) -> None:
     for eye in (head.textures.left_eye, head.textures.right_eye):
         gray = eye.mean(2)
         assert gray.min() < 30 and np.percentile(gray, 90) > 120
-    assert head.textures.lashes[..., 3].min() == 0 < head.textures.lashes[..., 3].max()
+
+
+def test_lashes_are_rooted_in_the_lids(head: Head, layout: HeadLayout) -> None:
+    """Where the strips lie near the lids they are denser than where they end; above than below."""
+    model, alpha = layout.model, head.textures.lashes[..., 3].astype(float)
+    triangles, rows = model.triangles_of(LEFT_LASHES)
+    corners, first = np.unique(triangles.ravel(), return_index=True)
+    u, v = np.clip((model.uv[rows.ravel()[first]] * len(alpha)).astype(int), 0, len(alpha) - 1).T
+    rim = model.vertices[layout.eyes[0].rim]
+    places = model.vertices[corners]
+    distance = np.linalg.norm(places[:, None] - rim, axis=2).min(1)
+    density = cv2.blur(alpha, (41, 1))[v, u]
+    is_upper = places[:, 1] > 3.4
+    for lid in (is_upper, ~is_upper):
+        near = distance < np.percentile(distance[lid], 30)
+        far = distance > np.percentile(distance[lid], 80)
+        assert density[lid & near].mean() > 2 * density[lid & far].mean()
+    assert density[is_upper].mean() > 2 * density[~is_upper].mean() > 0

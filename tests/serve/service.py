@@ -19,6 +19,7 @@ LIMITS = Limits(
     header_seconds=1,
     upload_seconds=1,
     header_kb=8,
+    stall_seconds=1,
     store_mb=40,
 )
 HOSTS = ("localhost", "testserver", "127.0.0.1")

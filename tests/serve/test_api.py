@@ -273,6 +273,17 @@ def test_names_in_the_store_are_looked_up(client: TestClient, photo: bytes) -> N
         assert (answer.status_code == 200) == (name == "result.json"), name
 
 
+def test_other_methods_hear_which_there_are(client: TestClient) -> None:
+    for path, methods in {
+        "/v1/landmarks": "POST",
+        f"/v1/results/{ID}": "DELETE, GET",
+        "/": "GET, HEAD",
+    }.items():
+        answer = client.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+        assert answer.headers["content-type"] == MEDIA_TYPE
+
+
 def test_every_answer_is_dressed(client: TestClient, photo: bytes) -> None:
     answers = [
         *(client.get("/"), client.get("/nowhere"), client.get("/metrics"), client.put("/")),

@@ -115,6 +115,29 @@ def test_a_flood_of_connections_ends(address: Address, photo: bytes) -> None:
             each.close()
 
 
+def test_who_takes_no_answer_is_cut_off(address: Address, photo: bytes) -> None:
+    wanted = b"GET /ort/ort-wasm-simd-threaded.wasm.gz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    deaf = []
+    try:
+        for _ in range(38):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(address)
+            connection.sendall(wanted)
+            deaf.append(connection)
+        time.sleep(2.5)
+        assert all(is_well(address, photo) for _ in range(3))
+        for connection in deaf:
+            connection.settimeout(5)
+            taken = 0
+            while more := connection.recv(65536):
+                taken += len(more)
+            assert taken < 3e6, "it was sent whole"
+    finally:
+        for connection in deaf:
+            connection.close()
+
+
 def test_a_flood_of_requests_is_answered_one_and_all(address: Address, photo: bytes) -> None:
     answers: list[bytes] = []
 

@@ -87,6 +87,8 @@ def test_a_turned_video_is_read_upright(tmp_path: Path, degrees: int) -> None:
         lying = np.ascontiguousarray(np.rot90(upright, -degrees // 90))
         video.height, video.width = lying.shape[:2]
         video.pix_fmt = "yuv420p"
+        if not hasattr(video, "set_display_rotation"):
+            pytest.skip("this PyAV can't write how a video is turned")
         video.set_display_rotation(degrees)
         container.mux(video.encode(av.VideoFrame.from_ndarray(lying, format="rgb24")))
         container.mux(video.encode(None))
@@ -118,7 +120,7 @@ def test_sound_goes_along(
 
 
 def test_damaged_frames_are_skipped_and_counted(tmp_path: Path) -> None:
-    path = make(tmp_path / "v.mkv", [k / 25 for k in range(50)], (320, 240))
+    path = make(tmp_path / "v.mp4", [k / 25 for k in range(50)], (320, 240))
     content = bytearray(path.read_bytes())
     rng = np.random.default_rng(0)
     middle = slice(len(content) // 3, len(content) // 2)

@@ -81,7 +81,7 @@ def test_unsmoothed_is_what_the_reconstructor_gives(bench: Bench) -> None:
     frame = bench.studio.frame([(bench.studio.head, CENTER, 1.0, 0.0)])
     tracker = Tracker(bench.reconstructor, smoothing=None)
     (tracked,) = tracker.update(frame.rgb, 0.0)
-    (face,) = bench.reconstructor(frame.rgb)
+    face = bench.reconstructor(frame.rgb)[0]
     assert tracked.face.image is frame.rgb
     np.testing.assert_allclose(tracked.face.position_map, face.position_map, atol=0.05)
     with pytest.raises(ValueError, match="smoothed"):

@@ -1,4 +1,4 @@
-// The worker that does the reckoning, so that the page never stands still.
+// The worker that does the computing, so that the page never stands still.
 
 import type { Box } from "./core/crop";
 import { type Face, pick } from "./core/reconstruct";

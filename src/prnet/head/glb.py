@@ -1,7 +1,10 @@
 """A head → a GLB file with materials and named morph targets."""
 
+import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,8 +84,15 @@ class GlbFile:
     def to_bytes(self) -> bytes:
         """The file."""
         self._file.buffers = [gltf.Buffer(byteLength=self._length)]
-        self._file.set_binary_blob(b"".join(self._parts))
-        return b"".join(self._file.save_to_bytes())
+        text = json.dumps(_plain(self._file), separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 4)
+        size = 12 + 8 + len(text) + 8 + self._length
+        header = struct.pack("<4sII", b"glTF", 2, size)
+        head, body = (
+            struct.pack("<I4s", length, kind)
+            for length, kind in ((len(text), b"JSON"), (self._length, b"BIN\0"))
+        )
+        return b"".join([header, head, text, body, *self._parts])
 
     def add_mesh(self, mesh: MorphMesh) -> None:
         """Add a mesh and its node."""
@@ -318,6 +328,16 @@ class GlbFile:
             values=gltf.AccessorSparseValues(bufferView=self._view(kept.tobytes())),
         )
         return self._accessor(accessor)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A glTF object as JSON has it; the library's own way takes ten times as long."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if not hasattr(value, "__dict__"):
+        return value
+    parts = {name: part for name, part in vars(value).items() if name[0] != "_"}
+    return {name: _plain(part) for name, part in parts.items() if part not in (None, [], {})}
 
 
 def _changed(moves: NDArray[np.float32], turns: NDArray[np.float32]) -> NDArray[np.bool_]:

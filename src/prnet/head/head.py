@@ -14,7 +14,7 @@ from prnet.errors import OutputError
 from prnet.files import write_files
 from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import Pose
-from prnet.head.layout import HeadLayout, head_layout
+from prnet.head.layout import head_layout
 from prnet.head.paint import eye_colors, paint_back, paint_eye, paint_lashes
 from prnet.head.rig import build_rig
 from prnet.head.weights import Frames
@@ -104,7 +104,10 @@ class Head:
             if not 0 <= weight <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {weight}")
         given = [weights.get(name, 0.0) for name in self.names]
-        return replace(self, weights=np.array(given, np.float32))
+        other = replace(self, weights=np.array(given, np.float32))
+        if "_normals" in self.__dict__:  # of the same shapes, and slow to find
+            other.__dict__["_normals"] = self._normals
+        return other
 
     def save(
         self, path: str | os.PathLike[str], scene: bool = False, frames: Frames | None = None
@@ -120,6 +123,38 @@ class Head:
             OutputError: Another extension, or the file can't be written.
         """
         save_heads(path, [self], scene, frames)
+
+    def surfaces(self) -> "list[Surface]":
+        """The head's materials and what has them."""
+        from prnet.head.glb import Surface
+
+        layout, looks = head_layout(), self.textures
+        materials = (
+            ("face", (FACE,), looks.face, 0.9, False),
+            ("back", (BACK, MOUTH, SOCKETS), looks.back, 0.9, False),
+            ("gums", (GUMS,), GUMS_COLOR, 0.35, False),
+            ("teeth", (TEETH,), TEETH_COLOR, 0.25, False),
+            ("left eye", (LEFT_EYE,), looks.left_eye, 0.15, False),
+            ("right eye", (RIGHT_EYE,), looks.right_eye, 0.15, False),
+            ("lashes", (LEFT_LASHES, RIGHT_LASHES), looks.lashes, 0.9, True),
+        )
+        surfaces = []
+        for name, parts, texture, roughness, is_thin in materials:
+            triangles, rows = layout.model.triangles_of(*parts)
+            corners = np.stack([triangles.ravel(), rows.ravel()], 1)
+            pairs, index = np.unique(corners, axis=0, return_inverse=True)
+            surfaces.append(
+                Surface(
+                    name,
+                    pairs[:, 0].astype(np.int64),
+                    layout.model.uv[pairs[:, 1]],
+                    index.reshape(-1, 3),
+                    texture,
+                    roughness,
+                    is_thin,
+                )
+            )
+        return surfaces
 
     @cached_property
     def _normals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -236,7 +271,7 @@ def morph_mesh(head: Head, name: str, matrix: NDArray[np.floating] | None = None
         turns=turns,
         target_names=head.names,
         weights=head.weights.tolist(),
-        surfaces=_surfaces(head, head_layout()),
+        surfaces=head.surfaces(),
         matrix=matrix,
     )
 
@@ -250,36 +285,3 @@ def _view_matrix(head: Head, pixel_m: float) -> NDArray[np.float64]:
     matrix[:3, 3] = (head.pose.translation - middle) * pixel_m
     matrix[2, 3] = 0
     return matrix
-
-
-def _surfaces(head: Head, layout: HeadLayout) -> "list[Surface]":
-    """A head's materials and what has them."""
-    from prnet.head.glb import Surface
-
-    looks = head.textures
-    materials = (
-        ("face", (FACE,), looks.face, 0.9, False),
-        ("back", (BACK, MOUTH, SOCKETS), looks.back, 0.9, False),
-        ("gums", (GUMS,), GUMS_COLOR, 0.35, False),
-        ("teeth", (TEETH,), TEETH_COLOR, 0.25, False),
-        ("left eye", (LEFT_EYE,), looks.left_eye, 0.15, False),
-        ("right eye", (RIGHT_EYE,), looks.right_eye, 0.15, False),
-        ("lashes", (LEFT_LASHES, RIGHT_LASHES), looks.lashes, 0.9, True),
-    )
-    surfaces = []
-    for name, parts, texture, roughness, is_thin in materials:
-        triangles, rows = layout.model.triangles_of(*parts)
-        corners = np.stack([triangles.ravel(), rows.ravel()], 1)
-        pairs, index = np.unique(corners, axis=0, return_inverse=True)
-        surfaces.append(
-            Surface(
-                name,
-                pairs[:, 0].astype(np.int64),
-                layout.model.uv[pairs[:, 1]],
-                index.reshape(-1, 3),
-                texture,
-                roughness,
-                is_thin,
-            )
-        )
-    return surfaces

@@ -203,10 +203,9 @@ def paint_lashes(color: NDArray[np.floating]) -> NDArray[np.uint8]:
         (L, L, 4) uint8 RGBA, alpha 0 between the lashes.
     """
     v, u = (np.mgrid[:LASH_SIZE, :LASH_SIZE] + 0.5) / LASH_SIZE
-    # in the model's chart v counts upwards, and each strip fills the lower 5/6 of its band
-    up = 6 * (1 - v)
-    band = np.floor(up)
-    height = np.clip((up - band - 0.07) / 0.84, 0, 1)
+    # each strip fills the upper 5/6 of its band, from root to tip
+    band = np.floor(6 * v)
+    height = np.clip((6 * v - band - 0.07) / 0.84, 0, 1)
     is_upper = band < 3  # the lower lids' strips come last
     place = u * 2 * LASHES_PER_LID + 0.8 * height**2 * np.sin(9 * u + band) + 0.37 * band
     number = np.floor(place)

@@ -15,7 +15,12 @@ from prnet.files import read_json, read_text
 
 FRAMES_PER_SECOND = 30.0  # where a file gives no times
 TIME = "time"
-UNMOVED = ("tongueOut",)  # ARKit's shapes that the head model hasn't got
+# what isn't moved: a shape that the head model hasn't got, and the other columns of Live Link Face
+UNMOVED = ("tongueOut", "timecode", "blendShapeCount") + tuple(
+    f"{part}{angle}"
+    for part in ("head", "leftEye", "rightEye")
+    for angle in ("Yaw", "Pitch", "Roll")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +42,8 @@ def read_weights(path: str | os.PathLike[str], names: Sequence[str]) -> Frames:
     JSON: an object of weights by ARKit's names, as a face's `expression` in prnet's own records,
     or a list of such objects. CSV: a line of names, then a line of weights for each frame. A field
     `time` holds the frame's seconds; without it there are 30 frames a second. Names may begin with
-    a capital; what isn't named is 0; tongueOut is passed over.
+    a capital; what isn't named is 0; tongueOut and what else `prnet video --csv` writes are passed
+    over.
 
     Args:
         path: Ends in .json or .csv.

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from numpy import uint8
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from prnet.serve.engine import Engine
 from prnet.serve.limits import Limits
 from prnet.serve.metrics import Metrics
 from prnet.serve.options import (
-    EXAMPLE_BOX,
+    EXAMPLE_PHOTO,
     LandmarkBody,
     LandmarkOptions,
     Landmarks,
@@ -57,12 +57,13 @@ PICTURES: dict[str, Callable[[NDArray[uint8], Sequence[Face]], NDArray[uint8]]] 
     "overlay": draw_overlay,
     "pncc": lambda photo, faces: render_pncc(faces, (photo.shape[0], photo.shape[1])),
 }
-EXAMPLE = {"photo": "/9j/4AAQ…", "max_faces": 1, "boxes": [EXAMPLE_BOX]}
+EXAMPLE = {"photo": EXAMPLE_PHOTO, "max_faces": 1}
 
 
-def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) -> APIRouter:
-    """The endpoints under /v1."""
-    router = APIRouter(prefix="/v1")
+def add_endpoints(
+    app: FastAPI, engine: Engine, store: Store, metrics: Metrics, limits: Limits
+) -> None:
+    """Give an application the endpoints under /v1."""
 
     async def faces_of(
         request: Request, content: bytes, options: LandmarkOptions
@@ -82,8 +83,8 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
         metrics.faces.inc(len(faces))
         return found.photo, faces
 
-    @router.post(
-        "/landmarks",
+    @app.post(
+        "/v1/landmarks",
         response_model=Landmarks,
         responses=REFUSALS,
         openapi_extra=request_body(LandmarkOptions, LandmarkBody, EXAMPLE),
@@ -98,8 +99,8 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
         height, width = photo.shape[:2]
         return JSONResponse({"width": width, "height": height, "faces": records})
 
-    @router.post(
-        "/reconstruct",
+    @app.post(
+        "/v1/reconstruct",
         response_model=Result,
         responses=REFUSALS | describe("results-too-large"),
         openapi_extra=request_body(
@@ -113,7 +114,7 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
             raise Problem("invalid", f"texture_size: at most {limits.texture_size}")
         start = time.perf_counter()
         photo, faces = await faces_of(request, content, options)
-        base = request.scope.get("root_path", "") + router.prefix
+        base = request.scope.get("root_path", "") + "/v1"
         try:
             answer = await _while_connected(
                 request, engine.run(_keep, store, base, photo, faces, options), limits.seconds
@@ -124,13 +125,13 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
         metrics.store_bytes.set(store.size)
         return JSONResponse(answer)
 
-    @router.get("/results/{own}", response_model=Result, responses=describe("not-found"))
+    @app.get("/v1/results/{own}", response_model=Result, responses=describe("not-found"))
     async def result(own: str) -> Response:
         """The answer of `/v1/reconstruct` once more."""
         return await _send_file(store, own, RECORD)
 
-    @router.get(
-        "/results/{own}/{name}",
+    @app.get(
+        "/v1/results/{own}/{name}",
         response_class=Response,
         responses=describe("not-found")
         | {200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}},
@@ -139,7 +140,7 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
         """A file of a result."""
         return await _send_file(store, own, name)
 
-    @router.delete("/results/{own}", status_code=204, responses=describe("not-found"))
+    @app.delete("/v1/results/{own}", status_code=204, responses=describe("not-found"))
     async def delete_result(own: str) -> Response:
         """Delete a result before its time."""
         is_removed = await asyncio.to_thread(store.remove, own)
@@ -147,8 +148,6 @@ def make_router(engine: Engine, store: Store, metrics: Metrics, limits: Limits) 
             raise _no_result()
         metrics.store_bytes.set(store.size)
         return Response(status_code=204)
-
-    return router
 
 
 async def _while_connected(request: Request, work: Awaitable[T], seconds: float) -> T:

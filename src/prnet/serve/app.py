@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from prnet import __version__
 from prnet.apps.sample import sample_photo
 from prnet.mesh.files import WRITERS
 from prnet.model.model import Model
 from prnet.reconstructor import Reconstructor
-from prnet.serve.api import make_router
+from prnet.serve.api import add_endpoints
 from prnet.serve.engine import Engine
 from prnet.serve.guard import Guard
 from prnet.serve.limits import MEBI, Limits
@@ -121,7 +122,7 @@ def make_app(settings: Settings) -> FastAPI:
         most_requests=limits.requests,
     )
     _add_errors(app)
-    app.include_router(make_router(engine, store, metrics, limits))
+    add_endpoints(app, engine, store, metrics, limits)
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def health() -> str:
@@ -139,14 +140,14 @@ def make_app(settings: Settings) -> FastAPI:
         """Counters for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
-    @app.api_route("/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page_file(name: str, request: Request) -> Response:
-        """A file of the page; names are looked up, so no path reaches the disk."""
-        asset = page.get(name or "index.html")
-        if asset is None:
-            raise Problem("not-found", "no such page or endpoint")
-        return asset.response(request.headers)
-
+    # a route for each file: no path of a request reaches the disk
+    for name, asset in page.items():
+        app.add_api_route(
+            f"/{name}", asset.answer, methods=["GET", "HEAD"], include_in_schema=False
+        )
+    app.add_api_route(
+        "/", page["index.html"].answer, methods=["GET", "HEAD"], include_in_schema=False
+    )
     return app
 
 
@@ -161,8 +162,9 @@ class _Asset:
         self._packed = gzip.compress(content, mtime=0) if suffix in PACKED else None
         self._tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
-    def response(self, headers: Mapping[str, str]) -> Response:
-        """The answer to a request with these headers."""
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request for it."""
+        headers = request.headers
         own = {"ETag": self._tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if headers.get("if-none-match") == self._tag:
             return Response(status_code=304, headers=own)
@@ -206,8 +208,16 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     @app.exception_handler(HTTPException)
-    async def on_status(_: Request, error: StarletteHTTPException) -> Response:
-        return of_status(error.status_code, error.headers)
+    async def on_status(request: Request, error: StarletteHTTPException) -> Response:
+        if error.status_code == 404:
+            return Problem("not-found", "no such page or endpoint").response()
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # a router knows the first route of a path alone
+            fit = [r for r in app.router.routes if r.matches(request.scope)[0] is not Match.NONE]
+            headers["Allow"] = ", ".join(
+                sorted({m for r in fit for m in getattr(r, "methods", ())})
+            )
+        return of_status(error.status_code, headers)
 
     @app.exception_handler(Exception)
     async def on_error(_: Request, error: Exception) -> Response:

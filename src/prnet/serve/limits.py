@@ -33,6 +33,7 @@ class Limits:
         connections: Open ones at most; others get 503.
         header_seconds: For a request's head to come in.
         header_kb: KiB of a request's head.
+        stall_seconds: For which a client may not take what it is sent.
         store_mb: MiB of results kept on the disk; the oldest make room.
         store_seconds: How long a result is kept.
         drain_seconds: For what was accepted to be finished after SIGTERM.
@@ -49,6 +50,7 @@ class Limits:
     connections: int = 512
     header_seconds: float = 10
     header_kb: int = 16
+    stall_seconds: float = 30
     store_mb: float = 512
     store_seconds: float = 600
     drain_seconds: float = 60

@@ -109,7 +109,10 @@ class Result(BaseModel):
     files: dict[str, str] = Field(description="Addresses of the pictures by kind.")
 
 
-EXAMPLE_BOX = [181.0, 93.0, 271.0, 178.0]
+# a picture of one pixel, so that the example is short
+EXAMPLE_PHOTO = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 
 def request_body(

@@ -27,6 +27,7 @@ def run(app: FastAPI, host: str, port: int, limits: Limits) -> bool:
 
     class Protocol(_DeadlineProtocol):
         head_seconds = limits.header_seconds
+        stall_seconds = limits.stall_seconds
 
     config = uvicorn.Config(
         app,
@@ -62,10 +63,15 @@ class _Server(uvicorn.Server):
 
 
 class _DeadlineProtocol(H11Protocol):
-    """HTTP/1.1 whose requests' heads must come in time: uvicorn itself waits for ever."""
+    """HTTP/1.1 whose requests' heads must come, and whose answers be taken, in time.
+
+    Uvicorn itself waits for ever.
+    """
 
     head_seconds: float
+    stall_seconds: float
     _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -80,7 +86,18 @@ class _DeadlineProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._forget()
+        self._forget_stall()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client takes nothing more at the moment."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._forget_stall()
+        super().resume_writing()
 
     def _watch(self) -> None:
         """Have a deadline while a head is awaited, counted from its first moment."""
@@ -94,6 +111,12 @@ class _DeadlineProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _forget_stall(self) -> None:
+        """Drop the other deadline."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _cut(self) -> None:
         """The head didn't come."""
