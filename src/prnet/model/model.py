@@ -256,6 +256,7 @@ def choose_device(device: str) -> str:
 def _open_session(path: Traversable, threads: int, device: str) -> onnxruntime.InferenceSession:
     """Open an ONNX file; raises as `Model` does."""
     providers = list(dict.fromkeys([DEVICES[device], DEVICES["cpu"]]))
+    onnxruntime.disable_telemetry_events()  # what is done with photos is nobody's business
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
