@@ -24,6 +24,7 @@ DEFAULT_PASSES = 1
 # If the network is less sure of a face than this, it sees it at other angles too: where the angle
 # isn't known, and where the detector has told it.
 UNSURE, UNSURE_DETECTED = 0.6, 0.5
+CLEARLY_SURER = 0.05
 OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
 # What was detected and is then taken for a face no more than this is left out; more is asked for
 # where the detector itself scores under SURE_SCORE.
@@ -261,12 +262,12 @@ class Reconstructor:
         boxes = np.nan_to_num(np.stack([views[i].box for i in unsure]))
         turned = np.concatenate([boxes + [0, 0, 0, 0, angle] for angle in OTHER_ANGLES_DEG])
         others = self._look(photos, np.tile(own, len(OTHER_ANGLES_DEG)), turned)
-        best = [max([views[i], *others[k::count]], key=_sureness) for k, i in enumerate(unsure)]
+        best = [_surest(views[i], *others[k::count]) for k, i in enumerate(unsure)]
         # what is left of the angle is up to 45 degrees, and the box wasn't drawn for it
         again = self._look(photos, own, self._boxes_seen(photos, own, best))
         views = list(views)
         for i, *both in zip(unsure, best, again, strict=True):
-            views[i] = max(both, key=_sureness)
+            views[i] = _surest(*both)
         return views
 
     def _boxes_seen(
@@ -302,9 +303,11 @@ class _View(NamedTuple):
     box: NDArray[np.float32]
 
 
-def _sureness(view: _View) -> float:
-    """By which views of one face are compared."""
-    return view.confidence or 0.0
+def _surest(first: _View, *others: _View) -> _View:
+    """Of views of one face the first, unless the network is clearly surer of another."""
+    best = max(others, key=lambda view: view.confidence or 0.0)
+    is_clear = (best.confidence or 0.0) > (first.confidence or 0.0) + CLEARLY_SURER
+    return best if is_clear else first
 
 
 def _visible_size(box: NDArray[np.float32], photo: NDArray[np.uint8]) -> float:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,13 @@ from prnet.detect.detections import Detections
 from prnet.detect.search import check_settings, search
 from prnet.errors import ModelFileError
 
-EMBEDDED_FILE = Path(__file__).parents[1] / "assets" / "detector" / "detector.onnx"
+if sys.version_info >= (3, 11):
+    from importlib.resources.abc import Traversable
+else:
+    from importlib.abc import Traversable
+
+# a Path where the package lies in a folder; where it lies in a zip, what reads from that
+EMBEDDED_FILE = resources.files("prnet") / "assets" / "detector" / "detector.onnx"
 MIN_SCORE = 0.5
 
 
@@ -57,14 +65,15 @@ class FaceDetector:
             ValueError: A number isn't in its range.
         """
         check_settings(min_score, smallest_face)
-        self.path = EMBEDDED_FILE if path is None else Path(path)
+        self.path: Traversable = EMBEDDED_FILE if path is None else Path(path)
+        self._given = None if path is None else Path(path)
         self.min_score = min_score
         self.smallest_face = smallest_face
         self._session = _open(self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it was opened with."""
-        return type(self), (self.path, self.min_score, self.smallest_face)
+        return type(self), (self._given, self.min_score, self.smallest_face)
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Find the faces of a photo, as `Detector.detect` says."""
@@ -99,7 +108,7 @@ class FaceDetector:
         return self.look(picture)
 
 
-def _open(path: Path) -> onnxruntime.InferenceSession:
+def _open(path: Traversable) -> onnxruntime.InferenceSession:
     """Open a detector's file and check that it is one; raises as `FaceDetector` does."""
     remedy = "make it again with `prnet train-detector`"
     if not path.is_file():
@@ -113,7 +122,8 @@ def _open(path: Path) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        file = path if isinstance(path, Path) else path.read_bytes()
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
         cause = " ".join(str(error).split())

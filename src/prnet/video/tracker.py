@@ -31,6 +31,8 @@ from prnet.video.track import (
 )
 
 MIN_SCORE = 0.4  # of the network, for a new face; hardly a real one has less
+NEAR_SCORE = 0.55  # the same within NEAR sizes of another face: hair may pass for one
+NEAR = 1.2
 LOST_SCORE = 0.25  # under which a followed face isn't there
 DETECT_S = 1.0  # between looks for new faces
 RETRY_S = 0.1  # the same where a face was lost, or none is followed
@@ -225,8 +227,9 @@ class Tracker:
         """Give views of new faces to lost tracks that may be theirs, and new tracks to the rest."""
         taken = [view.box for view in seen.values()]
         welcome: dict[Track, View] = {}
-        for view in views:
-            is_good = view.score >= MIN_SCORE and shown_part(view.box, photo) >= LEAST_SHOWN
+        for view in sorted(views, key=lambda each: each.score, reverse=True):
+            needed = NEAR_SCORE if any(_are_near(view.box, box) for box in taken) else MIN_SCORE
+            is_good = view.score >= needed and shown_part(view.box, photo) >= LEAST_SHOWN
             if not is_good or (taken and is_one_of(view.box, taken)):
                 continue
             taken.append(view.box)
@@ -273,6 +276,11 @@ class Tracker:
 def is_one_of(box: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> bool:
     """Whether a box (4,) shows a face that one of others shows."""
     return bool(box_overlap(np.stack(others), box).max() > SAME_FACE)
+
+
+def _are_near(box: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether two boxes (4,) are hardly farther apart than the other is large."""
+    return float(np.linalg.norm(center(box) - center(other))) < NEAR * size(other)
 
 
 def shown_part(box: NDArray[np.float32], photo: NDArray[np.uint8]) -> float:
