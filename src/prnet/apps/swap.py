@@ -59,7 +59,8 @@ def swap_face(source: Face, target: Face) -> NDArray[np.uint8]:
     painted = canvas.look(source.image) * own + canvas.sample(texture[..., :3]) * (1 - own)
     painted = _match_color(painted, source, target)
     part = picture[canvas.rows, canvas.columns]
-    is_clear = canvas.is_skin & (facing > CLEAR)
+    is_clear = canvas.is_skin & (facing > CLEAR) & (fitness > CLEAR)
+    is_clear = cv2.erode(is_clear.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     part[:] = _blend(part, painted, opacity, is_clear)
     return picture
 
@@ -128,7 +129,7 @@ def _blend(
     """Lay the painted face over the photo, shifted smoothly so that they meet along the edge.
 
     What is past the photo's border is unknown, and so doesn't pull; nor does the silhouette, where
-    the photo's skin is mixed with its background.
+    the photo's skin is mixed with its background, or skin that the source's photo doesn't show.
     """
     own = photo.astype(np.float32)
     width = max(int(SEAM * np.sqrt(opacity.size)), 1) * 2 + 1
