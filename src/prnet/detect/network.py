@@ -113,6 +113,7 @@ def _open(path: Traversable) -> onnxruntime.InferenceSession:
     remedy = "make it again with `prnet train-detector`"
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file; {remedy}")
+    onnxruntime.disable_telemetry_events()  # what is done with photos is nobody's business
     options = onnxruntime.SessionOptions()
     # one thread leaves no pool behind that a fork would break; and memory that photos of many
     # shapes would each keep a share of is given back
