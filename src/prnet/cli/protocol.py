@@ -1,10 +1,12 @@
 """What the commands of `prnet evaluate` share: options, the way from protocol to files."""
 
 import csv
+import importlib
 import io
 import json
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -14,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from prnet.cli.extras import need_extra
+from prnet.cli.options import ModelOption, ThreadsOption
 from prnet.errors import OutputError
 from prnet.progress import progress_bar
 
@@ -83,6 +86,25 @@ def measure(
     with progress_bar("Evaluating") as progress:
         report = protocol(reconstructor=reconstructor, progress=progress)
     finish(report, folder)
+
+
+def facekit_command(name: str) -> Callable[..., None]:
+    """The command of a protocol on the facekit's photos: `evaluate_NAME` of `evaluate/NAME.py`."""
+
+    def run(
+        path: Annotated[Path, typer.Argument(metavar="PATH", help="The facekit's folder.")],
+        out: OutOption = None,
+        model: ModelOption = None,
+        split: Annotated[Split, typer.Option(help="Which photos.")] = Split.VAL,
+        limit: LimitOption = None,
+        threads: ThreadsOption = None,
+    ) -> None:
+        """Measure a model by this protocol."""
+        folder = start(name, out)
+        protocol = getattr(importlib.import_module(f"prnet.evaluate.{name}"), f"evaluate_{name}")
+        measure(partial(protocol, path, split=split.value, limit=limit), model, threads, folder)
+
+    return run
 
 
 def finish(report: "Report", folder: Path) -> None:
