@@ -21,6 +21,7 @@ from prnet.draw.overlay import draw_overlay
 from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import rotation_from_angles
 from prnet.geometry.rasterize import rasterize
+from prnet.uv.openings import film_triangles
 
 Picture = NDArray[np.floating]  # (H, W, 3), RGB from 0 to 1
 
@@ -93,7 +94,7 @@ def draw_mesh(
     width, height = (ZOOM * side for side in PANEL_WH)
     photo_points = face.position_map.reshape(-1, 3)
     skin = face.atlas.vertex_index[face.triangles]
-    triangles = np.concatenate([skin, close_openings(face)])
+    triangles = np.concatenate([skin, film_triangles(face.atlas)])
     turned = face.pose.remove(photo_points) @ rotation_from_angles(yaw, PITCH, 0).T  # cm, y up
     low, high = turned[skin].min((0, 1)), turned[skin].max((0, 1))
     top = np.array([(low[0] + high[0]) / 2, high[1], 0])
@@ -116,21 +117,6 @@ def draw_mesh(
         picture = np.where(is_skin, colors, seen) / 255 * (UNLIT + (1 - UNLIT) * shade(normals))
     drawn = np.where(raster.is_covered[..., None], picture, draw_backdrop(height, width))
     return np.rint(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
-
-
-def close_openings(face: prnet.Face) -> NDArray[np.int64]:
-    """Triangles of map pixels, (T, 3), that span the eyes, the mouth and the nostrils."""
-    mask = face.atlas.mask
-    gaps = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)[1]
-    rim = np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]])
-    inside = mask | ~np.isin(gaps, rim)
-    squares = inside[:-1, :-1] & inside[:-1, 1:] & inside[1:, :-1] & inside[1:, 1:]
-    rows, columns = np.divmod(face.atlas.vertex_index[face.triangles], len(mask))
-    squares[rows.min(1), columns.min(1)] = False  # the mesh has these
-    rows, columns = np.nonzero(squares)
-    a = rows * len(mask) + columns
-    b, c, d = a + 1, a + len(mask), a + len(mask) + 1
-    return np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, d], 1)])
 
 
 def shade(normals: Picture) -> Picture:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import cv2
 from skimage.data import astronaut
 
 from prnet.errors import OutputError
-from prnet.files import write_files
+from prnet.files import encode_jpeg, write_files
 
 SAMPLE_NAME = "astronaut.jpg"
 JPEG_QUALITY = 95
@@ -14,9 +13,7 @@ JPEG_QUALITY = 95
 
 def sample_photo() -> bytes:
     """Scikit-image's photo of Eileen Collins (NASA, public domain), 512×512, as a JPEG."""
-    pixels = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    return bytes(encoded)
+    return encode_jpeg(astronaut(), JPEG_QUALITY)
 
 
 def write_sample_photo(folder: Path) -> Path:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import pygltflib as gltf
 from numpy.typing import NDArray
 
-from prnet.files import encode_png
+from prnet.files import encode_jpeg, encode_png
 
 JPEG_QUALITY = 92
 LEAST_MOVE_M = 5e-5  # vertices that a target moves by less, and turns less, don't move
@@ -235,9 +234,7 @@ class GlbFile:
         if picture.shape[2] == 4:
             content, kind = encode_png(picture), "image/png"
         else:
-            pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            content, kind = bytes(cv2.imencode(".jpg", pixels, quality)[1]), "image/jpeg"
+            content, kind = encode_jpeg(picture, JPEG_QUALITY), "image/jpeg"
         self._file.images.append(gltf.Image(bufferView=self._view(content), mimeType=kind))
         if not self._file.samplers:
             self._file.samplers.append(

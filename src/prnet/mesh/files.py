@@ -4,12 +4,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import OutputError
-from prnet.files import encode_png, side_name, write_files
+from prnet.files import encode_jpeg, encode_png, side_name, write_files
 from prnet.mesh.mesh import Mesh
 
 JPEG_QUALITY = 95  # of textures; the photo was mostly a JPEG itself
@@ -88,7 +87,7 @@ def _glb(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:
     if lossless:
         picture, mime = encode_png(mesh.texture), "image/png"
     else:
-        picture, mime = _encode_jpeg(mesh.texture), "image/jpeg"
+        picture, mime = encode_jpeg(mesh.texture, JPEG_QUALITY, sharp_colors=True), "image/jpeg"
     vertices = mesh.vertices
     planes = np.ascontiguousarray(vertices.T)
     parts = [
@@ -159,17 +158,6 @@ def _glb(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:
     )
     tree.set_binary_blob(b"".join(content for content, _ in parts))  # it pads the end itself
     return {path: b"".join(tree.save_to_bytes())}
-
-
-def _encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """JPEG of an (S, S, 3) uint8 RGB picture, its colors as sharp as its light."""
-    how = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        JPEG_QUALITY,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), how)[1])
 
 
 # extension → what makes the files' contents, by path; a new format is one function and one line

@@ -29,11 +29,11 @@ def film_triangles(atlas: Atlas, of: str = "all") -> NDArray[np.int64]:
     gaps = np.asarray(cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)[1], int)
     rim = np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]])
     is_open = ~mask & ~np.isin(gaps, rim)
+    inside = mask | is_open
     if of != "all":
         wanted = [_opening_at(gaps, is_open, atlas, part) for part in _PARTS[of]]
-        is_open &= np.isin(gaps, wanted)
-    near = cv2.dilate(is_open.astype(np.uint8), np.ones((3, 3))) > 0
-    inside = (mask & near) | is_open
+        chosen = (is_open & np.isin(gaps, wanted)).astype(np.uint8)
+        inside &= cv2.dilate(chosen, np.ones((3, 3))) > 0
     squares = inside[:-1, :-1] & inside[:-1, 1:] & inside[1:, :-1] & inside[1:, 1:]
     rows, columns = np.divmod(atlas.vertex_index[atlas.triangles], side)
     squares[rows.min(1), columns.min(1)] = False  # the mesh has these
