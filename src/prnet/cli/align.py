@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prnet.cli.options import MIN_SCORE, ModelOption, ThreadsOption
+from prnet.cli.photos import expand_all
 
 FORMAT = "prnet aligned faces 1"
 
@@ -52,11 +53,11 @@ def run(
 ) -> None:
     """Do one photo after the other; a bad one stops no other."""
     from prnet.apps.align import TEMPLATES, align_face
-    from prnet.apps.inputs import expand, name_results, without_results
+    from prnet.apps.inputs import name_results, without_results
     from prnet.apps.pictures import check_picture, encode_picture
     from prnet.apps.records import plain_text
     from prnet.cli.terminal import FAILED, report, say
-    from prnet.errors import ImageReadError, OutputError
+    from prnet.errors import OutputError
     from prnet.files import make_folder, read_json, write_files
     from prnet.progress import progress_bar
     from prnet.reconstructor import Reconstructor
@@ -65,14 +66,7 @@ def run(
         raise typer.BadParameter(
             f"{template!r} is none of {', '.join(TEMPLATES)}", param_hint="--template"
         )
-    found: list[Path] = []
-    failures = 0
-    for path in map(Path, photos):
-        try:
-            found += expand(path, recursive)
-        except ImageReadError as error:
-            failures += 1
-            report(error)
+    found, failures = expand_all(photos, recursive)
     names = name_results(without_results(found))
     reconstructor = Reconstructor(model, threads=threads)
     make_folder(out)

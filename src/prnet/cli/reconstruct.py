@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
+from prnet.cli.photos import expand_all
 from prnet.cli.terminal import FAILED, report, say
-from prnet.errors import ImageReadError, OutputError
+from prnet.errors import OutputError
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -169,20 +170,13 @@ def run(
     ] = False,
 ) -> None:
     """Do one photo after the other; a bad one stops no other."""
-    from prnet.apps.inputs import expand, name_results, read_boxes, without_results
+    from prnet.apps.inputs import name_results, read_boxes, without_results
     from prnet.apps.results import ResultFolder, Wanted
     from prnet.reconstructor import Reconstructor
     from prnet.uv.topology import Topology
 
     meshes = _parse_formats(formats)
-    found: list[Path] = []
-    failures = 0
-    for path in map(Path, photos):
-        try:
-            found += expand(path, recursive)
-        except ImageReadError as error:
-            failures += 1
-            report(error)
+    found, failures = expand_all(photos, recursive)
     for result in set(found) - set(kept := without_results(found)):
         say(f"prnet: {result}: a result of prnet's, left out", sys.stderr)
     names = name_results(kept)
