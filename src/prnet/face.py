@@ -97,7 +97,7 @@ class Face:
         """
         names = "yaw", "pitch", "roll", "scale", "rotation", "translation"
         detected = self.detection_score
-        record = {
+        record: dict[str, Any] = {
             "box": _plain(self.box),
             "score": _plain(self.score),
             "detection_score": None if detected is None else _plain(detected),

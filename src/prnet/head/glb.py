@@ -339,5 +339,5 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
 
 def _changed(moves: NDArray[np.float32], turns: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(E, N): which vertices a target changes."""
-    moved: NDArray[np.bool_] = np.abs(moves).max(2) > LEAST_MOVE_M
-    return moved | (np.abs(turns).max(2) > LEAST_TURN)
+    x, y, z = np.moveaxis((np.abs(moves) > LEAST_MOVE_M) | (np.abs(turns) > LEAST_TURN), 2, 0)
+    return x | y | z

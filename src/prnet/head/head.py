@@ -173,14 +173,15 @@ class Head:
         """(V, 3) of the neutral head, and (E, V, 3) by how much each target changes them."""
         layout = head_layout()
         triangles = layout.triangles
+        corners = np.ascontiguousarray(triangles.T)  # NumPy is slow at short last axes
         normals = vertex_normals(self.neutral, triangles)
         turns = np.zeros_like(self.targets)
         for turn, target in zip(turns, self.targets, strict=True):
-            moved = (target != 0).any(1)
-            around = triangles[moved[triangles].any(1)]
+            x, y, z = target.T
+            moved = (x != 0) | (y != 0) | (z != 0)
             ring = np.zeros(len(moved), bool)
-            ring[around] = True
-            around = triangles[ring[triangles].any(1)]
+            ring[triangles[moved[corners].any(0)]] = True
+            around = triangles[ring[corners].any(0)]
             bent = vertex_normals(self.neutral + target, around)
             turn[ring] = bent[ring] - normals[ring]
         return normals, turns
