@@ -236,7 +236,9 @@ async function headOf(index: number) {
   progress.hidden = false;
   progress.removeAttribute("value");
   try {
+    const start = performance.now();
     const seen = await client.call("head", index);
+    document.body.dataset.headTime = String(performance.now() - start);
     const head = { seen, weights: seen.weights };
     if (own === turn) heads.set(index, head);
     return head;

@@ -4,6 +4,7 @@ import type { Box } from "./core/crop";
 import type { Coefficients } from "./core/blendshapes";
 import { buildHead, fitFace, type Head } from "./core/head";
 import type { HeadModel, Surface } from "./core/headModel";
+import { clearLids } from "./core/openings";
 import { type Face, pick } from "./core/reconstruct";
 import type { Picture } from "./core/picture";
 import { drawDepth, findVisible, vertexNormals } from "./core/surface";
@@ -92,7 +93,7 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
   async head(index) {
     const face = faces[index];
     const model = await opened.head();
-    const head = buildHead(face.map, face.pose, coefficientsOf(face, model), textureOf(face), photo, model);
+    const head = buildHead(face.map, face.pose, coefficientsOf(face, model), textureOf(face, true), photo, model);
     return { ...head, mean: model.vertices, surfaces: model.surfaces, triangles: model.triangles };
   },
 
@@ -135,13 +136,16 @@ function coefficientsOf(face: Face, model: HeadModel): Coefficients {
   return known;
 }
 
-function textureOf(face: Face): Picture {
+/** @param willMove - Whether lids are going to close. */
+function textureOf(face: Face, willMove = false): Picture {
   const side = opened.reconstructor.atlas.size;
   const { map: seen, normals } = surfaceOf(face);
   const size = textureSize(face.map, seen, side);
   const facing = new Float32Array(side * side);
   opened.reconstructor.atlas.vertexIndex.forEach((pixel, v) => (facing[pixel] = normals[3 * v + 2]));
-  return completeTexture(sampleTexture(photo, face.map, seen, side, size), size, facing, side);
+  const sampled = sampleTexture(photo, face.map, seen, side, size);
+  if (willMove) clearLids(sampled, size, face.vertices, opened.reconstructor.atlas);
+  return completeTexture(sampled, size, facing, side);
 }
 
 /** What is read off the mesh once. */
