@@ -2,6 +2,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { type Contract, readAtlas } from "./core/contract";
+import { type HeadModel, readHead } from "./core/headModel";
 import type { Look } from "./core/search";
 import { Reconstructor, type Regress } from "./core/reconstruct";
 import { Search } from "./core/search";
@@ -11,6 +12,7 @@ export interface Opened {
   search: Search;
   reconstructor: Reconstructor;
   threads: number;
+  head: () => Promise<HeadModel>; // fetched when first asked for
 }
 
 /** Told how many bytes of the page's files have come. */
@@ -49,11 +51,18 @@ export async function open(
   const detectorSession = await create(detector);
   const networkSession = await create(network);
   const atlas = readAtlas(contract, atlasBytes);
+  let head: Promise<HeadModel> | null = null;
+  const openHead = async () => {
+    if (!contract.head) throw new Error("This page's network has no head model that fits it.");
+    loaded.clear();
+    return readHead(contract.head, await get("model/head.bin.gz"));
+  };
   return {
     contract,
     search: new Search(contract, lookWith(detectorSession)),
     reconstructor: new Reconstructor(contract, atlas, regressWith(networkSession, contract)),
     threads,
+    head: () => (head ??= openHead().catch((error) => ((head = null), Promise.reject(error)))),
   };
 }
 

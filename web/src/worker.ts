@@ -1,6 +1,10 @@
 // The worker that does the computing, so that the page never stands still.
 
 import type { Box } from "./core/crop";
+import type { Coefficients } from "./core/blendshapes";
+import { buildHead, fitFace, type Head } from "./core/head";
+import type { HeadModel, Surface } from "./core/headModel";
+import { clearLids } from "./core/openings";
 import { type Face, pick } from "./core/reconstruct";
 import type { Picture } from "./core/picture";
 import { drawDepth, findVisible, vertexNormals } from "./core/surface";
@@ -19,6 +23,13 @@ export interface SeenFace {
   seen: Uint8Array; // (M·M,) 1 at map pixels that the viewer sees
 }
 
+/** What the page gets of a head; the rest is the same for all heads. */
+export interface SeenHead extends Head {
+  mean: Float32Array;
+  surfaces: Surface[];
+  triangles: Uint32Array;
+}
+
 export interface Times {
   detect: number;
   reconstruct: number;
@@ -34,6 +45,8 @@ export type Calls = {
   };
   reconstruct: (photo: ImageData) => { faces: SeenFace[]; times: Times };
   texture: (face: number) => { size: number; data: Uint8Array };
+  expressions: () => Record<string, number>[];
+  head: (face: number) => SeenHead;
   depth: () => { data: Float32Array; width: number; height: number };
   follow: (frame: ImageData, box: Box | null) => { face: SeenFace; next: Box } | null;
 };
@@ -42,6 +55,8 @@ let opened: Opened;
 let photo: Picture;
 let faces: Face[] = [];
 const seenOf = new WeakMap<Face, { normals: Float32Array; vertices: Uint8Array; map: Uint8Array }>();
+
+const coefficients = new WeakMap<Face, Coefficients>();
 
 const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise<ReturnType<Calls[Name]>> } = {
   async open(base, mostThreads) {
@@ -63,14 +78,23 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
   },
 
   async texture(index) {
+    const { width, data } = textureOf(faces[index]);
+    return { size: width, data: data as Uint8Array };
+  },
+
+  async expressions() {
+    const model = await opened.head();
+    return faces.map((face) => {
+      const { expression } = coefficientsOf(face, model);
+      return Object.fromEntries(model.names.map((name, e) => [name, expression[e]]));
+    });
+  },
+
+  async head(index) {
     const face = faces[index];
-    const side = opened.reconstructor.atlas.size;
-    const { map: seen, normals } = surfaceOf(face);
-    const size = textureSize(face.map, seen, side);
-    const facing = new Float32Array(side * side);
-    opened.reconstructor.atlas.vertexIndex.forEach((pixel, v) => (facing[pixel] = normals[3 * v + 2]));
-    const sampled = sampleTexture(photo, face.map, seen, side, size);
-    return { size, data: completeTexture(sampled, size, facing, side).data as Uint8Array };
+    const model = await opened.head();
+    const head = buildHead(face.map, face.pose, coefficientsOf(face, model), textureOf(face, true), photo, model);
+    return { ...head, mean: model.vertices, surfaces: model.surfaces, triangles: model.triangles };
   },
 
   async depth() {
@@ -104,6 +128,25 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
 
 const pictureOf = (image: ImageData): Picture => ({ ...sizeOf(image), channels: 4, data: image.data });
 const sizeOf = ({ width, height }: ImageData) => ({ width, height });
+
+/** What the head model says of a face, found once. */
+function coefficientsOf(face: Face, model: HeadModel): Coefficients {
+  const known = coefficients.get(face) ?? fitFace(face.map, face.pose, model);
+  coefficients.set(face, known);
+  return known;
+}
+
+/** @param willMove - Whether lids are going to close. */
+function textureOf(face: Face, willMove = false): Picture {
+  const side = opened.reconstructor.atlas.size;
+  const { map: seen, normals } = surfaceOf(face);
+  const size = textureSize(face.map, seen, side);
+  const facing = new Float32Array(side * side);
+  opened.reconstructor.atlas.vertexIndex.forEach((pixel, v) => (facing[pixel] = normals[3 * v + 2]));
+  const sampled = sampleTexture(photo, face.map, seen, side, size);
+  if (willMove) clearLids(sampled, size, face.vertices, opened.reconstructor.atlas);
+  return completeTexture(sampled, size, facing, side);
+}
 
 /** What is read off the mesh once. */
 function surfaceOf(face: Face) {

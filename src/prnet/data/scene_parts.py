@@ -44,4 +44,4 @@ def shuffled(
     mixed[order] = blocks[np.roll(order, 1)]
     mixed = np.stack([np.rot90(block, int(rng.integers(4))) for block in mixed])
     grid = mixed.reshape(parts, parts, step, step, 3).swapaxes(1, 2).reshape(side, side, 3)
-    return np.ascontiguousarray(grid), (0.0, 0.0, side - 1.0, side - 1.0)
+    return np.ascontiguousarray(grid, np.uint8), (0.0, 0.0, side - 1.0, side - 1.0)

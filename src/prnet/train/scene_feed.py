@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from prnet.data.scene_mix import LEARNED
 from prnet.data.scene_photos import ScenePhotos
 from prnet.data.scenes import MAX_ROWS, Scene, SceneComposer
+from prnet.data.workers import worker_context
 from prnet.train.detector_loss import Truth
 
 CHUNK = 16  # scenes that a process hands over at once
@@ -158,7 +158,7 @@ class SceneFeed:
         self._stop = threading.Event()
         shape = (SLOTS, CHUNK, *self._image_shape)
         self._folder = tempfile.TemporaryDirectory(dir=_roomy(workers * int(np.prod(shape))))
-        context = get_context("spawn")
+        context = worker_context()
         without = dataclasses.replace(photos, pixels=np.empty(0, np.uint8))
         self._slots: dict[Connection, NDArray[np.uint8]] = {}
         self._processes = []
