@@ -254,16 +254,16 @@ def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | No
     Raises:
         ValueError: No head, or several without `scene`.
     """
-    from prnet.head.glb import GlbFile  # slow to import
+    from prnet.head.glb import HeadFile  # slow to import
 
     if not heads or (len(heads) > 1 and not scene):
         raise ValueError(f"expected one head, or several in a scene, got {len(heads)}")
-    file = GlbFile()
+    file = HeadFile()
     first = heads[0]
     pixel_m = 1 / (first.pose.scale * CM_PER_METRE)
     for number, head in enumerate(heads, 1):
         name = "head" if len(heads) == 1 else f"head{number}"
-        file.add_mesh(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
+        file.add_head(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
         if frames is not None:
             file.animate(name, frames.times, weights=frames.weights)
     if scene:
