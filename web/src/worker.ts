@@ -48,6 +48,7 @@ export type Calls = {
   expressions: () => Record<string, number>[];
   head: (face: number) => SeenHead;
   depth: () => { data: Float32Array; width: number; height: number };
+  quicken: () => boolean;
   follow: (frame: ImageData, box: Box | null) => { face: SeenFace; next: Box } | null;
 };
 
@@ -105,6 +106,10 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
       for (let i = 0; i < data.length; i++) if (own[i] > data[i]) data[i] = own[i];
     }
     return { data, width, height };
+  },
+
+  async quicken() {
+    return opened.quicken();
   },
 
   async follow(image, box) {
