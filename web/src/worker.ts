@@ -4,6 +4,7 @@ import type { Box } from "./core/crop";
 import { type Face, pick } from "./core/reconstruct";
 import type { Picture } from "./core/picture";
 import { drawDepth, findVisible, vertexNormals } from "./core/surface";
+import { distanceFromEdges, drawSilhouette, meetOutline } from "./core/outline";
 import { completeTexture, sampleTexture, textureSize } from "./core/texture";
 import { open, type Opened } from "./runtime";
 
@@ -67,10 +68,19 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
     const side = opened.reconstructor.atlas.size;
     const { map: seen, normals } = surfaceOf(face);
     const size = textureSize(face.map, seen, side);
-    const facing = new Float32Array(side * side);
-    opened.reconstructor.atlas.vertexIndex.forEach((pixel, v) => (facing[pixel] = normals[3 * v + 2]));
-    const sampled = sampleTexture(photo, face.map, seen, side, size);
-    return { size, data: completeTexture(sampled, size, facing, side).data as Uint8Array };
+    const { atlas } = opened.reconstructor;
+    const { rotation } = face.pose;
+    const [facing, edge, sideward] = [0, 1, 2].map(() => new Float32Array(side * side));
+    const silhouette = drawSilhouette(face.vertices, atlas.triangles);
+    const distance = distanceFromEdges(silhouette);
+    atlas.vertexIndex.forEach((pixel, v) => {
+      facing[pixel] = normals[3 * v + 2];
+      edge[pixel] = distance[v];
+      sideward[pixel] = rotation.reduce((sum, row, axis) => sum + row[0] * normals[3 * v + axis], 0);
+    });
+    const places = meetOutline(photo, face.map, normals, atlas, rotation, silhouette);
+    const sampled = sampleTexture(photo, places, seen, side, size);
+    return { size, data: completeTexture(sampled, size, facing, edge, sideward, side).data as Uint8Array };
   },
 
   async depth() {
