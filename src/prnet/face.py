@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prnet.geometry.pose import Pose, flip_y
+from prnet.geometry.sampling import all_finite
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
+from prnet.uv.outline import meet_outline
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
-from prnet.uv.texture import complete_face, sample_photo, sample_texture
+from prnet.uv.texture import complete_face, fitting_size, sample_photo, sample_texture
 from prnet.uv.topology import Topology
 from prnet.uv.visibility import find_visible
 
 if TYPE_CHECKING:
     from prnet.head.head import Head
 
-TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
-SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
 CM_PER_METRE = 100
 DECIMALS = 6  # of a record's numbers
 WEIGHT_DECIMALS = 4  # of its expression weights
@@ -67,7 +67,7 @@ class Face:
                 f"position_map must be {shape} float32, got {self.position_map.shape} "
                 f"{self.position_map.dtype}"
             )
-        if not np.isfinite(self.position_map).all():
+        if not all_finite(self.position_map):
             raise ValueError("position_map must be finite, got NaN or infinity")
         image = self.image
         if image is not None and (image.shape[2:] != (3,) or image.dtype != np.uint8):
@@ -97,7 +97,7 @@ class Face:
         """
         names = "yaw", "pitch", "roll", "scale", "rotation", "translation"
         detected = self.detection_score
-        record = {
+        record: dict[str, Any] = {
             "box": _plain(self.box),
             "score": _plain(self.score),
             "detection_score": None if detected is None else _plain(detected),
@@ -222,11 +222,10 @@ class Face:
         """Make a whole head; ValueError without a photo or `has_head`."""
         from prnet.head.head import build_head  # not every face becomes one
 
-        seen = self.texture(self.texture_size)
         return build_head(
             self.pose.remove(self.position_map.astype(np.float64)),
             self.head_coefficients,
-            complete_face(seen, self.vertices, self.atlas, self.pose.rotation, will_move=True),
+            self._complete(self.texture_size, will_move=True),
             self._photo,
             self.pose,
         )
@@ -247,25 +246,27 @@ class Face:
         Raises:
             ValueError: size is not a positive number, or the face has no photo.
         """
-        texture = sample_texture(
+        if complete:
+            return np.dstack([self._complete(size), np.full((size, size), 255, np.uint8)])
+        return sample_texture(
             self._photo, self.position_map, self.atlas.spread(self.visibility), size
         )
-        if not complete:
-            return texture
-        colors = complete_face(texture, self.vertices, self.atlas, self.pose.rotation)
-        return np.dstack([colors, np.full((size, size), 255, np.uint8)])
+
+    def _complete(self, size: int, will_move: bool = False) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8 RGB: the texture with likely colors where the photo shows none."""
+        seen = sample_texture(self._photo, self.photo_map, self.atlas.spread(self.visibility), size)
+        return complete_face(seen, self.vertices, self.atlas, self.pose.rotation, will_move)
+
+    @cached_property
+    def photo_map(self) -> NDArray[np.float32]:
+        """The position map with a profile's outline moved onto the photo's, for its colors."""
+        rotation = self.pose.rotation
+        return read_only(meet_outline(self._photo, self.position_map, self.atlas, rotation))
 
     @cached_property
     def texture_size(self) -> int:
         """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
-        x, y = self.position_map[..., 0], self.position_map[..., 1]
-        is_seen = self.atlas.spread(self.visibility)
-        right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
-        steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
-        seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
-        sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
-        wanted = 2.0 ** np.ceil(np.log2(max(MAP_SIZE * sharpest, 1)))
-        return int(np.clip(wanted, *TEXTURE_SIZES))
+        return fitting_size(self.position_map, self.atlas.spread(self.visibility))
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.

@@ -58,6 +58,7 @@ class Sink(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         """End: name what is whole, delete it after an error."""
         ...

@@ -91,8 +91,8 @@ def run_batch(
         PRNetError: Ray doesn't start.
     """
     folder = Path(wanted.folder)
-    settings = asdict(wanted)
-    del settings["folder"], settings["device"]  # may change from one start to the next
+    may_change = "folder", "device"  # from one start to the next
+    settings = {name: value for name, value in asdict(wanted).items() if name not in may_change}
     open_run(folder, settings)
     done = set(done_sources(folder))
     left = [photo for photo in photos if photo.source not in done]

@@ -16,6 +16,9 @@ STYLES = ("textured", "shaded", "normals", "wireframe")
 SMOOTHING = 2  # everything is drawn so many times larger, then averaged down
 WIRE_STEP, WIRE_WIDTH = 8, 0.9  # map pixels between the wires, and a wire's width in them
 WIRE_COLOR = (120, 190, 255)
+# map pixels around an opening's pixel; by so much less of them than of its mirror's is seen if it
+# is hidden
+OPENING_SIZE, HIDDEN_SHARE = 25, 0.5
 SURROUNDINGS = 0.02  # of the face's size: how far around it the photo's own face is taken out
 
 
@@ -30,7 +33,8 @@ def view_face(
 ) -> NDArray[np.uint8]:
     """Draw a face in a pose of one's choice, as large and at the place as the photo shows it.
 
-    Eyes and mouth, which are open in the mesh, are closed by a film with the photo's own pixels.
+    Eyes and mouth, which are open in the mesh, are closed by a film with the photo's own pixels, a
+    hidden eye by the other's.
 
     Args:
         face: With its photo, unless the style needs no colors and on_photo is false.
@@ -61,7 +65,7 @@ def view_face(
     points, normals = _turn(face, rotation_from_angles(yaw, pitch, roll), shape_hw)
     large = (points + [0.5, 0.5, 0]) * [SMOOTHING, SMOOTHING, SMOOTHING] - [0.5, 0.5, 0]
     large_hw = (shape_hw[0] * SMOOTHING, shape_hw[1] * SMOOTHING)
-    places = face.position_map.reshape(-1, 3)[:, :2]
+    places = _opening_places(face).reshape(-1, 2)
     canvas = draw_canvas(face, large, np.column_stack([places, normals]), large_hw, "all")
     rgba = _paint(face, canvas, style, light)
     picture = np.zeros((*large_hw, 4), np.float32)
@@ -99,6 +103,17 @@ def _turn(
     points = flip_y((turned - middle) * scale) + [*centre, 0]
     triangles = np.concatenate([atlas.vertex_index[face.triangles], film_triangles(atlas)])
     return points, vertex_normals(turned, triangles)
+
+
+def _opening_places(face: Face) -> NDArray[np.float32]:
+    """(M, M, 2) float32: where in the photo eyes and mouth are; of a hidden one, its mirror's."""
+    if face.image is None:
+        return face.position_map[..., :2]
+    places = face.photo_map[..., :2]
+    seen = face.atlas.spread(face.visibility).astype(np.float32)
+    seen = np.asarray(cv2.blur(seen, (OPENING_SIZE, OPENING_SIZE)))
+    is_hidden = seen[:, ::-1] - seen > HIDDEN_SHARE
+    return np.where(is_hidden[..., None], places[:, ::-1], places)
 
 
 def _paint(

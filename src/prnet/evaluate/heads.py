@@ -13,6 +13,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from prnet.data.facekit import Facekit
 from prnet.evaluate.facekit import spread_evenly
@@ -27,7 +28,7 @@ from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import EARS
 from prnet.uv.atlas import FACE as FACE_REGION
 from prnet.uv.position_map import centre_depth
-from prnet.uv.visibility import find_visible
+from prnet.uv.visibility import distance_from_edges, find_visible, vertices_facing
 
 SOURCES = ("cfp", "ibug")
 YAWS_DEG = (30.0, 60.0, 90.0)
@@ -40,6 +41,12 @@ PART_COLORS = {BACK: (70, 50, 30), MOUTH: (90, 30, 30), SOCKETS: (90, 30, 30)}
 EYE_COLOR = (230, 230, 230)
 SIZE, PIXELS_PER_CM, BLUR_PX, TEXTURE_SIZE = 400, 12.0, 0.7, 512
 SEAM_YAW_DEG = (20.0, 60.0)  # half profiles
+PROFILE_YAW_DEG = 60.0
+# of a profile's skin: columns of the map beside the middle, rows from brows to chin, a strip's rows
+# and those around it that it is compared with
+MIDDLE_COLUMNS, MIDDLE_ROWS, STRIP_ROWS, AROUND_ROWS = 22, (24, 192), 8, 20
+# its colors must be as near to one of well seen skin, in levels of Lab with half the light
+KNOWN_FACING, KNOWN_DISTANCE, LIGHT_SHARE, STRAY_LEVELS = 0.4, 0.06, 0.5, 10.0
 TITLE = "Heads"
 COLUMNS = "", "photos", "mean", "median"
 RENDERED_TITLE = "Skin that a render hides: PSNR of what was made up, dB; green texels"
@@ -147,6 +154,39 @@ def seam_step(face: Face) -> float:
     return float(np.median(steps)) if len(steps) else float("nan")
 
 
+def stray_share(face: Face) -> float:
+    """Share of the skin along a profile's midline with a color that no skin near it has.
+
+    Near are map pixels of nearly the same height that the photo shows well inside its outline,
+    with all their brows, lips and beard.
+    """
+    atlas, photo = face.atlas, face.image
+    assert photo is not None
+    is_face = atlas.mask & (atlas.region >= FACE_REGION)
+    facing = atlas.spread(vertices_facing(face.vertices, face.triangles))
+    inside = atlas.spread(distance_from_edges(face.vertices, face.triangles)) > KNOWN_DISTANCE
+    places = face.position_map[..., :2]
+    in_photo = ((places >= 0) & (places <= [photo.shape[1] - 1, photo.shape[0] - 1])).all(2)
+    is_known = is_face & inside & in_photo & (facing > KNOWN_FACING) & atlas.spread(face.visibility)
+    seen, made = _lab(face.texture()[..., :3]), _lab(face.texture(complete=True)[..., :3])
+    is_middle = is_face & (np.abs(np.arange(len(made)) + 0.5 - len(made) / 2) < MIDDLE_COLUMNS)
+    strays = []
+    for row in range(*MIDDLE_ROWS, STRIP_ROWS):
+        strip = slice(row, row + STRIP_ROWS)
+        near = slice(row - AROUND_ROWS, row + STRIP_ROWS + AROUND_ROWS)
+        known = seen[near][is_known[near]] if row >= AROUND_ROWS else seen[:0, 0]
+        if len(known):
+            skin = made[strip][is_middle[strip]]
+            strays.append(cKDTree(known).query(skin)[0] > STRAY_LEVELS)
+    return float(np.concatenate(strays).mean()) if strays else float("nan")
+
+
+def _lab(colors: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """RGB → Lab with less of the light, (M, M, 3) float32."""
+    lab = np.asarray(cv2.cvtColor(colors.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float64)
+    return np.asarray(lab * np.array([LIGHT_SHARE, 1, 1]), np.float32)
+
+
 def evaluate_heads(
     folder: str | os.PathLike[str],
     reconstructor: Reconstructor,
@@ -167,7 +207,7 @@ def evaluate_heads(
     Returns:
         Report. Its metrics are `count`; means of `offset_mm` (the head with the photo's weights
         from the network's vertices, on the face), `fit_ms`, `head_s`; `seam_step`, the median over
-        half profiles; `psnr_30` and so on, `background_30`.
+        half profiles; `stray_share`, the mean over profiles; `psnr_30` and so on, `background_30`.
 
     Raises:
         LabelError: The facekit is incomplete.
@@ -192,6 +232,8 @@ def evaluate_heads(
         row["offset_mm"] = offset_mm(face, head.vertices, layout)
         if SEAM_YAW_DEG[0] <= abs(face.pose.yaw) <= SEAM_YAW_DEG[1]:
             row["seam_step"] = seam_step(face)
+        if abs(face.pose.yaw) > PROFILE_YAW_DEG:
+            row["stray_share"] = stray_share(face)
         rows.append(row)
         if skin is None and abs(face.pose.yaw) < 10:
             skin = symmetric_skin(face)
@@ -215,6 +257,7 @@ def summarise(rows: Sequence[Row], skin: NDArray[np.uint8] | None, layout: HeadL
         "fit_ms": "fitting identity and expression, ms",
         "head_s": "making the head, s",
         "seam_step": "step across the seam of half profiles, levels",
+        "stray_share": "share of strange colors along the midline of profiles",
     }
     cells = []
     for name, title in names.items():

@@ -2,7 +2,8 @@
 
 The built page lies in `assets/web` (sources: `web/` of the repository). What depends on the model
 is made here, so that a page always runs the same network, atlas and settings as Python:
-`model/model.json`, `model/atlas.bin.gz`, `model/network.onnx` and `model/detector.onnx`.
+`model/model.json`, `model/atlas.bin.gz`, `model/network.onnx`, `model/detector.onnx` and, where the
+head model fits the atlas, `model/head.bin.gz`.
 """
 
 import dataclasses
@@ -20,17 +21,22 @@ from prnet import __version__, reconstructor
 from prnet.apps.records import FORMAT, FRAMES, UNITS, VERSION
 from prnet.apps.sample import SAMPLE_NAME, sample_photo
 from prnet.detect import cells, search
-from prnet.detect.network import FaceDetector
+from prnet.detect.network import HINT_SCORE, FaceDetector
 from prnet.draw.overlay import COLORS
 from prnet.errors import OutputError
 from prnet.files import write_files
 from prnet.image import crop
 from prnet.landmarks import PARTS
 from prnet.model.model import NETWORK_FILE, Model
-from prnet.uv.atlas import EMBEDDED_FOLDER, MAP_SIZE, Atlas
+from prnet.serve.page_head import HEAD_NAME, describe_head
+from prnet.uv.atlas import EMBEDDED_FOLDER, MAP_SIZE, Atlas, embedded_atlas
 
 PAGE_FOLDER = resources.files("prnet") / "assets" / "web"
 CONTRACT = "model/model.json"
+# what isn't part of the first load: it is fetched when someone asks for a head, or starts the
+# camera of a machine with a graphics card
+CARD_RUNTIME = "ort/ort-wasm-simd-threaded.jspi"
+LATER = (HEAD_NAME, "assets/gpu.js", f"{CARD_RUNTIME}.mjs", f"{CARD_RUNTIME}.wasm.gz")
 LEVELS = 65535  # steps of the canonical coordinates: less than 5 µm each
 
 
@@ -50,6 +56,8 @@ def page_files(model: Model, folder: Path | None = None) -> dict[str, bytes]:
     files = dict(_files_under(PAGE_FOLDER))
     detector = FaceDetector()
     contract, atlas = describe(model, detector)
+    if model.atlas.sha256 == embedded_atlas().sha256:
+        contract["head"], files[HEAD_NAME] = describe_head()
     return files | {
         CONTRACT: json.dumps(contract).encode(),
         "model/atlas.bin.gz": gzip.compress(atlas, mtime=0),
@@ -120,6 +128,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
             "unit_strides": cells.UNIT_STRIDES,
             "same_box": cells.SAME_BOX,
             "min_score": detector.min_score,
+            "hint_score": HINT_SCORE,
         },
         "search": how | {"smallest_face": detector.smallest_face},
         "reconstruct": {
@@ -130,6 +139,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
             "least_confidence_unsure": reconstructor.LEAST_CONFIDENCE_UNSURE,
             "sure_score": reconstructor.SURE_SCORE,
         },
+        "head": None,
         "crop": {
             "pre_shrink": crop.PRE_SHRINK,
             "blur_below": crop.BLUR_BELOW,
@@ -150,7 +160,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
 _SEARCH = (
     *("sure_px", "look_px", "fine_px", "large_photo", "refinement", "worthwhile_refinement"),
     *("smallest_px", "look_beyond", "largest_enlargement", "tile_core_px", "largest_fine_px"),
-    *("block_px", "plain", "same_face"),
+    *("block_px", "plain", "same_face", "close_px", "closer_px", "closer_look_px", "most_closer"),
 )
 
 

@@ -10,11 +10,15 @@ from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
 from prnet.uv.visibility import distance_from_edges
 
+TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
+SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
 GRAZED_FACING = (0.1, 0.3)  # cosines between which a surface comes to show its own colors
 LIT_FACING = (0.3, 0.7)  # cosines between which it shows no background, so its light can be judged
 # shares of the face's size, from an outline inward, over which a surface comes to show its own
 # colors; and how far in those are still checked: levels of difference from the skin further inside
 EDGE_DISTANCE, CHECKED_DISTANCE, STRAY_LEVELS = (0.004, 0.01), 0.02, (50, 90)
+BLURRED_PX = 2.5  # over so many pixels a photo blurs an outline, be the face ever so small
+LIT_DISTANCE = (0.02, 0.05)  # from an outline, between which skin comes to tell of the light
 # lids and lips are thin, and move: around openings that are going to close the colors of eyes and
 # teeth must not stay on them, so the distance counts for less by this factor
 OPENING_FACTOR = 2.5
@@ -41,6 +45,22 @@ def sample_photo(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDAr
     """
     colors = np.rint(sample_bilinear(image, points[..., :2].reshape(-1, 2))).astype(np.uint8)
     return colors.reshape(*points.shape[:-1], 3)
+
+
+def fitting_size(position_map: NDArray[np.float32], is_seen: NDArray[np.bool_]) -> int:
+    """Texels a side with which a texture is as fine as the photo: 256, 512, 1024 or 2048.
+
+    Args:
+        position_map: (M, M, 3) float32, photo frame.
+        is_seen: (M, M) bool, true at the vertices that the viewer sees.
+    """
+    x, y = position_map[..., 0], position_map[..., 1]
+    right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
+    steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+    seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
+    sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
+    wanted = 2.0 ** np.ceil(np.log2(max(len(position_map) * sharpest, 1)))
+    return int(np.clip(wanted, *TEXTURE_SIZES))
 
 
 def sample_texture(
@@ -131,6 +151,7 @@ def complete_face(
 
     normals = vertex_normals(flip_y(vertices), atlas.triangles)
     edge = distance_from_edges(vertices, atlas.triangles)
+    edge *= min(np.ptp(vertices[:, :2], axis=0).max() * EDGE_DISTANCE[1] / BLURRED_PX, 1)
     if will_move:
         opening = distance_from_edges(vertices, atlas.triangles, with_holes=True)
         edge = np.minimum(edge, opening / OPENING_FACTOR)
@@ -174,15 +195,18 @@ def complete_texture(
         return np.full((size, size, 3), 128, np.uint8)
     weighted = texture[..., :3] * own[..., None]
     other = weighted[:, ::-1]
+    telling = _smooth_step(facing_map, *LIT_FACING)
+    if edge_map is not None:
+        telling *= _smooth_step(edge_map, *LIT_DISTANCE)
     if side_map is not None:
-        lit_own = _resize(own, len(side_map))
-        lit_level = _resize(weighted.mean(2), len(side_map))
+        lit_own = _resize(own, len(side_map)) * telling
+        lit_level = _resize(weighted.mean(2), len(side_map)) * telling
         light = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
         other = other * _resize(light / light[:, ::-1], size)[..., None]
     # where both halves are seen well, the difference between their colors is that of their light
     small, lent = _resize(weighted, coarse), _resize(other, coarse)
     share = _resize(own, coarse)[..., None]
-    lit = _resize(_smooth_step(facing_map, *LIT_FACING), coarse)[..., None]
+    lit = _resize(telling, coarse)[..., None]
     lit = lit * lit[:, ::-1]
     difference = (small * share[:, ::-1] - lent * share) * lit
     relight = push_pull(difference, (share * share[:, ::-1] * lit)[..., 0])
