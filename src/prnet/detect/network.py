@@ -32,6 +32,7 @@ else:
 # a Path where the package lies in a folder; where it lies in a zip, what reads from that
 EMBEDDED_FILE = resources.files("prnet") / "assets" / "detector" / "detector.onnx"
 MIN_SCORE = 0.5
+HINT_SCORE = 0.25  # from which on a small face is looked at from nearby
 
 
 class FaceDetector:
@@ -77,7 +78,7 @@ class FaceDetector:
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Find the faces of a photo, as `Detector.detect` says."""
-        return search(image, self._find, self.smallest_face)
+        return search(image, self._find, self.smallest_face, self.min_score)
 
     def look(
         self, picture: NDArray[np.uint8], min_score: float | None = None
@@ -98,14 +99,14 @@ class FaceDetector:
         return find_faces(cells[0], height, width, least)
 
     def _find(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`look` at a picture of any size: black fills it up to a multiple of 32."""
+        """`look` at a picture of any size, for hints: black fills it up to a multiple of 32."""
         height, width = picture.shape[:2]
         step = STRIDES[-1]
         if height % step or width % step:
             filled = np.zeros((-(-height // step) * step, -(-width // step) * step, 3), np.uint8)
             filled[:height, :width] = picture
             picture = filled
-        return self.look(picture)
+        return self.look(picture, min(self.min_score, HINT_SCORE))
 
 
 def _open(path: Traversable) -> onnxruntime.InferenceSession:

@@ -4,7 +4,8 @@ The first look is at the whole photo, LOOK_PX wide or high; it finds every face 
 sixteenth of that. If there is none, it looks at the photo with a border around, and at the quarter
 turns. Finer looks follow where there
 may be smaller faces: in large photos, when nothing was found, and when what was found is small.
-They see the photo in tiles, so memory doesn't grow with it.
+They see the photo in tiles, so memory doesn't grow with it. What looks like a face but is small in
+a look is looked at once more from nearby, and that decides.
 """
 
 import math
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from prnet.detect.detections import Detections
 from prnet.geometry.oriented import keep_distinct
+from prnet.image.crop import cut, square_to_crop
 from prnet.image.read import check_image
 
 Boxes = NDArray[np.floating]
@@ -26,13 +28,13 @@ FindFaces = Callable[[NDArray[np.uint8]], tuple[Boxes, NDArray[np.floating]]]
 # Faces of this size (√(w·h) of the landmark box, pixels of a look) are found for sure.
 SURE_PX = 19.0
 LOOK_PX = 320  # longer side of the first look
-# Of the second look: in a photo of 4000 pixels it sees a face of 40 with 13, which is enough for
-# nearly all. Looking at 12 megapixels with more would cost more than all the rest.
-FINE_PX = 1280
+# Of the second look: in a photo of 4000 pixels it sees a face of 40 with 10, which is enough for a
+# hint. Looking at 12 megapixels with more would cost more than all the rest.
+FINE_PX = 1024
 # Photos with a side of so many first looks get the second one whatever the first has found.
 LARGE_PHOTO = 3.0
 REFINEMENT = 4.0  # each further look sees the photo so many times larger
-WORTHWHILE_REFINEMENT = 1.5  # a further look that gains less than this is left out
+WORTHWHILE_REFINEMENT = 1.4  # a further look that gains less than this is left out
 SMALLEST_PX = 24.0  # of the photo's own pixels: smaller faces hold too little to reconstruct
 LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
 LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the first look
@@ -42,6 +44,9 @@ TILE_CORE_PX = 1152
 LARGEST_FINE_PX = 128
 # Finer looks leave out borders of the picture whose blocks differ by no more levels than this.
 BLOCK_PX, PLAIN = 32, 8
+# Faces smaller than this in a look are looked at once more, in a picture of CLOSER_LOOK_PX where
+# they are about as large as CLOSER_PX; of the many that a look may hint at the likeliest.
+CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 160, 40
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
 
@@ -53,13 +58,20 @@ def check_settings(min_score: float, smallest_face: float) -> None:
         raise ValueError(f"smallest_face must be in (0, 1], got {smallest_face}")
 
 
-def search(image: NDArray[np.uint8], find: FindFaces, smallest_face: float) -> Detections:
+def search(
+    image: NDArray[np.uint8],
+    find: FindFaces,
+    smallest_face: float,
+    closer_score: float | None = None,
+) -> Detections:
     """Look at a photo from coarse to fine with a detector that takes small pictures.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         find: The detector.
         smallest_face: Faces smaller than this part of the photo's longer side aren't looked for.
+        closer_score: The score that a face must reach, if the detector finds lower ones, too: those
+            are hints at small faces, to be looked at from nearby. None: what is found is a face.
 
     Returns:
         Detections, largest first.
@@ -69,9 +81,15 @@ def search(image: NDArray[np.uint8], find: FindFaces, smallest_face: float) -> D
     for look, scale in enumerate(_scales(side, smallest_face)):
         largest_px = LARGEST_FINE_PX if look else math.inf
         found, found_scores = _look(image, scale, find, largest_px)
+        if closer_score is not None:
+            found, found_scores = _look_closer(
+                image, find, found, found_scores, scale, closer_score
+            )
         for again in (_find_smaller, _find_turned):
             if not look and not len(found):
                 found, found_scores = _look(image, scale, partial(again, find), largest_px)
+                is_face = found_scores >= (closer_score or 0.0)
+                found, found_scores = found[is_face], found_scores[is_face]
         boxes, scores = np.vstack([boxes, found]), np.concatenate([scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
@@ -130,6 +148,48 @@ def _look(
     return boxes, np.concatenate(all_scores)
 
 
+def _look_closer(
+    image: NDArray[np.uint8],
+    find: FindFaces,
+    boxes: Boxes,
+    scores: NDArray[np.floating],
+    scale: float,
+    min_score: float,
+) -> tuple[Boxes, NDArray[np.floating]]:
+    """Look at what is small in a look from nearby: what is left of it is a face.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        find: The detector.
+        boxes: (N, 5), photo pixels.
+        scores: (N,).
+        scale: Of the look that they were found in.
+        min_score: That a face must reach.
+
+    Returns:
+        (K, 5) boxes and their scores, of small faces those of the closer look.
+    """
+    sizes = _sizes(boxes)
+    is_small = sizes * scale < CLOSE_PX
+    is_face = ~is_small & (scores >= min_score)
+    kept, kept_scores = [boxes[is_face]], [scores[is_face]]
+    hints = np.flatnonzero(is_small & (sizes > 0))
+    for hint in hints[np.argsort(-scores[hints], kind="stable")][:MOST_CLOSER]:
+        side = float(sizes[hint]) * CLOSER_LOOK_PX / CLOSER_PX
+        to_picture = square_to_crop(boxes[hint, :2], side, CLOSER_LOOK_PX)
+        found, found_scores = find(cut(image, to_picture, CLOSER_LOOK_PX))
+        away = np.hypot(*(found[:, :2] - (CLOSER_LOOK_PX - 1) / 2).T)
+        fits = (away <= CLOSER_PX / 2) & (found_scores >= min_score)
+        fits &= np.abs(np.log2(np.maximum(_sizes(found), 1e-6) / CLOSER_PX)) <= 1
+        if fits.any():
+            best = np.flatnonzero(fits)[found_scores[fits].argmax()]
+            middle = to_picture.inverse().apply(found[best, :2].astype(np.float64))
+            extent = found[best, 2:4] / to_picture.scale
+            kept.append(np.array([[*middle, *extent, found[best, 4]]]))
+            kept_scores.append(found_scores[best : best + 1])
+    return np.vstack(kept), np.concatenate(kept_scores)
+
+
 def _find_smaller(
     find: FindFaces, picture: NDArray[np.uint8]
 ) -> tuple[Boxes, NDArray[np.floating]]:
@@ -182,19 +242,27 @@ def _resize(
     picture_wh = [max(round(side * scale), 1) for side in (width, height)]
     step = max(1, int(0.5 / scale))
     first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
-    part = image[int(first[1]) :: step, int(first[0]) :: step]
+    part = _thin(image[int(first[1]) :, int(first[0]) :], step)
     spacing = np.full(2, float(step))
     if scale * step <= 0.5 and min(part.shape[:2]) > 1:
         part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
         half_wh = part.shape[1] // 2, part.shape[0] // 2
-        halved = cv2.resize(np.ascontiguousarray(part), half_wh, interpolation=cv2.INTER_AREA)
+        halved = cv2.resize(part, half_wh, interpolation=cv2.INTER_AREA)
         part = halved.astype(np.uint8, copy=False)
         first, spacing = first + spacing / 2, 2 * spacing
     ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
-    # OpenCV can't read a thinned photo as it lies
-    picture = cv2.resize(np.ascontiguousarray(part), picture_wh, interpolation=cv2.INTER_LINEAR)
+    picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
     pixels = picture.astype(np.uint8, copy=False)
     return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
+
+
+def _thin(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """Every so many pixels each way, from the first on, in memory of their own."""
+    if step == 1 or image.strides[2] != 1:
+        return np.ascontiguousarray(image[::step, ::step])
+    # NumPy takes half as long for pixels as for their three numbers
+    pixels = image[::step].view("V3")[:, ::step, 0]
+    return np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 3)
 
 
 def _lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:

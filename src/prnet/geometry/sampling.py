@@ -44,6 +44,12 @@ def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArra
     return sample_bilinear(values, xy).astype(np.float32)
 
 
+def all_finite(numbers: NDArray[np.floating]) -> bool:
+    """Tell whether none of some numbers is NaN or infinite: quickly, if none is."""
+    flat = numbers.ravel()
+    return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())
+
+
 def push_pull(
     weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:

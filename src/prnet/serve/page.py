@@ -21,7 +21,7 @@ from prnet import __version__, reconstructor
 from prnet.apps.records import FORMAT, FRAMES, UNITS, VERSION
 from prnet.apps.sample import SAMPLE_NAME, sample_photo
 from prnet.detect import cells, search
-from prnet.detect.network import FaceDetector
+from prnet.detect.network import HINT_SCORE, FaceDetector
 from prnet.draw.overlay import COLORS
 from prnet.errors import OutputError
 from prnet.files import write_files
@@ -128,6 +128,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
             "unit_strides": cells.UNIT_STRIDES,
             "same_box": cells.SAME_BOX,
             "min_score": detector.min_score,
+            "hint_score": HINT_SCORE,
         },
         "search": how | {"smallest_face": detector.smallest_face},
         "reconstruct": {
@@ -159,7 +160,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
 _SEARCH = (
     *("sure_px", "look_px", "fine_px", "large_photo", "refinement", "worthwhile_refinement"),
     *("smallest_px", "look_beyond", "largest_enlargement", "tile_core_px", "largest_fine_px"),
-    *("block_px", "plain", "same_face"),
+    *("block_px", "plain", "same_face", "close_px", "closer_px", "closer_look_px", "most_closer"),
 )
 
 

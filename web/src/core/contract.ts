@@ -58,7 +58,13 @@ export interface Contract {
     canonical_high: [number, number, number];
   };
   parts: { points: number[]; is_closed: boolean; color: string }[];
-  detector: { strides: number[]; unit_strides: number; same_box: number; min_score: number };
+  detector: {
+    strides: number[];
+    unit_strides: number;
+    same_box: number;
+    min_score: number;
+    hint_score: number;
+  };
   search: {
     sure_px: number;
     look_px: number;
@@ -75,6 +81,10 @@ export interface Contract {
     block_px: number;
     plain: number;
     same_face: number;
+    close_px: number;
+    closer_px: number;
+    closer_look_px: number;
+    most_closer: number;
   };
   reconstruct: {
     unsure: number;

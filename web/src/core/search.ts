@@ -1,7 +1,10 @@
 // The detector's way from a photo to boxes: src/prnet/detect/search.py, cells.py and geometry/oriented.py.
 
 import type { Contract } from "./contract";
-import { cutOut, emptyPicture, halve, type Picture, resizeLinear, roundHalfEven } from "./picture";
+import { cutCrop } from "./crop";
+import {
+  cutOut, emptyPicture, halve, type Picture, resizeLinear, roundHalfEven, shrinkArea,
+} from "./picture";
 
 /** Center, size and angle (radians, clockwise as seen) of a face's box, and how sure it is. */
 export interface Found {
@@ -31,8 +34,12 @@ export class Search {
     for (const scale of this.scales(side)) {
       const largest = number ? c.largest_fine_px : Infinity;
       let found = await this.lookAt(photo, scale, (part) => this.find(part), largest);
-      if (!number && !found.length) {
-        found = await this.lookAt(photo, scale, (part) => this.findTurned(part), largest);
+      found = await this.lookCloser(photo, found, scale);
+      const again = number ? [] : [this.findSmaller, this.findTurned];
+      for (const find of again) {
+        if (found.length) break;
+        found = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
+        found = found.filter((box) => box.score >= this.contract.detector.min_score);
       }
       boxes = this.keepDistinct([...boxes, ...found]);
       const goesOn = number === 0 && side >= c.large_photo * c.look_px;
@@ -91,7 +98,38 @@ export class Search {
     return all;
   }
 
-  /** Look once at a picture of any size; black fills it up to a multiple of the largest stride. */
+  /** Look at what is small in a look from nearby: what is left of it is a face. */
+  private async lookCloser(photo: Picture, boxes: Found[], scale: number): Promise<Found[]> {
+    const c = this.contract.search;
+    const least = this.contract.detector.min_score;
+    const isSmall = (box: Found) => sizeOf(box) * scale < c.close_px;
+    const kept = boxes.filter((box) => !isSmall(box) && box.score >= least);
+    const hints = boxes.filter(isSmall).sort((a, b) => b.score - a.score);
+    const size = c.closer_look_px;
+    for (const hint of hints.slice(0, c.most_closer)) {
+      const zoom = c.closer_px / sizeOf(hint);
+      const middle = (size - 1) / 2;
+      const move = { a: zoom, b: 0, x: middle - zoom * hint.x, y: middle - zoom * hint.y };
+      let best: Found | undefined;
+      for (const box of await this.find(cutCrop(photo, move, size, this.contract.crop))) {
+        const isNear = Math.hypot(box.x - middle, box.y - middle) <= c.closer_px / 2;
+        const fits = isNear && Math.abs(Math.log2(sizeOf(box) / c.closer_px)) <= 1;
+        if (fits && box.score >= Math.max(least, best?.score ?? 0)) best = box;
+      }
+      if (best) {
+        kept.push({
+          ...best,
+          x: (best.x - move.x) / zoom,
+          y: (best.y - move.y) / zoom,
+          width: best.width / zoom,
+          height: best.height / zoom,
+        });
+      }
+    }
+    return kept;
+  }
+
+  /** Look once at a picture of any size, for hints; black fills it up to a multiple of the largest stride. */
   private async find(picture: Picture): Promise<Found[]> {
     const step = Math.max(...this.contract.detector.strides);
     const width = Math.ceil(picture.width / step) * step;
@@ -101,9 +139,11 @@ export class Search {
       const row = picture.data.subarray(y * picture.width * 3, (y + 1) * picture.width * 3);
       filled.data.set(row, y * width * 3);
     }
-    const { min_score: least } = this.contract.detector;
+    const { min_score, hint_score } = this.contract.detector;
+    const least = Math.min(min_score, hint_score);
     const boxes = this.decode(await this.look(filled), width, height, least / 2);
-    const kept = this.keepDistinct(boxes).filter((box) => box.score >= least);
+    // lower scores are only to be blended with
+    const kept = this.keepDistinct(boxes.filter((box) => box.score >= least));
     return kept.map((box) => blend(box, boxes, this.contract.detector.same_box));
   }
 
@@ -129,6 +169,28 @@ export class Search {
       }
     }
     return found;
+  }
+
+  /** Look at a picture of half the size amid black: what fills a picture has room there. */
+  private async findSmaller(picture: Picture): Promise<Found[]> {
+    const width = Math.ceil(picture.width / 2);
+    const height = Math.ceil(picture.height / 2);
+    const left = Math.floor(picture.width / 4);
+    const top = Math.floor(picture.height / 4);
+    const half = shrinkArea(picture, width, height);
+    const amid = emptyPicture(picture.width, picture.height);
+    for (let y = 0; y < height; y++) {
+      const row = half.data.subarray(y * width * 3, (y + 1) * width * 3);
+      amid.data.set(row, ((y + top) * picture.width + left) * 3);
+    }
+    const [stepX, stepY] = [picture.width / width, picture.height / height];
+    return (await this.find(amid)).map((box) => ({
+      ...box,
+      x: (box.x - left + 0.5) * stepX - 0.5,
+      y: (box.y - top + 0.5) * stepY - 0.5,
+      width: box.width * stepX,
+      height: box.height * stepY,
+    }));
   }
 
   /** Look at the quarter turns: a photo without an upright face may have been turned. */
