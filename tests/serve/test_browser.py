@@ -318,11 +318,20 @@ def test_sliders_move_the_head(page: Any, portrait_face: Face, head_shown: None)
     assert differ(in_photo, canvas(page)) < 0.01
 
 
+def picture(file: Any) -> np.ndarray:
+    """The first texture of a GLB: RGB."""
+    place = file.bufferViews[file.images[0].bufferView]
+    content = file.blob[place.byteOffset : place.byteOffset + place.byteLength]
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
 def test_the_heads_file_is_pythons(page: Any, portrait_face: Face, head_shown: None) -> None:
     own, expected = read(saved(page, "head")), read(encode_heads([portrait_face.head()]))
     (mesh,), (python,) = own.meshes, expected.meshes
     assert mesh.extras.targetNames == python.extras.targetNames
     np.testing.assert_allclose(mesh.weights, python.weights, atol=WEIGHT)
+    skins = on_skin(portrait_face, *(picture(file) for file in (own, expected)))
+    assert differ(*skins) < 3
     for ours, theirs in zip(mesh.primitives, python.primitives, strict=True):
         name = expected.materials[theirs.material].name
         assert own.materials[ours.material].name == name
