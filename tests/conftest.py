@@ -69,6 +69,14 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_textures() -> Iterator[None]:
+    """Scenes lie over a tenth of the drawings that training has: drawing them takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prnet.data.scenes.TEXTURES", 24)
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""

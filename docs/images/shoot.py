@@ -20,6 +20,7 @@ from prnet.serve.page import export_page
 
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 TURN_PX = 75  # by which the head is dragged
+EXPRESSION = {"jawOpen": 0.55, "browInnerUp": 0.8, "eyeBlinkLeft": 0.9}
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -44,6 +45,10 @@ def main() -> None:
         page.wait_for_selector("body[data-ready]", timeout=60_000)
         page.click("#sample")
         page.wait_for_selector("body[data-shown]:not([data-busy])", timeout=60_000)
+        page.check("#shape-head")
+        page.wait_for_selector("body[data-shape=head]", timeout=60_000)
+        for name, weight in EXPRESSION.items():
+            page.locator(f"[data-name={name}]").fill(str(weight))
         box = page.locator("#head").bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -53,7 +58,9 @@ def main() -> None:
         page.mouse.up()
         # the time it took depends on the machine
         page.evaluate("document.getElementById('status').textContent = 'astronaut.jpg: 1 face.'")
-        page.screenshot(path=target, type="jpeg", quality=85, full_page=True)
+        page.evaluate("scrollTo(0, 0)")
+        clip = {"x": 0, "y": 0, "width": 1100, "height": 1330}
+        page.screenshot(path=target, type="jpeg", quality=85, full_page=True, clip=clip)
         browser.close()
         server.shutdown()
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prnet.geometry.pose import Pose, flip_y
+from prnet.geometry.sampling import all_finite
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
@@ -66,7 +67,7 @@ class Face:
                 f"position_map must be {shape} float32, got {self.position_map.shape} "
                 f"{self.position_map.dtype}"
             )
-        if not np.isfinite(self.position_map).all():
+        if not all_finite(self.position_map):
             raise ValueError("position_map must be finite, got NaN or infinity")
         image = self.image
         if image is not None and (image.shape[2:] != (3,) or image.dtype != np.uint8):
@@ -96,7 +97,7 @@ class Face:
         """
         names = "yaw", "pitch", "roll", "scale", "rotation", "translation"
         detected = self.detection_score
-        record = {
+        record: dict[str, Any] = {
             "box": _plain(self.box),
             "score": _plain(self.score),
             "detection_score": None if detected is None else _plain(detected),

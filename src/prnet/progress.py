@@ -1,8 +1,9 @@
 """Progress bars: on a terminal, and silence elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +17,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-Report = Callable[[int, int], None]  # called with things done and things in all
+
+class Report(Protocol):
+    """Tells how far a piece of work is."""
+
+    def __call__(self, done: int, total: int, each: float = 1.0) -> None:
+        """Steps done and steps in all; how many of the things counted one step has."""
+        ...
 
 
 class RateColumn(ProgressColumn):
@@ -32,7 +39,9 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The rate of late; nothing at first."""
-        return Text("" if task.speed is None else f"{task.speed:.1f} {self._things}/s")
+        if task.speed is None:
+            return Text("")
+        return Text(f"{task.speed * task.fields['each']:.1f} {self._things}/s")
 
 
 @contextmanager
@@ -45,8 +54,8 @@ def progress_bar(what: str, is_shown: bool = True, things: str | None = None) ->
         things: What is done, if the bar is to tell how many of it a second.
 
     Yields:
-        To be called with things done and things in all. Lines written to a terminal's stdout
-        meanwhile stand above the bar.
+        To be called as `Report` says. Lines written to a terminal's stdout meanwhile stand above
+        the bar.
     """
     columns: list[ProgressColumn] = [TextColumn(what), BarColumn(), MofNCompleteColumn()]
     columns += [*([RateColumn(things)] if things else []), TimeRemainingColumn()]
@@ -57,5 +66,9 @@ def progress_bar(what: str, is_shown: bool = True, things: str | None = None) ->
         disable=not (is_shown and console.is_terminal),
         redirect_stdout=sys.stdout.isatty(),
     ) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", total=None, each=1.0)
+
+        def report(done: int, total: int, each: float = 1.0) -> None:
+            bar.update(task, completed=done, total=total, each=each)
+
+        yield report

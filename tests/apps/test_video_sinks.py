@@ -262,8 +262,10 @@ def test_rates_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from prnet.progress import RateColumn
 
-    task: Any = type("Task", (), {"speed": 24.94})()
+    task: Any = type("Task", (), {"speed": 24.94, "fields": {"each": 1.0}})()
     assert RateColumn("frames").render(task).plain == "24.9 frames/s"
+    task.fields["each"] = 2.0
+    assert RateColumn("faces").render(task).plain == "49.9 faces/s"
     task.speed = None
     assert RateColumn("frames").render(task).plain == ""
     assert issubclass(RateColumn, rich.progress.ProgressColumn)

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -97,3 +98,24 @@ def test_without_pyav_it_says_how_to_get_it(
 def test_without_a_camera_webcam_says_so(run: Run) -> None:
     done = run("webcam", "--camera", 97)
     assert done.code == 1 and "camera 97: can't be opened" in done.stderr
+
+
+def test_a_swap(run: Run, clip: Path, tmp_path: Path) -> None:
+    """The same face: the film hardly changes. A face that never comes is told."""
+    photo, out = tmp_path / "photo.png", tmp_path / "swapped.mp4"
+    pixels = skimage.data.astronaut()[20:260, 40:400]
+    cv2.imwrite(str(photo), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    done = run("swap", photo, clip, "-o", out, "--pairs", "1:1,1:7", "--threads", 1)
+    assert done.code == 1 and "face 7 never seen" in done.stderr
+    assert "8 frames, 1 face, " in done.stdout
+    encoded = tmp_path / "encoded.mp4"
+    assert run("video", clip, "-o", encoded, "--overlay", "none", "--no-numbers").code == 0
+    with VideoReader(out) as reader, VideoReader(encoded) as source:
+        swapped = [each for each in reader.read() if isinstance(each, Shown)]
+        plain = [each for each in source.read() if isinstance(each, Shown)]
+    assert [each.time_s for each in swapped] == [each.time_s for each in plain]
+    for one, other in zip(swapped, plain, strict=True):
+        change = np.abs(one.rgb.astype(int) - other.rgb).mean()
+        assert change < 2
+    assert run("swap", photo, photo, "-o", tmp_path / "x.png", "--look-ahead").code == 2
+    assert run("swap", photo, clip, "-o", clip).code == 2

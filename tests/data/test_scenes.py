@@ -9,6 +9,7 @@ import pytest
 from prnet.data import scenes as scenes_module
 from prnet.data.drawn import KINDS, draw_texture
 from prnet.data.scene_canvas import LABELLED_VISIBLE
+from prnet.data.scene_mix import LEARNED
 from prnet.data.scene_photos import (
     BACKGROUND,
     SOURCES,
@@ -147,3 +148,22 @@ def test_drawings(kind: str) -> None:
 
 def test_a_drawing_is_one_of_the_kinds() -> None:
     assert draw_texture(np.random.default_rng(0), 32).shape == (32, 32, 3)
+
+
+def test_hard_negatives_are_no_faces(photos: ScenePhotos) -> None:
+    hard = np.full((2, 8, 8, 3), (255, 0, 255), np.uint8)
+    mix = LEARNED._replace(photos=0.0, empty=1.0)
+    composer = SceneComposer(photos, held_out=False, mix=mix, hard=hard)
+    rng = np.random.default_rng(0)
+    with_them = 0
+    for _ in range(20):
+        scene = composer.compose(rng)
+        assert not len(scene.faces)
+        with_them += bool((np.abs(scene.image.astype(int) - hard[0, 0, 0]) < 40).all(-1).any())
+    assert with_them > 5
+
+
+def test_faceless_scenes(photos: ScenePhotos) -> None:
+    composer = SceneComposer(photos, held_out=False, size=64)
+    scene = composer.compose_faceless(np.random.default_rng(1))
+    assert scene.shape == (64, 64, 3) and scene.dtype == np.uint8

@@ -3,16 +3,14 @@
 import json
 import os
 import shutil
-import struct
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import trimesh
 
+from glb_reader import accessor, read
 from prnet.errors import OutputError
 from prnet.head.head import Head, encode_heads, save_heads
 from prnet.head.layout import HeadLayout
@@ -46,33 +44,6 @@ def files(head: Head, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     head.with_weights(closed).save(paths["closed"])
     head.save(paths["scene"], scene=True)
     return paths
-
-
-def read(content: bytes) -> Any:
-    """A GLB's JSON with its keys as attributes, and its binary part as `blob`."""
-    length = struct.unpack("<I", content[12:16])[0]
-    file = json.loads(content[20 : 20 + length], object_hook=lambda keys: SimpleNamespace(**keys))
-    file.blob = content[28 + length :]
-    return file
-
-
-def accessor(file: Any, index: int) -> np.ndarray:
-    """An accessor's (N, D) float32, also of a sparse one."""
-    entry = file.accessors[index]
-    blob = file.blob
-
-    def view(index: int, dtype: str) -> np.ndarray:
-        part = file.bufferViews[index]
-        return np.frombuffer(blob[part.byteOffset : part.byteOffset + part.byteLength], dtype)
-
-    width = {"VEC2": 2, "VEC3": 3}[entry.type]
-    if hasattr(entry, "bufferView"):
-        return view(entry.bufferView, "<f4").reshape(-1, width)
-    values = np.zeros((entry.count, width), np.float32)
-    if hasattr(entry, "sparse"):
-        rows = view(entry.sparse.indices.bufferView, "<u2")
-        values[rows] = view(entry.sparse.values.bufferView, "<f4").reshape(-1, width)
-    return values
 
 
 def test_it_holds_the_head(head: Head, files: dict[str, Path], layout: HeadLayout) -> None:

@@ -1,5 +1,6 @@
 """The page in Chromium, beside Python; see docs/page.md for how to install what this needs."""
 
+import base64
 import functools
 import http.server
 import io
@@ -20,12 +21,14 @@ import skimage.data
 import trimesh
 from service import encode
 
+from glb_reader import accessor, read
 from prnet.evaluate.heads import render_head, symmetric_skin
 from prnet.face import Face
+from prnet.head.head import encode_heads
 from prnet.head.layout import head_layout
 from prnet.model.model import Model
 from prnet.reconstructor import Reconstructor
-from prnet.serve.page import export_page
+from prnet.serve.page import LATER, export_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -34,7 +37,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
-PIXELS, SCORE = 0.5, 0.005  # by which browser and Python may differ
+PIXELS, SCORE, WEIGHT, METRES = 0.5, 0.005, 0.02, 5e-4  # by which browser and Python may differ
 SHOWN = "body[data-shown]:not([data-busy])"
 PROBLEM = "#error:not([hidden])"
 ASTRONAUT = skimage.data.astronaut()
@@ -114,6 +117,12 @@ def page(browser: Any, host: Callable[[bool], str]) -> Iterator[Any]:
     page.goto(address)
     page.wait_for_selector("body[data-ready]", timeout=60_000)
     assert page.get_attribute("body", "data-threads") != "1"
+    fetched = [url.removeprefix(address) for url in requests]
+    assert not set(LATER) & set(fetched)
+    page.click("#sample")
+    page.check("#shape-head")
+    page.wait_for_selector("body[data-shape=head]", timeout=60_000)
+    page.check("#shape-face")
     context.set_offline(True)  # from here on all has to be there
     page.wait_for_timeout(200)
     yield page
@@ -140,8 +149,9 @@ def saved(page: Any, form: str) -> bytes:
 
 def canvas(page: Any) -> np.ndarray:
     """The head's picture."""
-    shot = page.locator("#head").screenshot()
-    return cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    address = page.evaluate("document.getElementById('head').toDataURL()")
+    shot = np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8)
+    return cv2.imdecode(shot, cv2.IMREAD_COLOR).astype(int)
 
 
 def differ(one: np.ndarray, other: np.ndarray) -> float:
@@ -196,6 +206,19 @@ def test_browser_and_python_agree(page: Any, reconstructor: Reconstructor, name:
         assert own["score"] == pytest.approx(face.score, abs=SCORE)
         assert own["detection_score"] == pytest.approx(face.detection_score, abs=SCORE)
         assert own["pose"]["yaw"] == pytest.approx(face.pose.yaw, abs=0.5)
+        assert own["expression"] == pytest.approx(face.expression, abs=WEIGHT)
+
+
+def test_a_profile_s_skin_is_pythons(page: Any, reconstructor: Reconstructor) -> None:
+    """Half of it is hidden, and its outline lies elsewhere in the map than in the photo."""
+    (front,) = reconstructor(HEAD)
+    photo = render_head(symmetric_skin(front), 70, head_layout()).face.image
+    (face,) = reconstructor(photo)
+    assert np.abs(face.photo_map - face.position_map).max() > 2  # pixels
+    show(page, "profile.png", encode(photo))
+    glb = trimesh.load(io.BytesIO(saved(page, "glb")), "glb", force="mesh", process=False)
+    texture = np.asarray(glb.visual.material.baseColorTexture.convert("RGB"))
+    assert differ(*on_skin(face, texture, face.mesh().texture)) < 2
 
 
 @pytest.fixture(scope="module")
@@ -276,16 +299,53 @@ def test_downloads_are_pythons(page: Any, portrait_face: Face, repository: Path)
     assert record["file"] == "a head.png"
 
 
-def test_a_profile_s_skin_is_pythons(page: Any, reconstructor: Reconstructor) -> None:
-    """Half of it is hidden, and its outline lies elsewhere in the map than in the photo."""
-    (front,) = reconstructor(HEAD)
-    photo = render_head(symmetric_skin(front), 70, head_layout()).face.image
-    (face,) = reconstructor(photo)
-    assert np.abs(face.photo_map - face.position_map).max() > 2  # pixels
-    show(page, "profile.png", encode(photo))
-    glb = trimesh.load(io.BytesIO(saved(page, "glb")), "glb", force="mesh", process=False)
-    texture = np.asarray(glb.visual.material.baseColorTexture.convert("RGB"))
-    assert differ(*on_skin(face, texture, face.mesh().texture)) < 2
+@pytest.fixture
+def head_shown(page: Any, portrait_face: Face) -> Iterator[None]:
+    """The portrait's head in place of its face."""
+    page.check("#shape-head")
+    page.wait_for_selector("body[data-shape=head]", timeout=60_000)
+    yield
+    page.check("#shape-face")
+    page.wait_for_selector("body[data-shape=face]")
+
+
+def test_sliders_move_the_head(page: Any, portrait_face: Face, head_shown: None) -> None:
+    assert page.locator("#sliders input[type=range]").count() == len(portrait_face.expression) == 51
+    for name, weight in portrait_face.expression.items():
+        shown = float(page.input_value(f"[data-name={name}]"))
+        assert shown == pytest.approx(weight, abs=WEIGHT)
+    in_photo = canvas(page)
+    page.click("#neutral")
+    neutral = canvas(page)
+    assert differ(in_photo, neutral) > 0.3
+    for name in ("jawOpen", "eyeBlinkLeft", "mouthSmileRight"):
+        page.focus(f"[data-name={name}]")
+        for _ in range(20):
+            page.keyboard.press("ArrowRight")
+        assert page.get_attribute(f"[data-name={name}]", "aria-valuetext") == "100 %"
+        assert differ(neutral, canvas(page)) > 0.03
+        page.click("#neutral")
+        assert differ(neutral, canvas(page)) < 0.01
+    page.click("#as-photo")
+    assert differ(in_photo, canvas(page)) < 0.01
+
+
+def test_the_heads_file_is_pythons(page: Any, portrait_face: Face, head_shown: None) -> None:
+    own, expected = read(saved(page, "head")), read(encode_heads([portrait_face.head()]))
+    (mesh,), (python,) = own.meshes, expected.meshes
+    assert mesh.extras.targetNames == python.extras.targetNames
+    np.testing.assert_allclose(mesh.weights, python.weights, atol=WEIGHT)
+    for ours, theirs in zip(mesh.primitives, python.primitives, strict=True):
+        name = expected.materials[theirs.material].name
+        assert own.materials[ours.material].name == name
+        for key, most in (("POSITION", METRES), ("NORMAL", 0.1), ("TEXCOORD_0", 1e-4)):
+            if hasattr(theirs.attributes, key):
+                found = accessor(own, getattr(ours.attributes, key))
+                there = accessor(expected, getattr(theirs.attributes, key))
+                np.testing.assert_allclose(found, there, atol=most, err_msg=f"{name} {key}")
+        for moved, target in zip(ours.targets, theirs.targets, strict=True):
+            found, there = accessor(own, moved.POSITION), accessor(expected, target.POSITION)
+            np.testing.assert_allclose(found, there, atol=METRES, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +376,7 @@ def test_keys_alone_lead_to_a_head(page: Any) -> None:
     page.wait_for_selector("body[data-shown$=':1']")
 
 
-def test_it_fits_a_phone_and_the_dark(page: Any, portrait_face: Face) -> None:
+def test_it_fits_a_phone_and_the_dark(page: Any, head_shown: None) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     ground = "getComputedStyle(document.documentElement).backgroundColor"
@@ -329,7 +389,7 @@ def test_it_fits_a_phone_and_the_dark(page: Any, portrait_face: Face) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
-    page: Any, portrait_face: Face, repository: Path, scheme: str
+    page: Any, head_shown: None, repository: Path, scheme: str
 ) -> None:
     axe = repository / "web/node_modules/axe-core/axe.min.js"
     if not axe.is_file():
@@ -360,6 +420,21 @@ def test_a_plain_web_server_will_do(browser: Any, host: Callable[[bool], str]) -
     assert page.get_attribute("body", "data-threads") == "1"
     show(page, "head.png", encode(HEAD))
     assert page.inner_text("#status").startswith("head.png: 1 face")
+    page.close()
+
+
+def test_a_missing_head_is_said(browser: Any, host: Callable[[bool], str]) -> None:
+    page = browser.new_page()
+    page.route("**/head.bin.gz", lambda route: route.fulfill(status=404))
+    page.goto(host(False))
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    show(page, "head.png", encode(HEAD))
+    page.check("#shape-head")
+    page.wait_for_selector(PROBLEM, timeout=60_000)
+    assert page.inner_text("#error") == "head.bin.gz could not be fetched: 404."
+    assert page.is_checked("#shape-face")
+    assert json.loads(saved(page, "json"))["faces"][0]["expression"] is None
+    assert "without expressions" in page.inner_text("#error")
     page.close()
 
 

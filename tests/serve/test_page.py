@@ -1,8 +1,10 @@
+import dataclasses
 import gzip
 import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +13,24 @@ from fastapi.testclient import TestClient
 from prnet.cli.main import main
 from prnet.errors import OutputError
 from prnet.model.model import Model
+from prnet.morphable.head_model import embedded_head
 from prnet.serve.guard import CONTENT_SECURITY_POLICY
-from prnet.serve.page import CONTRACT, LEVELS, export_page, pack_atlas, page_files
+from prnet.serve.page import CONTRACT, LATER, LEVELS, export_page, pack_atlas, page_files
+from prnet.serve.page_head import HEAD_NAME
 from prnet.uv.atlas import Atlas
 
-FIRST_LOAD_MB = 12
+FIRST_LOAD_MB, HEAD_MB = 12, 3.5
+
+
+def read_arrays(places: list[dict[str, Any]], content: bytes) -> dict[str, np.ndarray]:
+    """The arrays that lie in a file one behind the other."""
+    offset, found = 0, {}
+    for each in places:
+        found[each["name"]] = np.frombuffer(content, each["type"], each["count"], offset)
+        assert offset % found[each["name"]].itemsize == 0  # else browsers refuse it
+        offset += found[each["name"]].nbytes
+    assert offset == len(content)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +52,34 @@ def test_the_built_page_is_that_of_its_sources(repository: Path) -> None:
 
 
 def test_the_first_load_is_small(files: dict[str, bytes]) -> None:
-    assert sum(map(len, files.values())) < FIRST_LOAD_MB * 1e6
+    later = sum(len(files[name]) for name in LATER)
+    assert sum(map(len, files.values())) - later < FIRST_LOAD_MB * 1e6
+    assert len(files[HEAD_NAME]) < HEAD_MB * 1e6
+
+
+def test_the_head_survives_its_packing(files: dict[str, bytes]) -> None:
+    model = embedded_head()
+    contract = json.loads(files[CONTRACT])["head"]
+    found = read_arrays(contract["arrays"], gzip.decompress(files[HEAD_NAME]))
+    steps = found["identity_steps"][:, None, None]
+    identity = np.moveaxis(found["identity"].reshape(50, 3, -1) * steps, 1, 2)
+    np.testing.assert_allclose(identity, model.identity, atol=1e-5)
+    moves = np.unpackbits(found["moves"].reshape(51, -1), axis=1, count=len(model.vertices))
+    low, high = found["expression"].reshape(2, 3, -1).astype(np.uint16)
+    expression = np.zeros_like(model.expression)
+    expression[moves.astype(bool)] = (low | high << 8).view(np.int16).T * 2e-4
+    np.testing.assert_allclose(expression, model.expression, atol=1e-6)
+    assert contract["names"] == list(model.expression_names)
+    rows = sum(each["rows"] for each in contract["surfaces"])
+    assert (len(found["rows"]), len(found["uv"])) == (rows, 2 * rows)
+
+
+def test_a_model_with_another_atlas_has_no_head(model_folder: Path) -> None:
+    model = Model(model_folder, threads=1)
+    other = dataclasses.replace(model.atlas, region=np.zeros_like(model.atlas.region))
+    model.atlas = other
+    files = page_files(model, model_folder)
+    assert json.loads(files[CONTRACT])["head"] is None and HEAD_NAME not in files
 
 
 def test_nothing_foreign_is_named(files: dict[str, bytes]) -> None:
@@ -54,11 +96,8 @@ def test_nothing_foreign_is_named(files: dict[str, bytes]) -> None:
 def test_the_atlas_survives_its_packing(files: dict[str, bytes], atlas: Atlas) -> None:
     content = gzip.decompress(files["model/atlas.bin.gz"])
     contract = json.loads(files[CONTRACT])
-    offset, found = 0, {}
-    for each in contract["atlas"]["arrays"]:
-        found[each["name"]] = np.frombuffer(content, each["type"], each["count"], offset)
-        offset += found[each["name"]].nbytes
-    assert offset == len(content) and found.keys() == pack_atlas(atlas).keys()
+    found = read_arrays(contract["atlas"]["arrays"], content)
+    assert found.keys() == pack_atlas(atlas).keys()
     np.testing.assert_array_equal(found["triangles"].reshape(-1, 3), atlas.triangles)
     low, high = (np.array(contract["atlas"][f"canonical_{end}"]) for end in ("low", "high"))
     canonical = low + (high - low) * found["canonical"].reshape(-1, 3) / LEVELS

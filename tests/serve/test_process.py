@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 Address = tuple[str, int]
+WAITING = 3  # requests that a service that is told to end has accepted
 
 
 def talk(address: Address, *parts: bytes, pause: float = 0.0, most: float = 8.0) -> bytes:
@@ -204,21 +205,21 @@ def test_sigterm_finishes_what_was_accepted_and_sigkill_is_cleaned_up_after(
     def send() -> None:
         answers.append(talk(address, request(photo, "/v1/reconstruct"), most=60))
 
-    threads = [threading.Thread(target=send) for _ in range(6)]
+    threads = [threading.Thread(target=send) for _ in range(WAITING)]
     for each in threads:
         each.start()
-    while b"prnet_requests_here 6.0" not in _metrics(address):
+    while f"prnet_requests_here {WAITING}.0".encode() not in _metrics(address):
         time.sleep(0.01)
-        if len(answers) == 6:
+        if len(answers) == WAITING:
             break
-    assert len(answers) < 6
+    assert len(answers) < WAITING
     process.send_signal(signal.SIGTERM)
     for each in threads:
         each.join()
     assert process.wait(60) == 0
-    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 6
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * WAITING
     bodies = [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in answers]
-    assert len({body["id"] for body in bodies}) == 6
+    assert len({body["id"] for body in bodies}) == WAITING
     assert list(tmp_path.glob("prnet-serve-*")) == []
 
 

@@ -1,9 +1,6 @@
-"""Run by test_distributed.py: gradients of one global batch, by as many processes as it is told.
+"""For test_distributed.py, whose processes import it: gradients of one global batch."""
 
-python gradients.py PROCESSES FILE
-"""
-
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +58,7 @@ class SmallTargets(MapTargets):
 
 
 def main(processes: int, out: Path) -> None:
+    """Save the gradients of a batch that so many processes share."""
     torch.manual_seed(0)
     atlas = Atlas.load(EMBEDDED_FOLDER / "atlas.npz")
     config = TrainConfig(network=NetworkConfig(input_size=SIZE), batch_size=BATCH, workers=0)
@@ -78,5 +76,13 @@ def main(processes: int, out: Path) -> None:
         torch.save({name: p.grad for name, p in named if p.grad is not None}, out)
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+def run_rank(rank: int, processes: int, port: int, out: Path) -> None:
+    """Be one of the processes; the variables are those that a cluster's launcher sets."""
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+        "NODE_RANK": "0",
+        "LOCAL_RANK": str(rank),
+    }
+    main(processes, out)

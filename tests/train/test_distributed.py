@@ -1,24 +1,34 @@
 """Two processes that share a batch must learn what one process learns from it."""
 
-import runpy
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
-SCRIPT = Path(__file__).with_name("gradients.py")
+from gradients import main, run_rank  # noqa: E402
+
+from prnet.data.workers import worker_context  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
     files = tmp_path / "alone.pt", tmp_path / "together.pt"
-    runpy.run_path(str(SCRIPT))["main"](1, files[0])
-    command = [sys.executable, str(SCRIPT), "2", str(files[1])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    main(1, files[0])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [
+        worker_context().Process(target=run_rank, args=(rank, 2, port, files[1]))
+        for rank in range(2)
+    ]
+    for each in ranks:
+        each.start()
+    for each in ranks:
+        each.join(300)
+        assert each.exitcode == 0
     alone, together = (torch.load(file, weights_only=True) for file in files)
     assert alone.keys() == together.keys()
     assert len(alone) > 50

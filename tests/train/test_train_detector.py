@@ -1,6 +1,7 @@
 """The detector's recipe, its processes, and a run of a few steps."""
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from prnet.data.scene_photos import (  # noqa: E402
 from prnet.errors import RecipeError  # noqa: E402
 from prnet.networks.detector import Detector  # noqa: E402
 from prnet.train.detector import train_detector  # noqa: E402
+from prnet.train.detector_loss import Truth  # noqa: E402
 from prnet.train.detector_recipe import DetectorRecipe, load_detector_recipe  # noqa: E402
-from prnet.train.scene_feed import SceneFeed  # noqa: E402
+from prnet.train.scene_feed import SceneBatch, SceneFeed  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,50 @@ def test_a_run_writes_weights_and_log(packed: Path, tmp_path: Path) -> None:
     assert (row["step"], row["scenes"]) == ("3", "48")
     assert float(row["loss_score"]) > 0
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+
+
+def test_frozen_stages_and_hard_negatives(packed: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.pt"
+    torch.manual_seed(1)
+    weights = Detector().state_dict()
+    # an older network's, without some refinements
+    old = {name: value for name, value in weights.items() if "neck_refinements" not in name}
+    torch.save(old, start)
+    recipe = DetectorRecipe(
+        photos=str(packed),
+        start=str(start),
+        frozen_stages=2,
+        mined=4,
+        mine_seconds=0,
+        max_steps=2,
+        scene_size=64,
+        batch_size=16,
+        workers=1,
+        uses=3,
+        warmup_steps=1,
+        validate_seconds=0,
+        validation_scenes=1,
+    )
+    after = train_detector(recipe, tmp_path / "run").state_dict()
+    learned = {name for name, value in old.items() if not torch.equal(after[name], value)}
+    assert learned == {
+        name for name in old if not name.startswith(("stem", "stages.0", "stages.1"))
+    }
+
+
+def test_mirrored_and_rotated_labels_stay_on_their_faces() -> None:
+    images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    images[0, 10:20, 30:50] = 255
+    boxes = torch.tensor([[[39.5, 14.5, 20.0, 10.0, 0.3]]])
+    ignored = torch.tensor([[[30.0, 10.0, 49.0, 19.0]]])
+    batch = SceneBatch(images, Truth(boxes, torch.ones(1, 1, dtype=torch.bool), ignored))
+    for changed, angle in ((batch.mirrored(), -0.3), (batch.rotated(), 0.3 - math.pi / 2)):
+        lit = changed.images[0, ..., 0].nonzero().float()
+        center = changed.truth.boxes[0, 0, :2]
+        assert torch.allclose(lit.mean(0).flip(0), center)
+        assert float(changed.truth.boxes[0, 0, 4]) == pytest.approx(angle)
+        region = torch.cat([lit.amin(0).flip(0), lit.amax(0).flip(0)])
+        assert torch.equal(changed.truth.ignored[0, 0], region)
 
 
 def test_weights_of_another_network(packed: Path, tmp_path: Path) -> None:

@@ -1,10 +1,16 @@
 // Downloads: the files of src/prnet/mesh/files.py and apps/records.py, made in the browser.
 
 import type { Contract } from "./core/contract";
-import type { SeenFace } from "./worker";
+import { dense } from "./core/headModel";
+import type { Picture } from "./core/picture";
+import { pick } from "./core/reconstruct";
+import { vertexNormals } from "./core/surface";
+import { encodeGlb, type Primitive } from "./glb";
+import type { SeenFace, SeenHead } from "./worker";
 
 const JPEG_QUALITY = 0.95;
 const DECIMALS = 1e6;
+const WEIGHT_DECIMALS = 1e4;
 
 /** A textured mesh in metres, y up, z toward the viewer. */
 export interface Mesh {
@@ -27,62 +33,38 @@ export function meshVertices(face: SeenFace): Float32Array {
 }
 
 export async function glb(mesh: Mesh): Promise<Blob> {
-  const picture = new Uint8Array(await (await encode(mesh, "image/jpeg")).arrayBuffer());
-  const low = [Infinity, Infinity, Infinity];
-  const high = [-Infinity, -Infinity, -Infinity];
-  mesh.vertices.forEach((value, i) => {
-    low[i % 3] = Math.min(low[i % 3], value);
-    high[i % 3] = Math.max(high[i % 3], value);
+  const { vertices, normals, uv, triangles } = mesh;
+  const picture = await encode(pictureOf(mesh), "image/jpeg");
+  const look = { name: "face", picture, roughness: 1, hasTwoSides: true };
+  return encodeGlb("face", [{ vertices, normals, uv, triangles, look }]);
+}
+
+/** A head that moves, as `prnet head` writes it: metres, y up, facing +z. */
+export async function headGlb(head: SeenHead, names: string[], weights: ArrayLike<number>): Promise<Blob> {
+  const metres = (cm: ArrayLike<number>) => Float32Array.from(cm, (value) => value / 100);
+  const neutral = metres(head.neutral);
+  const normals = vertexNormals(neutral, head.triangles, true);
+  const targets = head.targets.map((target) => {
+    const moves = metres(dense(target, neutral.length / 3));
+    const bent = vertexNormals(neutral.map((value, i) => value + moves[i]), head.triangles, true);
+    return { moves, turns: bent.map((value, i) => value - normals[i]) };
   });
-  const parts = [mesh.triangles, mesh.vertices, mesh.normals, mesh.uv, picture];
-  const targets = [34963, 34962, 34962, 34962, undefined];
-  let offset = 0;
-  const bufferViews = parts.map((part, i) => {
-    const view = { buffer: 0, byteOffset: offset, byteLength: part.byteLength, target: targets[i] };
-    offset += part.byteLength;
-    return view;
-  });
-  const count = mesh.vertices.length / 3;
-  const float = { componentType: 5126, count };
-  const json = JSON.stringify({
-    asset: { version: "2.0", generator: "prnet" },
-    scene: 0,
-    scenes: [{ nodes: [0] }],
-    nodes: [{ name: "face", mesh: 0 }],
-    meshes: [
-      {
-        name: "face",
-        primitives: [
-          { attributes: { POSITION: 1, NORMAL: 2, TEXCOORD_0: 3 }, indices: 0, material: 0 },
-        ],
-      },
-    ],
-    materials: [
-      {
-        name: "face",
-        doubleSided: true,
-        pbrMetallicRoughness: { baseColorTexture: { index: 0 }, metallicFactor: 0, roughnessFactor: 1 },
-      },
-    ],
-    textures: [{ source: 0 }],
-    images: [{ bufferView: 4, mimeType: "image/jpeg" }],
-    accessors: [
-      { bufferView: 0, componentType: 5125, count: mesh.triangles.length, type: "SCALAR" },
-      { bufferView: 1, ...float, type: "VEC3", min: low, max: high },
-      { bufferView: 2, ...float, type: "VEC3" },
-      { bufferView: 3, ...float, type: "VEC2" },
-    ],
-    bufferViews,
-    buffers: [{ byteLength: offset }],
-  });
-  const text = padded(new TextEncoder().encode(json), 0x20);
-  const binary = padded(joined(parts.map(bytesOf)), 0);
-  const header = new Uint32Array([0x46546c67, 2, 28 + text.length + binary.length]);
-  const chunk = (length: number, kind: number) => bytesOf(new Uint32Array([length, kind]));
-  return blobOf(
-    [bytesOf(header), chunk(text.length, 0x4e4f534a), text, chunk(binary.length, 0x004e4942), binary],
-    "model/gltf-binary",
-  );
+  const primitives: Primitive[] = [];
+  for (const { name, vertices, uv, triangles, roughness, color, is_thin: isThin } of head.surfaces) {
+    const rows = (values: Float32Array) => pick(values, vertices);
+    const texture = head.textures[name];
+    const picture = color ? null : await encode(texture, isThin ? "image/png" : "image/jpeg");
+    primitives.push({
+      vertices: rows(neutral),
+      normals: rows(normals),
+      uv,
+      triangles: Uint32Array.from(triangles),
+      look: { name, picture, roughness, isThin, ...(color && { color }) },
+      targets: targets.map(({ moves, turns }) => ({ moves: rows(moves), turns: rows(turns) })),
+    });
+  }
+  const rounded = Array.from(weights, roundWeight);
+  return encodeGlb("head", primitives, { names, weights: rounded });
 }
 
 export async function objZip(mesh: Mesh, name: string): Promise<Blob> {
@@ -102,7 +84,7 @@ export async function objZip(mesh: Mesh, name: string): Promise<Blob> {
   return zip({
     [`${name}.obj`]: encoder.encode(lines.join("\n") + "\n"),
     [`${name}.mtl`]: encoder.encode(mtl),
-    [`${material}.png`]: new Uint8Array(await (await encode(mesh, "image/png")).arrayBuffer()),
+    [`${material}.png`]: new Uint8Array(await (await encode(pictureOf(mesh), "image/png")).arrayBuffer()),
   });
 }
 
@@ -132,14 +114,15 @@ export function ply(mesh: Mesh): Blob {
   return blobOf([new TextEncoder().encode(header), new Uint8Array(view.buffer)], "model/ply");
 }
 
-/** `<name>.json` of `prnet reconstruct` without the other files. */
+/** `<name>.json` of `prnet reconstruct` without the other files; expressions null where no head model fits. */
 export function record(
   contract: Contract, name: string, file: string, width: number, height: number, faces: SeenFace[],
+  expressions: Record<string, number>[] | null,
 ): Blob {
   const plain = (value: number) => Math.round(value * DECIMALS) / DECIMALS;
   const rows = (values: Float32Array) =>
     Array.from({ length: values.length / 3 }, (_, i) => [...values.subarray(3 * i, 3 * i + 3)].map(plain));
-  const described = faces.map(({ box, score, detectionScore, pose, landmarks }) => ({
+  const described = faces.map(({ box, score, detectionScore, pose, landmarks }, i) => ({
     box: box.map(plain),
     score: plain(score),
     detection_score: detectionScore === null ? null : plain(detectionScore),
@@ -152,7 +135,7 @@ export function record(
       translation: pose.translation.map(plain),
     },
     landmarks68: rows(landmarks),
-    expression: null, // the page fits no head model
+    expression: expressions && weightsOf(expressions[i]),
     atlas: contract.atlas.sha256,
     files: {},
   }));
@@ -162,14 +145,23 @@ export function record(
   return new Blob([JSON.stringify(content)], { type: "application/json" });
 }
 
-async function encode({ size, rgb }: Mesh, type: string): Promise<Blob> {
-  const picture = new ImageData(size, size);
-  for (let i = 0; i < size * size; i++) {
-    picture.data.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
-    picture.data[4 * i + 3] = 255;
+const roundWeight = (weight: number): number => Math.round(weight * WEIGHT_DECIMALS) / WEIGHT_DECIMALS;
+
+const weightsOf = (expression: Record<string, number>) =>
+  Object.fromEntries(
+    Object.entries(expression).map(([name, weight]) => [name, roundWeight(weight)]),
+  );
+
+const pictureOf = ({ size, rgb }: Mesh): Picture => ({ width: size, height: size, channels: 3, data: rgb });
+
+async function encode({ width, height, channels, data }: Picture, type: string): Promise<Blob> {
+  const image = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    image.data[4 * i + 3] = 255;
+    for (let c = 0; c < channels; c++) image.data[4 * i + c] = data[channels * i + c];
   }
-  const canvas = new OffscreenCanvas(size, size);
-  canvas.getContext("2d")!.putImageData(picture, 0, 0);
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
   return canvas.convertToBlob({ type, quality: JPEG_QUALITY });
 }
 
@@ -218,9 +210,6 @@ function crc32(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-const bytesOf = (array: ArrayBufferView): Uint8Array =>
-  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-
 function joined(parts: Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let offset = 0;
@@ -229,12 +218,6 @@ function joined(parts: Uint8Array[]): Uint8Array {
     offset += part.length;
   }
   return all;
-}
-
-function padded(bytes: Uint8Array, filler: number): Uint8Array {
-  const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4).fill(filler);
-  whole.set(bytes);
-  return whole;
 }
 
 const blobOf = (parts: Uint8Array[], type: string): Blob => new Blob(parts as BlobPart[], { type });

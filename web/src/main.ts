@@ -4,11 +4,16 @@ import { Camera } from "./camera";
 import { Client } from "./client";
 import type { Contract } from "./core/contract";
 import type { Box } from "./core/crop";
-import { download, glb, type Mesh, meshVertices, objZip, ply, record } from "./files";
+import type { Vector3 } from "./core/similarity";
+import { download, glb, headGlb, type Mesh, meshVertices, objZip, ply, record } from "./files";
 import { type Photo, readPhoto } from "./photo";
-import { HeadView, type Shading } from "./view/head";
+import { Sliders } from "./sliders";
+import { FaceMesh } from "./view/face";
+import { HeadMesh } from "./view/head";
+import type { Shading } from "./view/looks";
+import { Stage } from "./view/stage";
 import { type Depth, drawBoxes, drawDepth, drawOverlay, type Switches } from "./view/overlay";
-import type { SeenFace } from "./worker";
+import type { SeenFace, SeenHead } from "./worker";
 
 const SAMPLE = "astronaut.jpg";
 const MOST_THREADS = 4;
@@ -31,12 +36,16 @@ let contract: Contract;
 let triangles: Uint32Array;
 let vertexOf: Int32Array; // map pixel → vertex, −1 outside
 let uv: Float32Array;
-let head: HeadView | null = null;
+let stage: Stage | null = null;
+let faceMesh: FaceMesh | null = null;
+let headMesh: HeadMesh | null = null;
+let sliders: Sliders | null = null;
 let photo: Photo | null = null;
 let faces: SeenFace[] = [];
 let chosen = 0;
 let depth: Depth | null = null;
 let textures = new Map<number, { size: number; data: Uint8Array }>();
+let heads = new Map<number, { seen: SeenHead; weights: ArrayLike<number> }>();
 let turn = 0; // of what is shown, so that what comes late is dropped
 
 const opened = openAll();
@@ -59,17 +68,25 @@ async function openAll(): Promise<void> {
     uv[2 * v + 1] = (Math.floor(pixel / size) + 0.5) / size;
   });
   try {
-    head = new HeadView(find<HTMLCanvasElement>("head"), { triangles, vertexIndex, canonical, size });
+    stage = new Stage(find<HTMLCanvasElement>("head"));
+    faceMesh = new FaceMesh({ triangles, vertexIndex, canonical, size });
+    stage.show(faceMesh);
+    find("shape").hidden = !contract.head;
   } catch {
     fail(new Error("This browser can't draw in 3D: WebGL is off. The photo and the downloads still work."));
   }
+  document.querySelector<HTMLElement>("[data-format=head]")!.hidden = !contract.head;
   const ms = Math.round(performance.now() - start);
   document.body.dataset.ready = String(ms);
   document.body.dataset.threads = String(threads);
-  const where = `${threads} thread${threads > 1 ? "s" : ""}`;
-  find("about").textContent = `${contract.record.generator}, network ${contract.spec.name} on ${where}. Weights: ${contract.spec.licence}.`;
+  tellAbout(`${threads} thread${threads > 1 ? "s" : ""}`);
   progress.hidden = true;
   status.textContent = "Ready.";
+}
+
+function tellAbout(where: string): void {
+  const { record: own, spec } = contract;
+  find("about").textContent = `${own.generator}, network ${spec.name} on ${where}. Weights: ${spec.licence}.`;
 }
 
 /** Do something that may fail, and say so in words if it does. */
@@ -112,6 +129,7 @@ async function show(file: Blob, name: string): Promise<void> {
     faces = found;
     depth = null;
     textures = new Map();
+    heads = new Map();
     find("result").hidden = false;
     const count = faces.length === 1 ? "1 face" : `${faces.length} faces`;
     status.textContent = `${name}: ${count} in ${Math.round(times.detect + times.reconstruct)} ms.`;
@@ -180,11 +198,81 @@ async function choose(index: number): Promise<void> {
   drawPhoto();
   tellFacts(faces[index]);
   const texture = await textureOf(index);
-  if (own !== turn || chosen !== index || !head) return;
-  head.setShape(meshVertices(faces[index]), faces[index].normals, faces[index].pose.rotation);
-  head.setTexture(texture.size, texture.data);
-  head.setFrontal(Number(frontal.value) / 100);
-  document.body.dataset.shown = `${own}:${index}`;
+  if (own !== turn || chosen !== index) return;
+  faceMesh?.setShape(meshVertices(faces[index]), faces[index].normals, faces[index].pose.rotation);
+  faceMesh?.setTexture(texture.size, texture.data);
+  await showShape();
+  if (own === turn && chosen === index) document.body.dataset.shown = `${own}:${index}`;
+}
+
+const isHeadWanted = (): boolean => find<HTMLInputElement>("shape-head").checked && !camera.isOn;
+
+/** Show the face or the whole head, as is wanted. */
+async function showShape(): Promise<void> {
+  if (!stage || !faceMesh) return;
+  const [own, index] = [turn, chosen];
+  const head = isHeadWanted() ? await headOf(index) : null;
+  if (own !== turn || chosen !== index || isHeadWanted() !== Boolean(head)) return;
+  find("expressions").hidden = !head;
+  const old = headMesh;
+  headMesh = head && new HeadMesh(head.seen, faces[index].pose.rotation, centreOf(faces[index]));
+  stage.show(headMesh ?? faceMesh);
+  old?.dispose();
+  if (head) setWeights(head.weights);
+  document.body.dataset.shape = head ? "head" : "face";
+}
+
+async function switchShape(): Promise<void> {
+  try {
+    await showShape();
+  } catch (error) {
+    find<HTMLInputElement>("shape-face").checked = true;
+    await showShape();
+    throw error;
+  }
+}
+
+async function headOf(index: number) {
+  const known = heads.get(index);
+  if (known) return known;
+  const own = turn;
+  const before = status.textContent;
+  progress.hidden = false;
+  progress.removeAttribute("value");
+  try {
+    const start = performance.now();
+    const seen = await client.call("head", index);
+    document.body.dataset.headTime = String(performance.now() - start);
+    const head = { seen, weights: seen.weights };
+    if (own === turn) heads.set(index, head);
+    return head;
+  } finally {
+    progress.hidden = true;
+    status.textContent = before;
+  }
+}
+
+/** Move the head that is shown, and the sliders. */
+function setWeights(weights: ArrayLike<number>): void {
+  sliders ??= new Sliders(find("sliders"), contract.head!.names, moveHead);
+  sliders.weights = weights;
+  moveHead(weights);
+}
+
+function moveHead(weights: ArrayLike<number>): void {
+  const head = heads.get(chosen);
+  if (!head) return;
+  head.weights = weights;
+  headMesh?.express(weights);
+  stage?.render();
+}
+
+/** Where a face's mesh has its origin, canonical frame, cm. */
+function centreOf({ vertices, pose }: SeenFace): Vector3 {
+  const mean = [0, 0, 0];
+  vertices.forEach((value, i) => (mean[i % 3] += (3 * value) / vertices.length));
+  const away = [mean[0], -mean[1], mean[2]].map((value, c) => (value - pose.translation[c]) / pose.scale);
+  return [0, 1, 2].map((c) => pose.rotation.reduce((sum, row, r) => sum + row[c] * away[r], 0)) as Vector3;
 }
 
 async function textureOf(index: number) {
@@ -241,13 +329,21 @@ async function save(format: string): Promise<void> {
   const stem = photo.name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "_") || "photo";
   const { width, height } = photo.pixels;
   if (format === "json") {
-    return download(record(contract, stem, photo.name, width, height, faces), `${stem}.json`);
+    const expressions = contract.head && (await client.call("expressions").catch((error: Error) => {
+      fail(new Error(`The file was saved without expressions. ${error.message}`));
+      return null;
+    }));
+    return download(record(contract, stem, photo.name, width, height, faces, expressions), `${stem}.json`);
   }
   const name = chosen ? `${stem}_face${chosen + 1}` : stem;
   if (format === "png") {
     const blob = await new Promise<Blob | null>((done) => photoCanvas.toBlob(done));
     if (!blob) throw new Error("There is not enough memory for this picture.");
     return download(blob, `${name}_overlay.png`);
+  }
+  if (format === "head") {
+    const { seen, weights } = await headOf(chosen);
+    return download(await headGlb(seen, contract.head!.names, weights), `${name}_head.glb`);
   }
   const face = faces[chosen];
   const texture = await textureOf(chosen);
@@ -263,6 +359,8 @@ async function save(format: string): Promise<void> {
 async function toggleCamera(): Promise<void> {
   if (camera.isOn) return stopCamera();
   await opened;
+  status.textContent = "Trying the graphics card…";
+  if (await client.call("quicken")) tellAbout("the graphics card");
   await camera.start();
   const own = ++turn;
   document.body.dataset.camera = "0";
@@ -270,6 +368,8 @@ async function toggleCamera(): Promise<void> {
   button.textContent = "Stop the camera";
   button.setAttribute("aria-pressed", "true");
   find("downloads").hidden = true;
+  find("shape").hidden = true;
+  await showShape();
   find("tabs").replaceChildren();
   find("result").hidden = false;
   let box: Box | null = null;
@@ -300,9 +400,9 @@ function showFrame(frame: ImageData): void {
   const [face] = faces;
   if (!face) return;
   tellFacts(face);
-  head?.setShape(meshVertices(face), face.normals, face.pose.rotation);
-  head?.setPicture(plainFrame(frame), face.vertices);
-  head?.setFrontal(Number(frontal.value) / 100);
+  faceMesh?.setShape(meshVertices(face), face.normals, face.pose.rotation);
+  faceMesh?.setPicture(plainFrame(frame), face.vertices);
+  stage?.setFrontal(Number(frontal.value) / 100);
   drawOverlay(context, face, contract, vertexOf, switches());
 }
 
@@ -324,6 +424,7 @@ function stopCamera(): void {
   button.textContent = "Use the camera";
   button.setAttribute("aria-pressed", "false");
   find("downloads").hidden = false;
+  find("shape").hidden = !contract.head;
   find("result").hidden = true;
   photo = null;
   faces = [];
@@ -364,9 +465,12 @@ function take(data: DataTransfer | null, what: string): void {
 
 find("overlays").addEventListener("change", () => attempt(switchOverlay));
 find("shading").addEventListener("change", (event) => {
-  head?.setShading((event.target as HTMLInputElement).value as Shading);
+  stage?.setShading((event.target as HTMLInputElement).value as Shading);
 });
-frontal.addEventListener("input", () => head?.setFrontal(Number(frontal.value) / 100));
+find("shape").addEventListener("change", () => attempt(switchShape));
+find("neutral").addEventListener("click", () => setWeights(contract.head!.names.map(() => 0)));
+find("as-photo").addEventListener("click", () => setWeights(heads.get(chosen)!.seen.weights));
+frontal.addEventListener("input", () => stage?.setFrontal(Number(frontal.value) / 100));
 find("downloads").addEventListener("click", (event) => {
   const { format } = (event.target as HTMLElement).dataset;
   if (format) attempt(() => save(format));

@@ -1,10 +1,14 @@
 // The worker that does the computing, so that the page never stands still.
 
 import type { Box } from "./core/crop";
+import type { Coefficients } from "./core/blendshapes";
+import { distanceFromEdges, drawSilhouette } from "./core/edges";
+import { buildHead, fitFace, type Head } from "./core/head";
+import type { HeadModel, Surface } from "./core/headModel";
+import { meetOutline } from "./core/outline";
 import { type Face, pick } from "./core/reconstruct";
 import type { Picture } from "./core/picture";
 import { drawDepth, findVisible, vertexNormals } from "./core/surface";
-import { distanceFromEdges, drawSilhouette, meetOutline } from "./core/outline";
 import { completeTexture, sampleTexture, textureSize } from "./core/texture";
 import { open, type Opened } from "./runtime";
 
@@ -18,6 +22,13 @@ export interface SeenFace {
   score: number;
   detectionScore: number | null;
   seen: Uint8Array; // (M·M,) 1 at map pixels that the viewer sees
+}
+
+/** What the page gets of a head; the rest is the same for all heads. */
+export interface SeenHead extends Head {
+  mean: Float32Array;
+  surfaces: Surface[];
+  triangles: Uint32Array;
 }
 
 export interface Times {
@@ -35,7 +46,10 @@ export type Calls = {
   };
   reconstruct: (photo: ImageData) => { faces: SeenFace[]; times: Times };
   texture: (face: number) => { size: number; data: Uint8Array };
+  expressions: () => Record<string, number>[];
+  head: (face: number) => SeenHead;
   depth: () => { data: Float32Array; width: number; height: number };
+  quicken: () => boolean;
   follow: (frame: ImageData, box: Box | null) => { face: SeenFace; next: Box } | null;
 };
 
@@ -43,6 +57,8 @@ let opened: Opened;
 let photo: Picture;
 let faces: Face[] = [];
 const seenOf = new WeakMap<Face, { normals: Float32Array; vertices: Uint8Array; map: Uint8Array }>();
+
+const coefficients = new WeakMap<Face, Coefficients>();
 
 const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise<ReturnType<Calls[Name]>> } = {
   async open(base, mostThreads) {
@@ -64,23 +80,23 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
   },
 
   async texture(index) {
-    const face = faces[index];
-    const side = opened.reconstructor.atlas.size;
-    const { map: seen, normals } = surfaceOf(face);
-    const size = textureSize(face.map, seen, side);
-    const { atlas } = opened.reconstructor;
-    const { rotation } = face.pose;
-    const [facing, edge, sideward] = [0, 1, 2].map(() => new Float32Array(side * side));
-    const silhouette = drawSilhouette(face.vertices, atlas.triangles);
-    const distance = distanceFromEdges(silhouette);
-    atlas.vertexIndex.forEach((pixel, v) => {
-      facing[pixel] = normals[3 * v + 2];
-      edge[pixel] = distance[v];
-      sideward[pixel] = rotation.reduce((sum, row, axis) => sum + row[0] * normals[3 * v + axis], 0);
+    const { width, data } = textureOf(faces[index]);
+    return { size: width, data: data as Uint8Array };
+  },
+
+  async expressions() {
+    const model = await opened.head();
+    return faces.map((face) => {
+      const { expression } = coefficientsOf(face, model);
+      return Object.fromEntries(model.names.map((name, e) => [name, expression[e]]));
     });
-    const places = meetOutline(photo, face.map, normals, atlas, rotation, silhouette);
-    const sampled = sampleTexture(photo, places, seen, side, size);
-    return { size, data: completeTexture(sampled, size, facing, edge, sideward, side).data as Uint8Array };
+  },
+
+  async head(index) {
+    const face = faces[index];
+    const model = await opened.head();
+    const head = buildHead(face.map, face.pose, coefficientsOf(face, model), textureOf(face, true), photo, model);
+    return { ...head, mean: model.vertices, surfaces: model.surfaces, triangles: model.triangles };
   },
 
   async depth() {
@@ -91,6 +107,10 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
       for (let i = 0; i < data.length; i++) if (own[i] > data[i]) data[i] = own[i];
     }
     return { data, width, height };
+  },
+
+  async quicken() {
+    return opened.quicken();
   },
 
   async follow(image, box) {
@@ -114,6 +134,32 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
 
 const pictureOf = (image: ImageData): Picture => ({ ...sizeOf(image), channels: 4, data: image.data });
 const sizeOf = ({ width, height }: ImageData) => ({ width, height });
+
+/** What the head model says of a face, found once. */
+function coefficientsOf(face: Face, model: HeadModel): Coefficients {
+  const known = coefficients.get(face) ?? fitFace(face.map, face.pose, model);
+  coefficients.set(face, known);
+  return known;
+}
+
+/** @param willMove - Whether eyes and mouth are going to open and close. */
+function textureOf(face: Face, willMove = false): Picture {
+  const { atlas } = opened.reconstructor;
+  const { rotation } = face.pose;
+  const side = atlas.size;
+  const { map: seen, normals } = surfaceOf(face);
+  const size = textureSize(face.map, seen, side);
+  const [facing, edge, sideward] = [0, 1, 2].map(() => new Float32Array(side * side));
+  const silhouette = drawSilhouette(face.vertices, atlas.triangles);
+  const distance = distanceFromEdges(silhouette, willMove);
+  atlas.vertexIndex.forEach((pixel, v) => {
+    facing[pixel] = normals[3 * v + 2];
+    edge[pixel] = distance[v];
+    sideward[pixel] = rotation.reduce((sum, row, axis) => sum + row[0] * normals[3 * v + axis], 0);
+  });
+  const places = meetOutline(photo, face.map, normals, atlas, rotation, silhouette);
+  return completeTexture(sampleTexture(photo, places, seen, side, size), size, facing, edge, sideward, side);
+}
 
 /** What is read off the mesh once. */
 function surfaceOf(face: Face) {

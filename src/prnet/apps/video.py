@@ -58,6 +58,7 @@ class Sink(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         """End: name what is whole, delete it after an error."""
         ...
@@ -170,6 +171,14 @@ class Overlay:
         return picture
 
 
+class Drawing(Protocol):
+    """Makes a picture of a frame and its faces."""
+
+    def draw(self, frame: Tracked) -> NDArray[np.uint8]:
+        """The frame with something drawn in: (H, W, 3) uint8 RGB."""
+        ...
+
+
 class OverlaySink:
     """Writes a video of frames with their faces drawn in.
 
@@ -178,7 +187,7 @@ class OverlaySink:
         overlay: How they are drawn.
     """
 
-    def __init__(self, writer: VideoWriter, overlay: Overlay) -> None:
+    def __init__(self, writer: VideoWriter, overlay: Drawing) -> None:
         self._writer, self._overlay = writer, overlay
 
     def take(self, item: Tracked | Sound) -> None:

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +69,21 @@ class Worker:
 
     def do(self, photos: Sequence[Photo]) -> dict[str, int]:
         """Do a shard, write its part, and count photos, faces and failures."""
-        rows: list[dict[str, Any]] = []
-        failed = 0
-        for photo, faces, error in self._faces(photos):
-            if error is not None:
-                failed += 1
-                rows.append({"source": photo.source, "error": error})
-                continue
-            kept = [face for face in faces if face.score >= self._wanted.min_score]
-            for number, face in enumerate(kept[: self._wanted.max_faces], 1):
-                rows.append(self._row(photo, number, face))
-        sources = [photo.source for photo in photos]
-        write_part(self._folder, sources, rows, self._columns)
-        return {"photos": len(photos), "faces": len(rows) - failed, "failed": failed}
+        counts = {"photos": len(photos), "faces": 0, "failed": 0}
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for photo, faces, error in self._faces(photos):
+                if error is not None:
+                    counts["failed"] += 1
+                    yield {"source": photo.source, "error": error}
+                    continue
+                kept = [face for face in faces if face.score >= self._wanted.min_score]
+                for number, face in enumerate(kept[: self._wanted.max_faces], 1):
+                    counts["faces"] += 1
+                    yield self._row(photo, number, face)
+
+        write_part(self._folder, [photo.source for photo in photos], rows(), self._columns)
+        return counts
 
     def _faces(self, photos: Sequence[Photo]) -> Iterator[tuple[Photo, list[Face], str | None]]:
         """The faces of each photo, or why there are none; several photos at a time."""
@@ -166,11 +169,7 @@ def open_photo(photo: Photo) -> Path | io.BytesIO:
         ImageReadError: It can't be fetched.
     """
     if photo.table is not None:
-        import pyarrow.parquet as parquet
-
-        with parquet.ParquetFile(photo.table) as table:
-            column = table.read_row_group(photo.row_group, columns=[photo.column])[0]
-        value = column[photo.row].as_py()
+        value = _read_column(photo.table, photo.row_group, photo.column)[photo.row].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(content, bytes):
             raise ImageReadError(f"{photo.source}: no bytes in column {photo.column}")
@@ -187,11 +186,15 @@ def open_photo(photo: Photo) -> Path | io.BytesIO:
         return io.BytesIO(stream.read())
 
 
+@lru_cache(maxsize=1)  # a shard's photos lie in one row group
+def _read_column(table: str, row_group: int, column: str | None) -> Any:  # noqa: ANN401
+    """A column of a row group of a Parquet file, from pyarrow."""
+    import pyarrow.parquet as parquet
+
+    with parquet.ParquetFile(table) as file:
+        return file.read_row_group(row_group, columns=[column])[0]
+
+
 def one_line(error: Exception) -> str:
     """What went wrong, in a line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def split_shards(photos: Sequence[Photo], size: int) -> list[list[Photo]]:
-    """Runs of photos of at most this size, in order."""
-    return [list(photos[start : start + size]) for start in range(0, len(photos), size)]

@@ -80,7 +80,7 @@ def run(
         meshes,
         crops,
     )
-    with progress_bar("Reconstructing", things="photos") as progress:
+    with progress_bar("Reconstructing", things="faces") as progress:
         done = run_batch(photos, wanted, workers or usable_cores(), address, tell=progress)
     rate = f", {done.faces / done.seconds:.1f} faces/s" if done.faces else ""
     earlier = f" ({done.before} were done)" if done.before else ""

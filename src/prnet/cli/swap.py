@@ -1,48 +1,89 @@
 """`prnet swap`: one face on another."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from prnet.cli.one_face import PictureOption, find_faces, pick
+from prnet.cli.extras import need_extra
+from prnet.cli.one_face import find_faces, pick
 from prnet.cli.options import ModelOption, ThreadsOption
+from prnet.cli.terminal import FAILED, INTERRUPTED, say
 
 HELP = """\
-Put the face of one photo on the faces of another, in their pose, expression and light.
+Put the face of a photo on the faces of another, or of a video, in their pose, expression and light.
+
+A video keeps its frames' times and its sound; its faces have the numbers that `prnet video` shows.
 
 Only with the consent of the people shown: a swapped face can deceive and hurt. Say that a picture
-is made where you show it.
+or a video is made where you show it.
 """
 EXAMPLES = (
     "prnet swap me.jpg friend.jpg -o swapped.png",
     "prnet swap group.jpg group.jpg --pairs 1:2,2:1 -o swapped.png",
+    "prnet swap me.jpg clip.mp4 -o swapped.mp4",
 )
+Pairs = list[tuple[int, int]]  # number of a face of SOURCE, and of TARGET
 
 
 def run(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Photo with the face to use.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Photo whose faces get it.")],
-    out: PictureOption,
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="Photo or video whose faces get it.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="PNG to write; for a video .mp4, .mov, .mkv or .webm.",
+        ),
+    ],
     pairs: Annotated[
         str,
         typer.Option(
             metavar="LIST",
-            help="SOURCE's face:TARGET's face, 1 the best of each, with commas between; all: every "
-            "face of TARGET gets SOURCE's of its number, or the first where there are fewer.",
+            help="SOURCE's face:TARGET's face, 1 the best of each (of a video, the first seen), "
+            "with commas between; all: every face of TARGET gets SOURCE's of its number, or the "
+            "first where there are fewer.",
         ),
     ] = "all",
+    look_ahead: Annotated[
+        bool,
+        typer.Option("--look-ahead", help="Smooth a video with what comes later known: no lag."),
+    ] = False,
     model: ModelOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Swap."""
+    from prnet.video.frames import CONTAINERS
+
+    chosen = None if pairs == "all" else _parse(pairs)
+    if out.suffix.lower() in CONTAINERS:
+        _swap_video(source, target, out, chosen, look_ahead, model, threads)
+    elif look_ahead:
+        raise typer.BadParameter("is for videos", param_hint="--look-ahead")
+    else:
+        _swap_photo(source, target, out, chosen, model, threads)
+
+
+def _swap_photo(
+    source: Path,
+    target: Path,
+    out: Path,
+    chosen: Pairs | None,
+    model: Path | None,
+    threads: int | None,
+) -> None:
+    """Swap faces of a photo."""
     from dataclasses import replace
 
     from prnet.apps.pictures import check_picture, write_picture
     from prnet.apps.swap import swap_face
     from prnet.reconstructor import Reconstructor
 
-    chosen = None if pairs == "all" else _parse(pairs)
     check_picture(out, (source, target))
     reconstructor = Reconstructor(model, threads=threads)
     sources, targets = (find_faces(reconstructor, photo) for photo in (source, target))
@@ -60,7 +101,53 @@ def run(
     typer.echo(f"{out}: {len(chosen)} face{'s' if len(chosen) != 1 else ''} of {target} swapped")
 
 
-def _parse(pairs: str) -> list[tuple[int, int]]:
+def _swap_video(
+    source: Path,
+    target: Path,
+    out: Path,
+    chosen: Pairs | None,
+    look_ahead: bool,
+    model: Path | None,
+    threads: int | None,
+) -> None:
+    """Swap faces of a video."""
+    need_extra("video")
+    from prnet.apps.swap_video import VideoSwap
+    from prnet.apps.video import OverlaySink, track_video
+    from prnet.cli.video import check_files, tell
+    from prnet.progress import progress_bar
+    from prnet.reconstructor import Reconstructor
+    from prnet.video.frames import VideoReader, VideoWriter
+    from prnet.video.tracker import SMOOTH, Tracker
+
+    check_files(str(target), [out])
+    check_files(str(source), [out])
+    with VideoReader(target, threads) as reader:
+        reconstructor = Reconstructor(model, threads=threads)
+        sources = find_faces(reconstructor, source)
+        wanted = None if chosen is None else {to: pick(sources, of, source) for of, to in chosen}
+        swap = VideoSwap(sources if wanted is None else wanted)
+        tracker = Tracker(reconstructor, None if look_ahead else SMOOTH)
+        writer = VideoWriter(out, reader.rate, reader.time_base, reader.audio, threads)
+        with progress_bar("Swapping", things="frames") as progress:
+            summary = track_video(
+                reader,
+                tracker,
+                [OverlaySink(writer, swap)],
+                progress,
+                with_sound=True,
+                look_ahead=SMOOTH if look_ahead else None,
+            )
+    tell(str(target), summary, [out], quiet=False)
+    unseen = sorted((wanted or {}).keys() - swap.seen)
+    if unseen:
+        numbers = " and ".join(map(str, unseen))
+        say(f"prnet: {target}: face {numbers} never seen, so not swapped", sys.stderr)
+    if summary.is_interrupted or unseen:
+        raise typer.Exit(INTERRUPTED if summary.is_interrupted else FAILED)
+
+
+def _parse(pairs: str) -> Pairs:
     """Numbers of "1:2,2:1".
 
     Raises:

@@ -116,7 +116,7 @@ def run(
     given = [path for path in outputs.values() if path is not None]
     if not given:
         raise typer.BadParameter(f"name a file to write: {', '.join(outputs)}")
-    _check_files(video, given)
+    check_files(video, given)
     styles = parse_styles(overlay)
 
     from prnet.apps.head_motion import HeadSink
@@ -170,7 +170,7 @@ def tell(video: str, summary: "Summary", written: list[Path], quiet: bool) -> No
     )
 
 
-def _check_files(video: str, written: list[Path]) -> None:
+def check_files(video: str, written: list[Path]) -> None:
     """Refuse to write over the video, or twice into one file."""
     places = [path.resolve() for path in written]
     if Path(video).resolve() in places:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from prnet.errors import LabelError
@@ -106,7 +105,7 @@ class Bfm:
         """
         offsets = _times(self.shape_basis, shape_para, "shape_para")
         offsets = offsets + _times(self.expression_basis, exp_para, "exp_para")
-        return self.mean + offsets.reshape(-1, 3)
+        return (self.mean + offsets.reshape(-1, 3)).astype(np.float32)
 
     def vertices(
         self,
@@ -215,6 +214,8 @@ def read_mat(
     Raises:
         LabelError: No such file, damaged, or without one of the variables.
     """
+    import scipy.io  # slow to import
+
     names = tuple(names)
     wanted = (*names, *optional)
     try:

@@ -18,6 +18,7 @@ class Mix(NamedTuple):
         crowds: Those with eight and more; all the rest have two to six.
         upright: Of faces, those that stand nearly upright; others have any angle.
         smallest_single_px: Of a face alone.
+        distractors: Pasted things that are no face, in composed scenes; fewer than so many.
     """
 
     photos: float = 0.0
@@ -26,12 +27,19 @@ class Mix(NamedTuple):
     crowds: float = 0.2
     upright: float = 0.4
     smallest_single_px: float = 24.0
+    distractors: int = 5
 
 
 # What detectors are measured on, and what this one learns from: more as photos usually are.
 MEASURED = Mix()
 LEARNED = Mix(
-    photos=0.3, empty=0.15, single=0.35, crowds=0.12, upright=0.5, smallest_single_px=32.0
+    photos=0.35,
+    empty=0.15,
+    single=0.35,
+    crowds=0.1,
+    upright=0.45,
+    smallest_single_px=32.0,
+    distractors=8,
 )
 
 

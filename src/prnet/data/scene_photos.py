@@ -20,7 +20,7 @@ from prnet.files import write_aside
 
 TURNED, BACKGROUND = "turned", "background"
 SOURCES = ("lfw", "utk", "web", "mix", "cfp", "ibug", TURNED, BACKGROUND)
-QUALITY = 62  # of WebP
+QUALITY = 80  # of WebP
 LABELS = ("source", "faces", "yaw", "held_out", "ignored")
 
 

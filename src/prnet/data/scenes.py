@@ -19,11 +19,15 @@ from prnet.data.scene_canvas import (
 )
 from prnet.data.scene_degrade import degrade
 from prnet.data.scene_mix import MEASURED, Mix, draw_sizes
+from prnet.data.scene_parts import jittered, shared_part, shuffled
 from prnet.data.scene_photos import BACKGROUND, SOURCES, ScenePhotos
 
 SCENE_SIZE = 320
 MAX_ROWS = 48  # of faces and ignored regions in a scene; more are dropped, the smallest first
 TEXTURES, TEXTURE_PX = 240, 160
+DISTRACTOR_PX = (16.0, 220.0)
+# of pasted hard negatives; what was taken for a face is half as large; their share of distractors
+HARD_PX, HARD_SHARE = (20.0, 90.0), 0.4
 MASKS = 64
 PHOTO_REACH = (0.7, 1.15)  # a photo that is a scene by itself: its longer side, in the scene's
 
@@ -57,6 +61,7 @@ class SceneComposer:
         seed: int = 0,
         size: int = SCENE_SIZE,
         mix: Mix = MEASURED,
+        hard: NDArray[np.uint8] | None = None,
     ) -> None:
         """Prepare textures and masks.
 
@@ -66,8 +71,10 @@ class SceneComposer:
             seed: Of the drawn textures.
             size: Side of the scenes.
             mix: What they show.
+            hard: (K, P, P, 3) uint8 RGB, pictures that were taken for faces; they are among what
+                is no face. None: there are none.
         """
-        self.photos, self.size, self.mix = photos, size, mix
+        self.photos, self.size, self.mix, self.hard = photos, size, mix, hard
         background = photos.source == SOURCES.index(BACKGROUND)
         mine = photos.held_out == held_out
         self._faces = np.flatnonzero(mine & ~background)
@@ -88,8 +95,7 @@ class SceneComposer:
         if self.mix.photos and rng.random() < self.mix.photos:
             self._show_photo(canvas, rng)
             return self._finish(canvas, rng)
-        for _ in range(rng.integers(0, 5)):
-            self._paste_distractor(canvas, rng)
+        self._paste_distractors(canvas, rng)
         sizes = draw_sizes(rng, size / SCENE_SIZE, self.mix)
         if len(sizes) == 1 and rng.random() < 0.3:
             self._paste_face(canvas, rng, sizes[0], whole=True)
@@ -99,6 +105,12 @@ class SceneComposer:
                 if rng.random() < 0.15:
                     self._occlude(canvas, rng)
         return self._finish(canvas, rng)
+
+    def compose_faceless(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Make a scene without a face, (S, S, 3) uint8 RGB."""
+        canvas = Canvas(self._ground(rng), np.zeros((self.size, self.size), np.uint8))
+        self._paste_distractors(canvas, rng)
+        return self._finish(canvas, rng).image
 
     def _finish(self, canvas: Canvas, rng: np.random.Generator) -> Scene:
         """What the canvas shows, as a camera takes it."""
@@ -171,7 +183,7 @@ class SceneComposer:
         half = face[2:4].max() * reach * 0.5 + 2
         region = (*(face[:2] - half), *(face[:2] + half))
         if not whole and rng.random() < 0.3:
-            region = _jittered(region, rng)
+            region = jittered(region, rng)
         gain = rng.uniform(0.6, 1.3) if rng.random() < 0.5 else 1.0
         canvas.paste(self.photos.photo(index), region, matrix, gain, self._mask(rng))
         self._label(canvas, index, face, matrix)
@@ -224,10 +236,27 @@ class SceneComposer:
                 break
         return center
 
-    def _paste_distractor(self, canvas: Canvas, rng: np.random.Generator) -> None:
-        """Paste something that is no face: a photo's faceless part, a drawing, shuffled parts."""
-        px = np.exp(rng.uniform(np.log(16), np.log(220)))
-        picture, region = self._faceless(rng)
+    def _paste_distractors(self, canvas: Canvas, rng: np.random.Generator) -> None:
+        """Paste things that are no face, or nothing."""
+        for _ in range(rng.integers(0, self.mix.distractors)):
+            if self.hard is not None and rng.random() < HARD_SHARE:
+                px = np.exp(rng.uniform(*np.log(HARD_PX)))
+                picture = self.hard[rng.integers(len(self.hard))]
+                region = (0.0, 0.0, picture.shape[1] - 1.0, picture.shape[0] - 1.0)
+            else:
+                px = np.exp(rng.uniform(*np.log(DISTRACTOR_PX)))
+                picture, region = self._faceless(rng)
+            self._paste_distractor(canvas, rng, px, picture, region)
+
+    def _paste_distractor(
+        self,
+        canvas: Canvas,
+        rng: np.random.Generator,
+        px: float,
+        picture: NDArray[np.uint8],
+        region: tuple[float, float, float, float],
+    ) -> None:
+        """Paste a faceless region of a picture, of a size, at any place and angle."""
         matrix = similarity_matrix(
             rng.uniform(0, 2 * np.pi), px / (region[2] - region[0]), mirror=rng.random() < 0.5
         )
@@ -267,7 +296,7 @@ class SceneComposer:
         index = int(self._faces[rng.integers(len(self._faces))])
         photo, face = self.photos.photo(index), self.photos.faces[index]
         if kind < 0.75:
-            return _shuffled(photo, face, rng)
+            return shuffled(photo, face, rng)
         first, last = np.searchsorted(self._ignored[:, 0], [index, index + 1])
         taken = [*self._ignored[first:last, 1:], around(face)]
         height, width = photo.shape[:2]
@@ -275,9 +304,9 @@ class SceneComposer:
             side = rng.uniform(16, 0.5 * min(height, width))
             x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
             region = (x, y, x + side, y + side)
-            if all(_shared(region, box) < 0.12 for box in taken):
+            if all(shared_part(region, box) < 0.12 for box in taken):
                 return photo, region
-        return _shuffled(photo, face, rng)
+        return shuffled(photo, face, rng)
 
 
 def _warp_around(
@@ -296,43 +325,3 @@ def _warp_around(
         ),
         np.uint8,
     )
-
-
-def _jittered(
-    region: tuple[float, ...], rng: np.random.Generator
-) -> tuple[float, float, float, float]:
-    """A region with each side moved outward a little."""
-    x0, y0, x1, y1 = region
-    a, b, c, d = rng.uniform(0, 0.3, 4) * (x1 - x0)
-    return x0 - a, y0 - b, x1 + c, y1 + d
-
-
-def _shared(region: tuple[float, ...], box: NDArray[np.floating]) -> float:
-    """The part of the smaller of two boxes that both cover."""
-    width = min(region[2], box[2]) - max(region[0], box[0])
-    height = min(region[3], box[3]) - max(region[1], box[1])
-    smaller = min(
-        (region[2] - region[0]) * (region[3] - region[1]), (box[2] - box[0]) * (box[3] - box[1])
-    )
-    return float(max(width, 0) * max(height, 0) / smaller)
-
-
-def _shuffled(
-    photo: NDArray[np.uint8], face: NDArray[np.floating], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
-    """A face cut into 3 × 3 or 4 × 4 parts that change places and turn: skin and parts, no face."""
-    parts = int(rng.integers(3, 5))
-    step = 24
-    side = parts * step
-    half = face[2:4].max() * 0.5
-    matrix = similarity_matrix(0.0, side / (2 * half))
-    matrix[:, 2] = side / 2 - matrix[:, :2] @ face[:2]
-    square = cv2.warpAffine(photo, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
-    blocks = square.reshape(parts, step, parts, step, 3).swapaxes(1, 2).reshape(-1, step, step, 3)
-    # no part stays where it was: a derangement by rotation of a random order
-    order = rng.permutation(len(blocks))
-    mixed = np.empty_like(blocks)
-    mixed[order] = blocks[np.roll(order, 1)]
-    mixed = np.stack([np.rot90(block, int(rng.integers(4))) for block in mixed])
-    grid = mixed.reshape(parts, parts, step, step, 3).swapaxes(1, 2).reshape(side, side, 3)
-    return np.ascontiguousarray(grid), (0.0, 0.0, side - 1.0, side - 1.0)

@@ -1,22 +1,37 @@
 """Worker processes, started in one way for all that share work out."""
 
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 
-# a forked process inherits other libraries' locks as they happen to be, and may wait forever
-START_METHOD = "spawn"
-
 _state: Any = None
+
+
+def worker_context() -> "ForkServerContext | SpawnContext":
+    """Where worker processes come from.
+
+    A process forked from this one would inherit other libraries' locks as they happen to be, and
+    may wait forever. So they are forked from one that has imported what this one has of prnet and
+    done nothing else; where the system can't fork, each is started afresh.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith("prnet.")])
+    return context
 
 
 def map_in_processes(
@@ -48,7 +63,7 @@ def map_in_processes(
         yield from (function(state, item) for item in items)  # type: ignore[arg-type]
         return
     with ProcessPoolExecutor(
-        processes, get_context(START_METHOD), initializer=_start, initargs=(prepare,)
+        processes, worker_context(), initializer=_start, initargs=(prepare,)
     ) as pool:
         yield from pool.map(partial(_call, function), items, chunksize=chunksize)
 

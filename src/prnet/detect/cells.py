@@ -87,6 +87,7 @@ def find_faces(
         (K, 5) float32 boxes as in `prnet.geometry.oriented`, pixels; (K,) float32 scores.
     """
     boxes, scores = decode_cells(cells, height, width, min_score / 2)
-    kept = keep_distinct(boxes, scores, SAME_FACE)
-    kept = kept[scores[kept] >= min_score]
+    # lower scores are only to be blended with
+    high = np.flatnonzero(scores >= min_score)
+    kept = high[keep_distinct(boxes[high], scores[high], SAME_FACE)]
     return blend(boxes, scores, kept, SAME_BOX).astype(np.float32), scores[kept]

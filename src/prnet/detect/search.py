@@ -182,19 +182,27 @@ def _resize(
     picture_wh = [max(round(side * scale), 1) for side in (width, height)]
     step = max(1, int(0.5 / scale))
     first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
-    part = image[int(first[1]) :: step, int(first[0]) :: step]
+    part = _thin(image[int(first[1]) :, int(first[0]) :], step)
     spacing = np.full(2, float(step))
     if scale * step <= 0.5 and min(part.shape[:2]) > 1:
         part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
         half_wh = part.shape[1] // 2, part.shape[0] // 2
-        halved = cv2.resize(np.ascontiguousarray(part), half_wh, interpolation=cv2.INTER_AREA)
+        halved = cv2.resize(part, half_wh, interpolation=cv2.INTER_AREA)
         part = halved.astype(np.uint8, copy=False)
         first, spacing = first + spacing / 2, 2 * spacing
     ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
-    # OpenCV can't read a thinned photo as it lies
-    picture = cv2.resize(np.ascontiguousarray(part), picture_wh, interpolation=cv2.INTER_LINEAR)
+    picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
     pixels = picture.astype(np.uint8, copy=False)
     return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
+
+
+def _thin(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """Every so many pixels each way, from the first on, in memory of their own."""
+    if step == 1 or image.strides[2] != 1:
+        return np.ascontiguousarray(image[::step, ::step])
+    # NumPy takes half as long for pixels as for their three numbers
+    pixels = image[::step].view("V3")[:, ::step, 0]
+    return np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 3)
 
 
 def _lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:

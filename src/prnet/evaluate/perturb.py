@@ -64,7 +64,7 @@ def _cloth(shape: tuple[int, ...], thing: Photo, rng: np.random.Generator) -> Ph
         rows, columns = thing.shape[0] // 2, thing.shape[1] // 2
         top, left = rng.integers(rows + 1), rng.integers(columns + 1)
         quarter = thing[top : top + rows, left : left + columns]
-        return np.asarray(cv2.resize(quarter, (width, height), interpolation=cv2.INTER_AREA))
+        return cv2.resize(quarter, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
     grain = (1, 1, 3) if kind == 1 else (height, width, 3)
     return rng.integers(0, 256, grain, dtype=np.uint8)
 

@@ -4,6 +4,8 @@ The box is upright once it is turned back about its center by the angle: radians
 (x right, y down), 0 for a face that stands upright.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,14 +67,28 @@ def keep_distinct(boxes: Array, scores: Array, most: float) -> NDArray[np.intp]:
         (K,) indices of what is kept, best first.
     """
     order = np.argsort(-scores, kind="stable")
-    area = boxes[:, 2] * boxes[:, 3]
+    columns = boxes[order].astype(np.float64).T
+    columns[2:4] /= 2
     kept = []
     while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        shared = shared_area(boxes[best][None], boxes[rest])[0]
-        order = rest[shared <= most * np.minimum(area[best], area[rest])]
+        kept.append(order[0])
+        x, y, reach_x, reach_y, angle = columns[:, 0].tolist()
+        others = columns[:4, 1:]
+        # as in `shared_area`, in fewer and plainer steps: it runs once for each box that is kept
+        dx, dy = others[0] - x, others[1] - y
+        cos, sin = math.cos(angle), math.sin(angle)
+        width = _shared_length(cos * dx + sin * dy, reach_x, others[2])
+        height = _shared_length(cos * dy - sin * dx, reach_y, others[3])
+        smaller = np.minimum(4 * reach_x * reach_y, 4 * others[2] * others[3])
+        stays = np.flatnonzero(width * height <= most * smaller) + 1
+        order, columns = order[stays], columns[:, stays]
     return np.array(kept, np.intp)
+
+
+def _shared_length(away: Array, half: float, others: Array) -> Array:
+    """Of intervals of a half length and others so far away: the length that both cover, (N,)."""
+    shared = np.minimum(half, away + others) - np.maximum(-half, away - others)
+    return np.maximum(shared, 0.0, out=shared)
 
 
 def blend(boxes: Array, scores: Array, kept: NDArray[np.intp], least: float) -> Array:

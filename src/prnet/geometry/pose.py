@@ -128,7 +128,7 @@ class PoseFit:
         photo = np.asarray(photo_points, np.float64)
         if photo.ndim != 2 or photo.shape[1] != 3:
             raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
-        similarity = self._fit(flip_y(photo))
+        similarity = self._fit(photo, signs=(1, -1, 1))
         return Pose(similarity.scale, similarity.rotation, similarity.translation)
 
 

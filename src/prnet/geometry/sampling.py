@@ -44,6 +44,12 @@ def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArra
     return sample_bilinear(values, xy).astype(np.float32)
 
 
+def all_finite(numbers: NDArray[np.floating]) -> bool:
+    """Tell whether none of some numbers is NaN or infinite: quickly, if none is."""
+    flat = numbers.ravel()
+    return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())
+
+
 def push_pull(
     weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:
@@ -62,7 +68,8 @@ def push_pull(
     height, width = weight.shape
     shares = weight[..., None]
     if max(height, width) == 1:
-        return np.where(shares > 0, weighted_values / np.maximum(shares, 1e-12), 0)
+        known = weighted_values / np.maximum(shares, 1e-12)
+        return np.where(shares > 0, known, 0).astype(np.float32)
     half = ((width + 1) // 2, (height + 1) // 2)
     even = (2 * half[0], 2 * half[1])
     border = (0, even[1] - height, 0, even[0] - width, cv2.BORDER_REPLICATE)
@@ -73,7 +80,8 @@ def push_pull(
     # a coarse pixel is known once the four in it add up to a known one
     coarse = shrunk.reshape(*total.shape, -1) * (4 / np.maximum(total, 1))[..., None]
     fill = cv2.resize(push_pull(coarse, np.minimum(total, 1)), even, interpolation=cv2.INTER_LINEAR)
-    return weighted_values + fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
+    filled = fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
+    return np.asarray(weighted_values + filled, np.float32)
 
 
 def spread_evenly(count: int, limit: int | None) -> list[int]:

@@ -6,9 +6,10 @@ Similarities compose with `@`, the right one first, have an identity and an inve
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating]
+ROUNDING = 1e-12  # of sums over points, in units of the points' distance from the origin
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,15 @@ class SimilarityFit:
         self._share = share / share.sum()
         self._mean = self._share @ points
         centred = points - self._mean
-        self._weighted = centred * self._share[:, None]
-        self._variance = float((self._weighted * centred).sum())
+        self._weighted = np.ascontiguousarray((centred * self._share[:, None]).T)
+        self._variance = float((self._weighted.T * centred).sum())
 
-    def __call__(self, target: Array) -> Similarity:
+    def __call__(self, target: Array, signs: ArrayLike | None = None) -> Similarity:
         """Find the similarity that minimises Σ w |scale · R · source + t − target|².
 
         Args:
             target: (P, D) float, target frame.
+            signs: (D,) of ±1 that each target point is to be multiplied by first; None: all 1.
 
         Returns:
             Similarity with det R = +1: a reflection is never chosen.
@@ -107,20 +109,24 @@ class SimilarityFit:
         Source: Umeyama 1991, eq. 40–43.
         """
         points = np.asarray(target, np.float64)
-        if points.shape != self._weighted.shape:
+        if points.shape != self._weighted.shape[::-1]:
             raise ValueError(
-                f"source and target must be (P, D) of one shape, got {self._weighted.shape} "
+                f"source and target must be (P, D) of one shape, got {self._weighted.shape[::-1]} "
                 f"and {points.shape}"
             )
         dimensions = points.shape[1]
-        mean = self._share @ points
-        u, singular, vt = np.linalg.svd((points - mean).T @ self._weighted)
-        if self._variance <= 0 or (singular > singular[0] * 1e-9).sum() < dimensions - 1:
+        turned = np.ones(dimensions) if signs is None else np.asarray(signs, np.float64)
+        mean = turned * (self._share @ points)
+        # the source is centred, so the target needn't be, but for what is rounded then
+        u, singular, vt = np.linalg.svd(turned[:, None] * (self._weighted @ points).T)
+        rounded = ROUNDING * np.linalg.norm(mean) * np.sqrt(max(self._variance, 0.0))
+        spans = (singular > max(singular[0] * 1e-9, rounded)).sum() >= dimensions - 1
+        if self._variance <= 0 or not spans:
             raise ValueError(f"points must span at least {dimensions - 1} directions")
-        signs = np.ones(dimensions)
-        signs[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-        rotation = (u * signs) @ vt
-        scale = float((singular * signs).sum() / self._variance)
+        mirror = np.ones(dimensions)
+        mirror[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+        rotation = (u * mirror) @ vt
+        scale = float((singular * mirror).sum() / self._variance)
         return Similarity(scale, rotation, mean - scale * rotation @ self._mean)
 
 

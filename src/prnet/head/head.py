@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,37 @@ if TYPE_CHECKING:
     from prnet.head.glb import MorphMesh, Surface
 
 CM_PER_METRE = 100
-GUMS_COLOR, TEETH_COLOR = (0.42, 0.10, 0.09), (0.78, 0.72, 0.62)  # linear RGB
 LASH_SHADE = 0.35  # of the hair's color
 SCENE_DEPTH_M = 1.0  # before and behind the heads, where camera and photo are
+
+
+class HeadMaterial(NamedTuple):
+    """What some parts of a head have in common.
+
+    Attributes:
+        name: Of the material and, where it has no color, of its texture in `HeadTextures`.
+        parts: Of the head model.
+        roughness: From a mirror's 0 to chalk's 1.
+        color: RGB in [0, 1], linear; None for a texture.
+        is_thin: Whether the texture's alpha counts, and both sides show.
+    """
+
+    name: str
+    parts: tuple[int, ...]
+    roughness: float
+    color: tuple[float, float, float] | None = None
+    is_thin: bool = False
+
+
+MATERIALS = (
+    HeadMaterial("face", (FACE,), 0.9),
+    HeadMaterial("back", (BACK, MOUTH, SOCKETS), 0.9),
+    HeadMaterial("gums", (GUMS,), 0.35, color=(0.42, 0.10, 0.09)),
+    HeadMaterial("teeth", (TEETH,), 0.25, color=(0.78, 0.72, 0.62)),
+    HeadMaterial("left eye", (LEFT_EYE,), 0.15),
+    HeadMaterial("right eye", (RIGHT_EYE,), 0.15),
+    HeadMaterial("lashes", (LEFT_LASHES, RIGHT_LASHES), 0.9, is_thin=True),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,47 +156,32 @@ class Head:
         """The head's materials and what has them."""
         from prnet.head.glb import Surface
 
-        layout, looks = head_layout(), self.textures
-        materials = (
-            ("face", (FACE,), looks.face, 0.9, False),
-            ("back", (BACK, MOUTH, SOCKETS), looks.back, 0.9, False),
-            ("gums", (GUMS,), GUMS_COLOR, 0.35, False),
-            ("teeth", (TEETH,), TEETH_COLOR, 0.25, False),
-            ("left eye", (LEFT_EYE,), looks.left_eye, 0.15, False),
-            ("right eye", (RIGHT_EYE,), looks.right_eye, 0.15, False),
-            ("lashes", (LEFT_LASHES, RIGHT_LASHES), looks.lashes, 0.9, True),
-        )
-        surfaces = []
-        for name, parts, texture, roughness, is_thin in materials:
-            triangles, rows = layout.model.triangles_of(*parts)
-            corners = np.stack([triangles.ravel(), rows.ravel()], 1)
-            pairs, index = np.unique(corners, axis=0, return_inverse=True)
-            surfaces.append(
-                Surface(
-                    name,
-                    pairs[:, 0].astype(np.int64),
-                    layout.model.uv[pairs[:, 1]],
-                    index.reshape(-1, 3),
-                    texture,
-                    roughness,
-                    is_thin,
-                )
+        layout = head_layout()
+        return [
+            Surface(
+                each.name,
+                *layout.corners_of(*each.parts),
+                each.color or getattr(self.textures, each.name.replace(" ", "_")),
+                each.roughness,
+                each.is_thin,
             )
-        return surfaces
+            for each in MATERIALS
+        ]
 
     @cached_property
     def _normals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(V, 3) of the neutral head, and (E, V, 3) by how much each target changes them."""
         layout = head_layout()
         triangles = layout.triangles
+        corners = np.ascontiguousarray(triangles.T)  # NumPy is slow at short last axes
         normals = vertex_normals(self.neutral, triangles)
         turns = np.zeros_like(self.targets)
         for turn, target in zip(turns, self.targets, strict=True):
-            moved = (target != 0).any(1)
-            around = triangles[moved[triangles].any(1)]
+            x, y, z = target.T
+            moved = (x != 0) | (y != 0) | (z != 0)
             ring = np.zeros(len(moved), bool)
-            ring[around] = True
-            around = triangles[ring[triangles].any(1)]
+            ring[triangles[moved[corners].any(0)]] = True
+            around = triangles[ring[corners].any(0)]
             bent = vertex_normals(self.neutral + target, around)
             turn[ring] = bent[ring] - normals[ring]
         return normals, turns
@@ -241,16 +254,16 @@ def encode_heads(heads: Sequence[Head], scene: bool = False, frames: Frames | No
     Raises:
         ValueError: No head, or several without `scene`.
     """
-    from prnet.head.glb import GlbFile  # slow to import
+    from prnet.head.glb import HeadFile  # slow to import
 
     if not heads or (len(heads) > 1 and not scene):
         raise ValueError(f"expected one head, or several in a scene, got {len(heads)}")
-    file = GlbFile()
+    file = HeadFile()
     first = heads[0]
     pixel_m = 1 / (first.pose.scale * CM_PER_METRE)
     for number, head in enumerate(heads, 1):
         name = "head" if len(heads) == 1 else f"head{number}"
-        file.add_mesh(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
+        file.add_head(morph_mesh(head, name, _view_matrix(head, pixel_m) if scene else None))
         if frames is not None:
             file.animate(name, frames.times, weights=frames.weights)
     if scene:

@@ -122,6 +122,19 @@ class HeadLayout:
         corners = self.skin_triangles.ravel()
         return np.bincount(corners, np.repeat(areas, 3), minlength=self.skin_count).astype(float)
 
+    def corners_of(
+        self, *parts: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """What a file draws parts of the head from: a row for each pair of vertex and UV.
+
+        Returns:
+            (N,) int64, vertices; (N, 2) float32, their UVs; (T, 3) int64, triangles of these rows.
+        """
+        triangles, rows = self.model.triangles_of(*parts)
+        corners = np.stack([triangles.ravel(), rows.ravel()], 1)
+        pairs, index = np.unique(corners, axis=0, return_inverse=True)
+        return pairs[:, 0].astype(np.int64), self.model.uv[pairs[:, 1]], index.reshape(-1, 3)
+
     def rim(self, lining: int) -> NDArray[np.int64]:
         """The vertices that a lining (MOUTH or SOCKETS) shares with the face: lips or lids."""
         return np.intersect1d(self.model.vertices_of(lining), self.model.vertices_of(FACE))

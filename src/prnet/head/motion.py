@@ -37,7 +37,7 @@ def encode_motion(head: Head, motion: HeadMotion) -> bytes:
     Raises:
         ValueError: There is no moment, or weights or poses are not one for each.
     """
-    from prnet.head.glb import GlbFile  # slow to import
+    from prnet.head.glb import HeadFile  # slow to import
 
     count = len(motion.times_s)
     if count == 0:
@@ -55,9 +55,9 @@ def encode_motion(head: Head, motion: HeadMotion) -> bytes:
     places = np.array([pose.translation[:2] for pose in motion.poses]) - middle
     translations = np.column_stack([places * (away_m / focal_px)[:, None], -away_m])
     rotations = quaternions(np.array([pose.rotation for pose in motion.poses]))
-    file = GlbFile()
+    file = HeadFile()
     file.add_lens(FIELD_DEG, width / height)
-    file.add_mesh(morph_mesh(head, "head"))
+    file.add_head(morph_mesh(head, "head"))
     start = motion.times_s[0]
     moving = {"weights": motion.weights, "translation": translations, "rotation": rotations}
     file.animate("head", motion.times_s - start, **moving)

@@ -1,5 +1,7 @@
 """Colors of what no photo shows: scalp and neck, the linings, eyes and lashes."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from prnet.head.eyes import Ball, measure_ball
 from prnet.head.layout import Eye, HeadLayout
 from prnet.head.rig import diffuse
 from prnet.morphable.head_model import BACK, MOUTH, SOCKETS
-from prnet.uv.chart import rasterize_chart
+from prnet.uv.chart import ChartSampler, rasterize_chart
 
 BACK_SIZE, EYE_SIZE, LASH_SIZE = 512, 512, 512  # texels a side
 TONE_CM = 1.5  # beyond the face's border, over which its colors pass into one of hair or skin
@@ -64,9 +66,14 @@ def paint_back(
     colors = diffuse(tone * hold[:, None], hold, layout, colors, np.arange(skin) >= chart)
     grain = np.random.default_rng(0).normal(1, GRAIN, (skin, 1))
     colors *= 1 + (grain - 1) * height * (np.arange(skin) >= chart)[:, None]
-    triangles, rows = model.triangles_of(BACK, MOUTH, SOCKETS)
-    sampler = rasterize_chart(model.uv, triangles, rows, BACK_SIZE)
-    return np.rint(np.clip(sampler.sample(colors), 0, 255)).astype(np.uint8)
+    return np.rint(np.clip(_back_sampler(layout).sample(colors), 0, 255)).astype(np.uint8)
+
+
+@cache
+def _back_sampler(layout: HeadLayout) -> ChartSampler:
+    """The chart of back, mouth and sockets at the size of its texture."""
+    triangles, rows = layout.model.triangles_of(BACK, MOUTH, SOCKETS)
+    return rasterize_chart(layout.model.uv, triangles, rows, BACK_SIZE)
 
 
 def _hair_color(
@@ -110,6 +117,23 @@ def paint_eye(
     Returns:
         (E, E, 3) uint8 RGB, in the eye's own chart.
     """
+    angle, shade = _eye_pattern(eye, part, layout)
+    colors = np.asarray(iris, np.float32)[None] * shade[:, None]
+    pupil = np.clip((angle - PUPIL_DEG) / EDGE_DEG + 0.5, 0, 1)[:, None]
+    white = np.clip((angle - IRIS_DEG) / EDGE_DEG + 0.5, 0, 1)[:, None]
+    dimming = (1 - 0.25 * np.clip((angle - 50) / 60, 0, 1))[:, None]
+    dimmed = np.asarray(sclera, np.float32)[None] * dimming
+    colors = 8 + (colors - 8) * pupil
+    colors = colors + (dimmed - colors) * white
+    picture = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
+    return picture.reshape(EYE_SIZE, EYE_SIZE, 3)
+
+
+@cache
+def _eye_pattern(
+    eye: Eye, part: int, layout: HeadLayout
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Each texel's angle from the eye's axis in degrees, and how light the iris is there."""
     model = layout.model
     ball = measure_ball(model.vertices[eye.ball])
     triangles, rows = model.triangles_of(part)
@@ -122,14 +146,7 @@ def paint_eye(
     fibers = sum(np.cos(k * around + k * k) for k in (7, 13, 23, 37, 53)) / 5
     radial = np.clip((angle - PUPIL_DEG) / (IRIS_DEG - PUPIL_DEG), 0, 1)
     shade = 1.15 - 0.25 * radial + 0.22 * fibers - 0.55 * np.clip((radial - 0.82) / 0.18, 0, 1)
-    colors = np.asarray(iris)[None] * shade[:, None]
-    pupil = np.clip((angle - PUPIL_DEG) / EDGE_DEG + 0.5, 0, 1)[:, None]
-    white = np.clip((angle - IRIS_DEG) / EDGE_DEG + 0.5, 0, 1)[:, None]
-    dimmed = np.asarray(sclera)[None] * (1 - 0.25 * np.clip((angle - 50) / 60, 0, 1))[:, None]
-    colors = 8 + (colors - 8) * pupil
-    colors = colors + (dimmed - colors) * white
-    picture = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
-    return picture.reshape(EYE_SIZE, EYE_SIZE, 3)
+    return angle.astype(np.float32), shade.astype(np.float32)
 
 
 def eye_colors(

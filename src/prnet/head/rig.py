@@ -105,17 +105,17 @@ def diffuse(
     rest = pull[free] - apply(u)
     whole[:] = 0  # from here on differences, which the fixed vertices haven't
     step = rest / diagonal
-    product = (rest * step).sum(0)
+    product = np.einsum("vd,vd->d", rest, step)
     enough = SOLVER_TOLERANCE**2 * product
     for _ in range(SOLVER_STEPS):
         if (product <= enough).all():
             break
         image = apply(step)
-        length = product / np.maximum((step * image).sum(0), 1e-30)
+        length = product / np.maximum(np.einsum("vd,vd->d", step, image), 1e-30)
         u = u + length * step
         rest = rest - length * image
         towards = rest / diagonal
-        next_product = (rest * towards).sum(0)
+        next_product = np.einsum("vd,vd->d", rest, towards)
         step = towards + next_product / np.maximum(product, 1e-30) * step
         product = next_product
     result = start.copy()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import OutputError
-from prnet.files import encode_jpeg, encode_png, side_name, write_files
+from prnet.files import encode_png, side_name, write_files
 from prnet.mesh.mesh import Mesh
 
 JPEG_QUALITY = 95  # of textures; the photo was mostly a JPEG itself
@@ -82,82 +82,14 @@ def _ply(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: 
 
 def _glb(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:
     """A GLB with its texture inside."""
-    import pygltflib as gltf  # slow to import
+    from prnet.mesh.glb import GlbFile  # slow to import
 
-    if lossless:
-        picture, mime = encode_png(mesh.texture), "image/png"
-    else:
-        picture, mime = encode_jpeg(mesh.texture, JPEG_QUALITY, sharp_colors=True), "image/jpeg"
-    vertices = mesh.vertices
-    planes = np.ascontiguousarray(vertices.T)
-    parts = [
-        (mesh.triangles.astype(np.uint32).tobytes(), gltf.ELEMENT_ARRAY_BUFFER),
-        (vertices.tobytes(), gltf.ARRAY_BUFFER),
-        (mesh.normals.tobytes(), gltf.ARRAY_BUFFER),
-        (mesh.uv.tobytes(), gltf.ARRAY_BUFFER),
-        (picture, None),
-    ]
-    ends = np.cumsum([len(content) for content, _ in parts]).tolist()
-    tree = gltf.GLTF2(
-        asset=gltf.Asset(version="2.0", generator="prnet"),
-        scene=0,
-        scenes=[gltf.Scene(nodes=[0])],
-        nodes=[gltf.Node(name="face", mesh=0)],
-        meshes=[
-            gltf.Mesh(
-                name="face",
-                primitives=[
-                    gltf.Primitive(
-                        attributes=gltf.Attributes(POSITION=1, NORMAL=2, TEXCOORD_0=3),
-                        indices=0,
-                        material=0,
-                    )
-                ],
-            )
-        ],
-        materials=[
-            gltf.Material(
-                name="face",
-                pbrMetallicRoughness=gltf.PbrMetallicRoughness(
-                    baseColorTexture=gltf.TextureInfo(index=0),
-                    metallicFactor=0.0,
-                    roughnessFactor=1.0,
-                ),
-                doubleSided=True,
-                alphaMode=None,
-                alphaCutoff=None,
-            )
-        ],
-        textures=[gltf.Texture(source=0)],
-        images=[gltf.Image(bufferView=4, mimeType=mime)],
-        accessors=[
-            gltf.Accessor(
-                bufferView=view,
-                componentType=gltf.UNSIGNED_INT if view == 0 else gltf.FLOAT,
-                count=count,
-                type=kind,
-                min=planes.min(1).tolist() if view == 1 else None,
-                max=planes.max(1).tolist() if view == 1 else None,
-            )
-            for view, (count, kind) in enumerate(
-                [
-                    (mesh.triangles.size, gltf.SCALAR),
-                    (len(vertices), gltf.VEC3),
-                    (len(vertices), gltf.VEC3),
-                    (len(vertices), gltf.VEC2),
-                ]
-            )
-        ],
-        bufferViews=[
-            gltf.BufferView(
-                buffer=0, byteOffset=end - len(content), byteLength=len(content), target=target
-            )
-            for (content, target), end in zip(parts, ends, strict=True)
-        ],
-        buffers=[gltf.Buffer(byteLength=ends[-1])],
-    )
-    tree.set_binary_blob(b"".join(content for content, _ in parts))  # it pads the end itself
-    return {path: b"".join(tree.save_to_bytes())}
+    file = GlbFile()
+    quality = None if lossless else JPEG_QUALITY
+    material = file.material("face", mesh.texture, quality=quality, shows_back=True)
+    skin = file.primitive(mesh.vertices, mesh.normals, mesh.uv, mesh.triangles, material)
+    file.add_mesh("face", [skin])
+    return {path: file.to_bytes()}
 
 
 # extension → what makes the files' contents, by path; a new format is one function and one line

@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
+from prnet.geometry.sampling import all_finite
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
 
@@ -142,20 +143,21 @@ class Model:
             raise ValueError(
                 f"crops must be (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}"
             )
-        position_maps = np.empty((len(crops), MAP_SIZE, MAP_SIZE, 3), np.float32)
-        confidences = np.empty(len(crops), np.float32)
-        for start in range(0, len(crops), MAX_BATCH):
-            batch = slice(start, start + MAX_BATCH)
-            position_maps[batch], *rest = self._run(crops[batch])
-            if rest:
-                (confidences[batch],) = rest
-        return Regression(position_maps, confidences if self._has_confidence else None)
+        starts = range(0, len(crops), MAX_BATCH) or [0]
+        batches = [self._run(crops[start : start + MAX_BATCH]) for start in starts]
+        if len(batches) == 1:
+            position_maps, *rest = batches[0]
+        else:
+            position_maps, *rest = (np.concatenate(each) for each in zip(*batches, strict=True))
+        return Regression(position_maps, rest[0] if rest else None)
 
     def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The maps of one batch, crop frame, and its confidences, if the network has any."""
         spec = self.spec
-        pixels = (crops.astype(np.float32) - spec.pixel_mean) / spec.pixel_std
-        feed = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)}
+        pixels = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
+        np.subtract(crops.transpose(0, 3, 1, 2), np.float32(spec.pixel_mean), out=pixels)
+        pixels /= np.float32(spec.pixel_std)
+        feed = {INPUT: pixels}
         names = [MAPS, CONFIDENCES] if self._has_confidence else [MAPS]
         session = _SESSIONS.get(self) or self._open()
         maps, *confidences = session.run(names, feed)
@@ -164,7 +166,7 @@ class Model:
             raise ModelFileError(
                 f"{self._path}: gives maps {maps.shape} in place of {expected}; {REMEDY}"
             )
-        if not all(np.isfinite(numbers).all() for numbers in (maps, *confidences)):
+        if not all(map(all_finite, (maps, *confidences))):
             raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
         maps *= np.float32(spec.position_scale)
         maps += np.array(spec.position_offset, np.float32)

@@ -50,6 +50,13 @@ class BlendshapeFitter:
 
     Args:
         model: The head model; only the narrow face counts.
+
+    Attributes:
+        weight: (6706,) float64, of each of its vertices: the root of how much it counts.
+        inverse: (7 + K, 7 + K) float64, (A Aᵀ + Λ)⁻¹; rigid motions, then identities.
+        cross: (E, 7 + K) float64, B Aᵀ.
+        quadratic: (E, E) float64, what remains of B Bᵀ + λ once a is eliminated.
+        sparsity: (E,) float64, s.
     """
 
     def __init__(self, model: HeadModel) -> None:
@@ -62,15 +69,15 @@ class BlendshapeFitter:
         count = 3 * FACE_VERTICES
         a = (others * weight[:, None]).reshape(-1, count)
         b = (model.expression[:, :FACE_VERTICES] * weight[:, None]).reshape(-1, count)
-        self._mean, self._weight = mean, weight
+        self._mean, self.weight = mean, weight
         self._columns = np.concatenate([a, b]).astype(np.float32)
         self._split = len(a)
-        self._inverse = np.linalg.inv(a @ a.T + np.diag(precision))
-        self._cross = b @ a.T
-        reduced = b @ b.T - self._cross @ self._inverse @ self._cross.T
-        self._quadratic = reduced + EXPRESSION_PRECISION * np.eye(len(b))
+        self.inverse = np.linalg.inv(a @ a.T + np.diag(precision))
+        self.cross = b @ a.T
+        reduced = b @ b.T - self.cross @ self.inverse @ self.cross.T
+        self.quadratic = reduced + EXPRESSION_PRECISION * np.eye(len(b))
         is_lips = [name.startswith("mouth") for name in model.expression_names]
-        self._sparsity = np.where(is_lips, LIPS_SPARSITY, SPARSITY)
+        self.sparsity = np.where(is_lips, LIPS_SPARSITY, SPARSITY)
 
     def __call__(self, vertices: NDArray[np.floating]) -> HeadCoefficients:
         """Fit a face.
@@ -78,12 +85,12 @@ class BlendshapeFitter:
         Args:
             vertices: (≥ 6706, 3) float, canonical frame, cm: the head model's first vertices.
         """
-        residual = (vertices[:FACE_VERTICES] - self._mean) * self._weight[:, None]
+        residual = (vertices[:FACE_VERTICES] - self._mean) * self.weight[:, None]
         products = self._columns @ residual.astype(np.float32).ravel()
         a, b = np.split(products.astype(np.float64), [self._split])
-        linear = b - self._cross @ (self._inverse @ a) - self._sparsity
-        expression = solve_bounded(self._quadratic, linear)
-        others = self._inverse @ (a - self._cross.T @ expression)
+        linear = b - self.cross @ (self.inverse @ a) - self.sparsity
+        expression = solve_bounded(self.quadratic, linear)
+        others = self.inverse @ (a - self.cross.T @ expression)
         return HeadCoefficients(expression, others[7:], others[:7])
 
 

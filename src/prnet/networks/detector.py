@@ -19,8 +19,9 @@ STEM_CHANNELS = 16
 STAGES = ((16, 32, 32), (64, 64, 64), (64, 64), (64, 64))
 # YuNet's units, in the order of its file, that have no counterpart here
 LEFT_OUT_UNITS = (1,)
-# units added to each stage, which change what they are given rather than replace it
-REFINEMENTS = (0, 0, 1, 2)
+# units added to each stage, and to each stride's neck, which change what they are given rather than
+# replace it
+REFINEMENTS, NECK_REFINEMENTS = (0, 0, 3, 4), (0, 1, 2)
 NECK_CHANNELS = 64
 # what YuNet's own heads say: class, object, box (x, y, log w, log h), five points (x, y)
 YUNET_CHANNELS = 1 + 1 + 4 + 10
@@ -47,6 +48,10 @@ class Detector(nn.Module):
             units += (Refinement(channels) for _ in range(refinements))
             self.stages.append(nn.Sequential(*units))
         self.necks = nn.ModuleList(Unit(NECK_CHANNELS, NECK_CHANNELS) for _ in STRIDES)
+        self.neck_refinements = nn.ModuleList(
+            nn.Sequential(*(Refinement(NECK_CHANNELS) for _ in range(count)))
+            for count in NECK_REFINEMENTS
+        )
         self.heads = nn.ModuleList(
             nn.Sequential(
                 Unit(NECK_CHANNELS, HEAD_CHANNELS),
@@ -75,7 +80,7 @@ class Detector(nn.Module):
             lateral = pyramid[level - len(STRIDES)]
             if above is not None:
                 lateral = lateral + functional.interpolate(above, scale_factor=2.0, mode="nearest")
-            above = self.necks[level](lateral)
+            above = self.neck_refinements[level](self.necks[level](lateral))
             cells.append(self.heads[level](above).flatten(2))
         return torch.cat(cells[::-1], 2).transpose(1, 2)
 

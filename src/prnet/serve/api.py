@@ -179,6 +179,15 @@ def _records(faces: Sequence[Face]) -> list[dict[str, Any]]:
     return [face.to_record(with_map=False) for face in faces]
 
 
+def _mesh_files(face: Face, stem: str, options: ReconstructOptions) -> dict[str, dict[Path, bytes]]:
+    """What each format that was asked for consists of."""
+    if not options.formats:
+        return {}
+    mesh = face.mesh(options.texture_size)
+    paths = {kind: Path(f"{stem}.{kind}") for kind in options.formats}
+    return {kind: WRITERS[path.suffix](path, mesh, False) for kind, path in paths.items()}
+
+
 def _keep(
     store: Store,
     base: str,
@@ -191,10 +200,7 @@ def _keep(
     described = []
     for number, face in enumerate(faces, 1):
         names: dict[str, str] = {}
-        if options.formats:
-            mesh = face.mesh(options.texture_size)
-        for kind in dict.fromkeys(options.formats):
-            files = WRITERS[f".{kind}"](Path(f"face{number}.{kind}"), mesh, False)
+        for kind, files in _mesh_files(face, f"face{number}", options).items():
             for path, content in files.items():
                 contents[path.name] = content
                 suffix = path.suffix.removeprefix(".")

@@ -2,7 +2,8 @@
 
 The built page lies in `assets/web` (sources: `web/` of the repository). What depends on the model
 is made here, so that a page always runs the same network, atlas and settings as Python:
-`model/model.json`, `model/atlas.bin.gz`, `model/network.onnx` and `model/detector.onnx`.
+`model/model.json`, `model/atlas.bin.gz`, `model/network.onnx`, `model/detector.onnx` and, where the
+head model fits the atlas, `model/head.bin.gz`.
 """
 
 import dataclasses
@@ -27,10 +28,15 @@ from prnet.files import write_files
 from prnet.image import crop
 from prnet.landmarks import PARTS
 from prnet.model.model import NETWORK_FILE, Model
-from prnet.uv.atlas import EMBEDDED_FOLDER, MAP_SIZE, Atlas
+from prnet.serve.page_head import HEAD_NAME, describe_head
+from prnet.uv.atlas import EMBEDDED_FOLDER, MAP_SIZE, Atlas, embedded_atlas
 
 PAGE_FOLDER = resources.files("prnet") / "assets" / "web"
 CONTRACT = "model/model.json"
+# what isn't part of the first load: it is fetched when someone asks for a head, or starts the
+# camera of a machine with a graphics card
+CARD_RUNTIME = "ort/ort-wasm-simd-threaded.jspi"
+LATER = (HEAD_NAME, "assets/gpu.js", f"{CARD_RUNTIME}.mjs", f"{CARD_RUNTIME}.wasm.gz")
 LEVELS = 65535  # steps of the canonical coordinates: less than 5 µm each
 
 
@@ -50,6 +56,8 @@ def page_files(model: Model, folder: Path | None = None) -> dict[str, bytes]:
     files = dict(_files_under(PAGE_FOLDER))
     detector = FaceDetector()
     contract, atlas = describe(model, detector)
+    if model.atlas.sha256 == embedded_atlas().sha256:
+        contract["head"], files[HEAD_NAME] = describe_head()
     return files | {
         CONTRACT: json.dumps(contract).encode(),
         "model/atlas.bin.gz": gzip.compress(atlas, mtime=0),
@@ -130,6 +138,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
             "least_confidence_unsure": reconstructor.LEAST_CONFIDENCE_UNSURE,
             "sure_score": reconstructor.SURE_SCORE,
         },
+        "head": None,
         "crop": {
             "pre_shrink": crop.PRE_SHRINK,
             "blur_below": crop.BLUR_BELOW,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from prnet.data.workers import START_METHOD
+from prnet.data.workers import worker_context
 from prnet.train.config import AugmentConfig, TrainConfig
 from prnet.train.negatives import Negatives
 from prnet.train.samples import Batch, FaceCropSample, MapSample, stack_crops
@@ -122,8 +122,7 @@ def load_batches(batches: TrainingBatches, start: int, stop: int) -> Iterator[Ba
         sampler=_Steps(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        # a forked process inherits OpenCV's and OpenMP's locks as they happen to be, and may hang
-        multiprocessing_context=START_METHOD if workers else None,
+        multiprocessing_context=worker_context() if workers else None,
     )
     for made in loader:
         if isinstance(made, Exception):

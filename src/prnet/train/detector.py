@@ -15,15 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from prnet.data.scene_mix import LEARNED
 from prnet.data.scene_photos import ScenePhotos, load_photos
-from prnet.data.scenes import Scene, SceneComposer
+from prnet.data.scenes import TEXTURES, Scene, SceneComposer
 from prnet.detect.cells import cell_centers, find_faces
 from prnet.errors import RecipeError
 from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
 from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
-from prnet.networks.detector import Detector
+from prnet.networks.detector import Detector, Refinement
 from prnet.train.detector_loss import detector_loss
+from prnet.train.detector_mine import HARD_SIDE, mine_negatives
 from prnet.train.detector_recipe import DetectorRecipe, prepare_photos, yunet_file
 from prnet.train.detector_start import start_from_yunet
 from prnet.train.scene_feed import SceneFeed
@@ -70,9 +72,11 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
             composer = SceneComposer(photos, held_out=False, seed=recipe.seed, size=START_SIZE)
             yunet = yunet_file(recipe)
             start_from_yunet(network, yunet, composer, recipe.imitate_steps, recipe.seed)
+        hard = _HardNegatives(network, photos, recipe, Path(decoded)) if recipe.mined else None
         feed = SceneFeed(
             photos,
             pixels,
+            hard=None if hard is None else hard.path,
             size=recipe.scene_size,
             batch_size=recipe.batch_size,
             workers=recipe.workers,
@@ -81,15 +85,54 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
         )
         try:
             with (out / LOG).open("w", newline="") as log:
-                return _run(network, photos, feed, recipe, begin, log, out).cpu()
+                return _run(network, photos, feed, hard, recipe, begin, log, out).cpu()
         finally:
             feed.close()
+
+
+class _HardNegatives:
+    """What a network took for faces, in a file that the composing processes read."""
+
+    def __init__(
+        self, network: nn.Module, photos: ScenePhotos, recipe: DetectorRecipe, folder: Path
+    ) -> None:
+        """Look for the first of them."""
+        self.path = folder / "hard.npy"
+        shape = recipe.mined, HARD_SIDE, HARD_SIDE, 3
+        self._pictures = np.lib.format.open_memmap(self.path, "w+", np.uint8, shape)
+        self._rng = np.random.default_rng([recipe.seed, 13])
+        self._composer = SceneComposer(
+            photos, held_out=False, seed=recipe.seed + 1, size=recipe.scene_size, mix=LEARNED
+        )
+        self._seconds, self._mined = recipe.mine_seconds, -math.inf
+        self._replace(network, recipe.mined)
+
+    def refresh(self, network: nn.Module) -> None:
+        """Replace half of them by newer ones, if it is time to."""
+        if time.monotonic() - self._mined >= self._seconds:
+            self._replace(network, len(self._pictures) // 2)
+
+    def _replace(self, network: nn.Module, count: int) -> None:
+        """Put up to so many new ones in place of others."""
+        device = next(network.parameters()).device
+        self._composer.redraw_textures(self._rng, TEXTURES)
+        found = mine_negatives(
+            lambda picture: look(network, picture, device), self._composer, count, self._rng
+        )
+        rows = self._rng.permutation(len(self._pictures))[:count]
+        for place, row in enumerate(rows if len(found) else ()):
+            # the first round fills all places
+            if place < len(found) or not self._pictures[row].any():
+                self._pictures[row] = found[place % len(found)]
+        self._mined = time.monotonic()
+        logger.info("hard negatives: %d of %d found", len(found), count)
 
 
 def _run(
     network: Detector,
     photos: ScenePhotos,
     feed: SceneFeed,
+    hard: _HardNegatives | None,
     recipe: DetectorRecipe,
     begin: float,
     log: TextIO,
@@ -98,6 +141,9 @@ def _run(
     """The loop: the averaged network at its end."""
     device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.frozen_stages:
+        for part in (network.stem, *network.stages[: recipe.frozen_stages]):
+            part.requires_grad_(False)
     average = torch.optim.swa_utils.AveragedModel(
         network,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average_decay),
@@ -132,6 +178,8 @@ def _run(
             log.flush()
             plot_training(out / LOG, out / "curves.png", MEASURES, MEASURES_TITLE)
             logger.info(", ".join(map("{} {}".format, LOG_COLUMNS, row)))
+            if hard is not None and not is_over:
+                hard.refresh(average.module)
             sums.zero_()
             steps_summed, validated = 0, time.monotonic()
         if is_over:
@@ -161,8 +209,9 @@ def _run(
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Convolutions' weights decay, biases and norms don't."""
-    decaying = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
+    learning = [p for p in network.parameters() if p.requires_grad]
+    decaying = [p for p in learning if p.ndim > 1]
+    others = [p for p in learning if p.ndim <= 1]
     return [
         {"params": decaying, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -210,8 +259,18 @@ def _save(network: nn.Module, path: Path) -> None:
 
 
 def _load(network: nn.Module, path: Path) -> None:
-    """Read weights; raises RecipeError if they aren't the network's."""
+    """Read weights; raises RecipeError if they aren't the network's.
+
+    Refinements that the file lacks stay as they are built, adding next to nothing.
+    """
+    lacking = {
+        f"{name}.{key}": value
+        for name, module in network.named_modules()
+        if isinstance(module, Refinement)
+        for key, value in module.state_dict().items()
+    }
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(lacking | weights)
+    except (OSError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise RecipeError(f"{path}: not weights of the detector ({error})") from error

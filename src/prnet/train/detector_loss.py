@@ -20,7 +20,12 @@ SCORE_POWER, FIT_POWER = 0.5, 4.0  # how the fit weighs score against overlap
 SOFTNESS, LEAST_SHARE = 0.3, 0.1  # cells that fit less well than the latter are background
 FOCUS = 2.0  # easy background cells count less by this power of their score
 BACKGROUND_WEIGHT = 4.0
-BOX_WEIGHT, SIZE_WEIGHT, ANGLE_WEIGHT = 2.0, 1.0, 2.0
+# of the box's overlap, of its width and height, of the sum of both (by which faces are cropped), of
+# the face's direction
+BOX_WEIGHT, SIZE_WEIGHT, SIDE_WEIGHT, ANGLE_WEIGHT = 3.0, 1.5, 2.0, 1.5
+# A face counts by the square root of its size over this, within bounds: a blob of 15 pixels can't
+# be told from a face as surely as large faces can, and mustn't score as high.
+USUAL_PX, IMPORTANCE = 48.0, (0.6, 1.6)
 
 
 class Truth(NamedTuple):
@@ -63,19 +68,22 @@ def detector_loss(cells: Tensor, centers: Tensor, truth: Truth) -> Losses:
     with torch.no_grad():
         target, faces = assign(logits, boxes, centers, truth)
         ignored = _within(centers, truth.ignored) & (target == 0)
+    size = (faces[..., 2] * faces[..., 3]).sqrt()
+    counting = target * (size / USUAL_PX).sqrt().clamp(*IMPORTANCE)
     score = logits.sigmoid().detach()
-    weight = torch.where(target > 0, target, BACKGROUND_WEIGHT * score**FOCUS)
+    weight = torch.where(target > 0, counting, BACKGROUND_WEIGHT * score**FOCUS)
     weight = weight.masked_fill(ignored, 0)
-    count = target.sum().clamp(min=1)
+    count = counting.sum().clamp(min=1)
     bce = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     score_loss = (bce * weight).sum() / count
 
     scene, cell = (target > 0).nonzero(as_tuple=True)
-    own, own_face = target[scene, cell], faces[scene, cell]
+    own, own_face = counting[scene, cell], faces[scene, cell]
     found, direction = boxes[scene, cell], directions[scene, cell]
     fit, penalty = upright_overlap(found, own_face)
     size = (found[:, 2:].log() - own_face[:, 2:4].log()).abs().sum(1)
-    box_loss = BOX_WEIGHT * (1 - fit + penalty) + SIZE_WEIGHT * size
+    side = (found[:, 2:].sum(1) / own_face[:, 2:4].sum(1)).log().abs()
+    box_loss = BOX_WEIGHT * (1 - fit + penalty) + SIZE_WEIGHT * size + SIDE_WEIGHT * side
     aim = torch.stack([own_face[:, 4].cos(), own_face[:, 4].sin()], -1)
     angle_loss = ANGLE_WEIGHT * functional.smooth_l1_loss(
         direction, aim, beta=0.2, reduction="none"

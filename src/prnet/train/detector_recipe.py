@@ -20,13 +20,13 @@ from prnet.errors import RecipeError
 # How many photos of each source are packed at most, and how large.
 COUNTS: dict[Split, dict[str, int]] = {
     "train": {
-        **{"lfw": 3500, "utk": 2500, "web": 1250, "mix": 600, "cfp": 3500, "ibug": 907},
-        "turned": 1200,
+        **{"lfw": 5000, "utk": 4500, "web": 1400, "mix": 600, "cfp": 4500, "ibug": 907},
+        "turned": 1500,
     },
     "val": {"lfw": 70, "utk": 60, "web": 60, "mix": 60, "cfp": 120, "ibug": 80, "turned": 50},
 }
 LARGEST_PX = {
-    **{"lfw": 250, "utk": 200, "web": 250, "mix": 250, "cfp": 250, "ibug": 250},
+    **{"lfw": 250, "utk": 250, "web": 400, "mix": 400, "cfp": 250, "ibug": 250},
     "background": 481,
 }
 TEACHER_SCORE = 0.35  # of YuNet, from which on a face without a label is ignored
@@ -40,6 +40,9 @@ class DetectorRecipe:
         facekit: Its folder, with `init/yunet.onnx`.
         photos: The facekit's photos packed for this; made if it isn't there.
         start: Weights to begin with, a run's `weights.pt`; empty for those of the facekit's YuNet.
+        frozen_stages: So many of the first stages don't learn; they take most of a step's time.
+        mined: Number of hard negatives, things taken for faces, which scenes show often; 0: none.
+        mine_seconds: Between two rounds of looking for them; half of them are replaced.
         imitate_steps: In which the first layers learn to say what YuNet's say; without a start.
         minutes: The run ends after so long; the learning rate has fallen to 0 by then.
         max_steps: It ends earlier after so many steps; 0: by the clock alone.
@@ -62,6 +65,9 @@ class DetectorRecipe:
     facekit: str = "../shared/facekit"
     photos: str = "cache/detector/photos.npz"
     start: str = ""
+    frozen_stages: int = 0
+    mined: int = 0
+    mine_seconds: float = 900.0
     imitate_steps: int = 1500
     minutes: float = 8.0
     max_steps: int = 0
@@ -89,6 +95,9 @@ class DetectorRecipe:
         ):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("frozen_stages", "mined", "mine_seconds"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("imitate_steps", "max_steps", "weight_decay", "validate_seconds", "seed"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")

@@ -130,7 +130,8 @@ def _first_fault(error: ValidationError, kind: Any) -> str:
     text = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "unexpected_keyword_argument":
         for part in fault["loc"][:-1]:
-            kind = next(f.type for f in dataclasses.fields(kind) if f.name == part)
+            types: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(kind)}
+            kind = types[str(part)]
         known = ", ".join(each.name for each in dataclasses.fields(kind))
         return f"unknown setting {name}; known are: {known}"
     if fault["type"] == "value_error":

@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from prnet.data.scene_mix import LEARNED
 from prnet.data.scene_photos import ScenePhotos
 from prnet.data.scenes import MAX_ROWS, Scene, SceneComposer
+from prnet.data.workers import worker_context
 from prnet.train.detector_loss import Truth
 
 CHUNK = 16  # scenes that a process hands over at once
@@ -38,6 +38,16 @@ class SceneBatch:
 
     images: torch.Tensor
     truth: Truth
+
+    def mirrored(self) -> "SceneBatch":
+        """The same scenes, left and right exchanged."""
+        last = self.images.shape[1] - 1
+        boxes, is_face, ignored = self.truth
+        x, y, width, height, angle = boxes.unbind(-1)
+        x0, y0, x1, y1 = ignored.unbind(-1)
+        labels = torch.stack([last - x, y, width, height, -angle], -1)
+        regions = torch.stack([last - x1, y0, last - x0, y1], -1)
+        return SceneBatch(self.images.flip(2), Truth(labels, is_face, regions))
 
     def rotated(self) -> "SceneBatch":
         """The same scenes, a quarter turned counter-clockwise."""
@@ -69,7 +79,12 @@ def unpack_labels(labels: torch.Tensor) -> Truth:
 
 
 def _compose_forever(
-    connection: Connection, slots_file: Path, photos: ScenePhotos, pixels: Path, seed: int
+    connection: Connection,
+    slots_file: Path,
+    photos: ScenePhotos,
+    pixels: Path,
+    hard_file: Path | None,
+    seed: int,
 ) -> None:
     """A process's work: fill slots with scenes and tell which, until the other end closes.
 
@@ -78,12 +93,16 @@ def _compose_forever(
         slots_file: Of this process's images, (SLOTS, 16, S, S, 3) uint8.
         photos: Without their pixels.
         pixels: File of those.
+        hard_file: Of hard negatives.
         seed: Of this process.
     """
     cv2.setNumThreads(1)
     photos = dataclasses.replace(photos, pixels=np.load(pixels, mmap_mode="r"))
     slots = np.load(slots_file, mmap_mode="r+")
-    composer = SceneComposer(photos, held_out=False, seed=seed, size=slots.shape[2], mix=LEARNED)
+    hard = None if hard_file is None else np.load(hard_file, mmap_mode="r")
+    composer = SceneComposer(
+        photos, held_out=False, seed=seed, size=slots.shape[2], mix=LEARNED, hard=hard
+    )
     rng = np.random.default_rng(seed)
     labels = np.empty((CHUNK, *LABEL_SHAPE), np.float32)
     free = list(range(SLOTS))
@@ -114,6 +133,7 @@ class SceneFeed:
         workers: int,
         uses: int = 1,
         seed: int,
+        hard: Path | None = None,
     ) -> None:
         """Start the processes.
 
@@ -124,6 +144,7 @@ class SceneFeed:
             batch_size: A multiple of 16.
             workers: Processes.
             uses: How often each scene is used.
+            hard: File of hard negatives, see `SceneComposer`; what is written into it later counts.
             seed: Of all scenes; which batch they come in depends on the processes' speed.
 
         Raises:
@@ -132,13 +153,12 @@ class SceneFeed:
         if batch_size % CHUNK:
             raise ValueError(f"batch_size must be a multiple of {CHUNK}, got {batch_size}")
         self._batch_size, self._uses = batch_size, uses
-        self._rng = np.random.default_rng([seed, 5])
         self._image_shape = (size, size, 3)
         self._ready: queue.Queue[SceneBatch | Exception] = queue.Queue(READY)
         self._stop = threading.Event()
         shape = (SLOTS, CHUNK, *self._image_shape)
         self._folder = tempfile.TemporaryDirectory(dir=_roomy(workers * int(np.prod(shape))))
-        context = get_context("spawn")
+        context = worker_context()
         without = dataclasses.replace(photos, pixels=np.empty(0, np.uint8))
         self._slots: dict[Connection, NDArray[np.uint8]] = {}
         self._processes = []
@@ -146,7 +166,7 @@ class SceneFeed:
             file = Path(self._folder.name) / f"{worker}.npy"
             slots = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
             ours, theirs = context.Pipe()
-            arguments = (theirs, file, without, pixels, seed * 1000 + worker)
+            arguments = (theirs, file, without, pixels, hard, seed * 1000 + worker)
             process = context.Process(target=_compose_forever, args=arguments, daemon=True)
             process.start()
             theirs.close()
@@ -156,15 +176,14 @@ class SceneFeed:
         self._reader.start()
 
     def __iter__(self) -> Iterator[SceneBatch]:
-        """Batches without end; each `uses` times, every time turned by some quarters more."""
+        """Batches without end; each `uses` times: mirrored, then turned, and so on."""
         while True:
             batch = self._ready.get()
             if isinstance(batch, Exception):
                 raise RuntimeError("a process that composes scenes has died") from batch
             yield batch
-            for _ in range(self._uses - 1):
-                for _ in range(int(self._rng.integers(1, 4))):
-                    batch = batch.rotated()
+            for use in range(1, self._uses):
+                batch = batch.mirrored() if use % 2 else batch.rotated()
                 yield batch
 
     def close(self) -> None:

@@ -108,6 +108,12 @@ class Atlas:
         return read_only(np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base)))
 
     @cached_property
+    def vertex_shares(self) -> NDArray[np.float64]:
+        """(M·M,) float64, 1 / V at each vertex's pixel: a map times these is its vertices' mean."""
+        shares = np.bincount(self.vertex_index, minlength=MAP_SIZE * MAP_SIZE)
+        return read_only(shares / len(self.vertex_index))
+
+    @cached_property
     def rigid_pixels(self) -> NDArray[np.int64]:
         """(R,) int64, flat map index of `rigid_vertices`."""
         return read_only(self.vertex_index[self.rigid_vertices].astype(np.int64))

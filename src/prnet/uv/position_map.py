@@ -103,5 +103,4 @@ def _move(
 
 def _mean_depth(position_map: NDArray[np.float32], atlas: Atlas) -> float:
     """Mean z of the face's vertices."""
-    z = position_map[..., 2].ravel()
-    return float(np.take(z, atlas.vertex_index).mean(dtype=np.float64))
+    return float(position_map[..., 2].ravel().astype(np.float64) @ atlas.vertex_shares)

@@ -209,7 +209,8 @@ class VideoWriter:
             self._container = av.open(os.fspath(self._aside), "w", format=CONTAINERS[suffix])
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
-        self._video = self._container.add_stream(name, rate=rate, options=dict(options))
+        add_stream: Any = self._container.add_stream
+        self._video = add_stream(name, rate=rate, options=dict(options))
         self._video.pix_fmt = "yuv420p"
         self._video.codec_context.time_base = time_base
         self._video.codec_context.thread_count = threads or 0
@@ -328,7 +329,7 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
 
 def _cause(error: Exception) -> str:
     """What FFmpeg or the system says, without the file's name."""
-    number = getattr(error, "errno", None)
+    number: int = getattr(error, "errno", None) or 0
     if number in (errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EISDIR):
         return os.strerror(number)
     return str(getattr(error, "strerror", None) or error)

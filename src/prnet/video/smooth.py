@@ -178,22 +178,22 @@ def _matrix(pose: Pose) -> NDArray[np.float64]:
 
 
 @compiled
-def _filter_shape(  # type: ignore[no-untyped-def]
-    photo_points,
-    to_canonical,
-    to_photo,
-    identity,
-    shape,
-    speed,
-    out,
-    settle,
-    seconds,
-    is_first,
-    cutoff_hz,
-    per_speed,
-    speed_share,
-    rest_speed,
-):
+def _filter_shape(
+    photo_points: NDArray[np.float32],
+    to_canonical: NDArray[np.float32],
+    to_photo: NDArray[np.float32],
+    identity: NDArray[np.float32],
+    shape: NDArray[np.float32],
+    speed: NDArray[np.float32],
+    out: NDArray[np.float32],
+    settle: np.float32,
+    seconds: np.float32,
+    is_first: bool,
+    cutoff_hz: np.float32,
+    per_speed: np.float32,
+    speed_share: np.float32,
+    rest_speed: np.float32,
+) -> None:
     """Take the pose from a map's points, filter each, and give them the smooth pose."""
     turn = np.float32(2 * np.pi) * seconds
     one, none = np.float32(1), np.float32(0)

@@ -114,7 +114,8 @@ class Track:
         box = view.box
         if seconds > 0:
             self.velocity = (center(box) - center(self.box)) / seconds
-            self.look = self.look + min(seconds / LOOK_S, 1) * (view.look - self.look)
+            change = min(seconds / LOOK_S, 1) * (view.look - self.look)
+            self.look = (self.look + change).astype(np.float32)
         self.box, self.crop_box = box, view.turned_box
         self.last_s, self.is_lost = time_s, False
         if self.smoother is None:

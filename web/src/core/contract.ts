@@ -1,9 +1,41 @@
 // What `prnet serve` and `prnet serve --static-export` say in model/model.json (src/prnet/serve/page.py).
 
+const TYPES = {
+  float64: Float64Array,
+  float32: Float32Array,
+  uint32: Uint32Array,
+  uint16: Uint16Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+};
+
 export interface ArrayPlace {
   name: string;
-  type: "uint32" | "uint16" | "float32";
+  type: keyof typeof TYPES;
   count: number;
+}
+
+export type Arrays = Record<string, InstanceType<(typeof TYPES)[keyof typeof TYPES]>>;
+
+/** The arrays of a file, which lie in it one behind the other. */
+export function readArrays(places: ArrayPlace[], bytes: ArrayBuffer): Arrays {
+  const found: Arrays = {};
+  let offset = 0;
+  for (const { name, type, count } of places) {
+    const Type = TYPES[type];
+    found[name] = new Type(bytes, offset, count);
+    offset += count * Type.BYTES_PER_ELEMENT;
+  }
+  return found;
+}
+
+/** What some parts of a head look like. */
+export interface Material {
+  name: string;
+  parts: string[];
+  roughness: number;
+  color: [number, number, number] | null; // linear; null for a texture
+  is_thin: boolean;
 }
 
 export interface Contract {
@@ -52,6 +84,15 @@ export interface Contract {
     least_confidence_unsure: number;
     sure_score: number;
   };
+  head: {
+    names: string[];
+    identities: number;
+    expression_step: number;
+    uv_steps: number;
+    surfaces: (Material & { rows: number; triangles: number })[];
+    eyes: { side: "Left" | "Right"; axis: [number, number, number] }[];
+    arrays: ArrayPlace[];
+  } | null; // null where the model has another UV space
   crop: { pre_shrink: number; blur_below: number; blur_px: number };
   record: {
     format: string;
@@ -74,13 +115,7 @@ export interface Atlas {
 
 export function readAtlas(contract: Contract, bytes: ArrayBuffer): Atlas {
   const { arrays, size, canonical_low: low, canonical_high: high } = contract.atlas;
-  const found: Record<string, Uint32Array | Uint16Array | Float32Array> = {};
-  let offset = 0;
-  for (const { name, type, count } of arrays) {
-    const Type = { uint32: Uint32Array, uint16: Uint16Array, float32: Float32Array }[type];
-    found[name] = new Type(bytes, offset, count);
-    offset += count * Type.BYTES_PER_ELEMENT;
-  }
+  const found = readArrays(arrays, bytes);
   const levels = found.canonical as Uint16Array;
   const canonical = new Float32Array(levels.length);
   for (let i = 0; i < levels.length; i++) {

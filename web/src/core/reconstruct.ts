@@ -200,7 +200,7 @@ export class Reconstructor {
 }
 
 /** Rows of (N, 3) points by index. */
-export function pick(points: Float32Array, indices: Uint32Array): Float32Array {
+export function pick(points: Float32Array, indices: Uint32Array | Uint16Array): Float32Array {
   const picked = new Float32Array(indices.length * 3);
   for (let i = 0; i < indices.length; i++) {
     const from = 3 * indices[i];

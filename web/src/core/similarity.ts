@@ -34,6 +34,11 @@ export interface Pose {
   translation: Vector3;
 }
 
+/** Where the photo shows a canonical point. */
+export function project({ scale, rotation, translation: t }: Pose, point: Vector3): [number, number] {
+  return [scale * dot(rotation[0], point) + t[0], -scale * dot(rotation[1], point) - t[1]];
+}
+
 /** Fits poses to one set of canonical points, (P, 3) row by row. */
 export class PoseFit {
   private readonly mean: Vector3;

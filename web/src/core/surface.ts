@@ -4,18 +4,21 @@ const BUFFER_SIZE = 512;
 const DEPTH_TOLERANCE = 0.005; // of the face's longer side
 const MIN_FACING = 0.1; // cosine between normal and view
 
-/** (V, 3) of length 1, outward, y up, of vertices in the photo frame. */
-export function vertexNormals(vertices: Float32Array, triangles: Uint32Array): Float32Array {
+/** (V, 3) of length 1, outward, y up, of vertices in the photo frame, or in one with y up. */
+export function vertexNormals(
+  vertices: ArrayLike<number>, triangles: Uint32Array, isYUp = false,
+): Float32Array {
+  const up = isYUp ? 1 : -1;
   const normals = new Float32Array(vertices.length);
   for (let t = 0; t < triangles.length; t += 3) {
     const a = 3 * triangles[t];
     const b = 3 * triangles[t + 1];
     const c = 3 * triangles[t + 2];
     const ux = vertices[b] - vertices[a];
-    const uy = vertices[a + 1] - vertices[b + 1];
+    const uy = up * (vertices[b + 1] - vertices[a + 1]);
     const uz = vertices[b + 2] - vertices[a + 2];
     const vx = vertices[c] - vertices[a];
-    const vy = vertices[a + 1] - vertices[c + 1];
+    const vy = up * (vertices[c + 1] - vertices[a + 1]);
     const vz = vertices[c + 2] - vertices[a + 2];
     const x = uy * vz - uz * vy;
     const y = uz * vx - ux * vz;

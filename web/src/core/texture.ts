@@ -1,6 +1,7 @@
 // Photo + position map → the skin's colors in UV space, and likely ones where it is hidden: src/prnet/uv/texture.py.
 
-import { distanceTransform, EDGE_DISTANCE, gaussian } from "./outline";
+import { distanceTransform, EDGE_DISTANCE } from "./edges";
+import { gaussian } from "./outline";
 import { areaWeights, average, cutOut, emptyPicture, type Picture, resizeValues, shrinkArea } from "./picture";
 
 const GRAZED_FACING: [number, number] = [0.1, 0.3];
