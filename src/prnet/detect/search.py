@@ -1,11 +1,11 @@
 """A detector that takes small pictures → the faces of a photo of any size, coarse to fine.
 
 The first look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
-sixteenth of that. If there is none, it looks at the photo with a border around, and at the quarter
-turns. Finer looks follow where there
-may be smaller faces: in large photos, when nothing was found, and when what was found is small.
-They see the photo in tiles, so memory doesn't grow with it. What looks like a face but is small in
-a look is looked at once more from nearby, and that decides.
+sixteenth of that. Where it is sure of none, it looks at the photo with a border around, and at the
+quarter turns. Finer looks follow where there may be smaller faces: in large photos, when nothing
+was found, and when what was found is small. They see
+the photo in tiles, so memory doesn't grow with it. What looks like a face but is small in a look is
+looked at once more from nearby, and that decides.
 """
 
 import math
@@ -28,6 +28,7 @@ FindFaces = Callable[[NDArray[np.uint8]], tuple[Boxes, NDArray[np.floating]]]
 # Faces of this size (√(w·h) of the landmark box, pixels of a look) are found for sure.
 SURE_PX = 19.0
 LOOK_PX = 320  # longer side of the first look
+SURE_SCORE = 0.6  # if it finds no face that scores so much, it may be one that stands unusually
 # Of the second look: in a photo of 4000 pixels it sees a face of 40 with 10, which is enough for a
 # hint. Looking at 12 megapixels with more would cost more than all the rest.
 FINE_PX = 1024
@@ -86,10 +87,11 @@ def search(
                 image, find, found, found_scores, scale, closer_score
             )
         for again in (_find_smaller, _find_turned):
-            if not look and not len(found):
-                found, found_scores = _look(image, scale, partial(again, find), largest_px)
-                is_face = found_scores >= (closer_score or 0.0)
-                found, found_scores = found[is_face], found_scores[is_face]
+            if not look and not (found_scores >= SURE_SCORE).any():
+                more, more_scores = _look(image, scale, partial(again, find), largest_px)
+                is_face = more_scores >= (closer_score or 0.0)
+                found = np.vstack([found, more[is_face]])
+                found_scores = np.concatenate([found_scores, more_scores[is_face]])
         boxes, scores = np.vstack([boxes, found]), np.concatenate([scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]

@@ -158,9 +158,10 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
 
 # constants of prnet.detect.search, in lower case
 _SEARCH = (
-    *("sure_px", "look_px", "fine_px", "large_photo", "refinement", "worthwhile_refinement"),
-    *("smallest_px", "look_beyond", "largest_enlargement", "tile_core_px", "largest_fine_px"),
-    *("block_px", "plain", "same_face", "close_px", "closer_px", "closer_look_px", "most_closer"),
+    *("sure_px", "look_px", "sure_score", "fine_px", "large_photo", "refinement"),
+    *("worthwhile_refinement", "smallest_px", "look_beyond", "largest_enlargement"),
+    *("tile_core_px", "largest_fine_px", "block_px", "plain", "same_face"),
+    *("close_px", "closer_px", "closer_look_px", "most_closer"),
 )
 
 

@@ -81,6 +81,7 @@ export interface Contract {
     block_px: number;
     plain: number;
     same_face: number;
+    sure_score: number;
     close_px: number;
     closer_px: number;
     closer_look_px: number;

@@ -37,9 +37,9 @@ export class Search {
       found = await this.lookCloser(photo, found, scale);
       const again = number ? [] : [this.findSmaller, this.findTurned];
       for (const find of again) {
-        if (found.length) break;
-        found = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
-        found = found.filter((box) => box.score >= this.contract.detector.min_score);
+        if (found.some((box) => box.score >= c.sure_score)) break;
+        const more = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
+        found.push(...more.filter((box) => box.score >= this.contract.detector.min_score));
       }
       boxes = this.keepDistinct([...boxes, ...found]);
       const goesOn = number === 0 && side >= c.large_photo * c.look_px;
