@@ -2,12 +2,13 @@
 
 import type { Box } from "./core/crop";
 import type { Coefficients } from "./core/blendshapes";
+import { distanceFromEdges, drawSilhouette } from "./core/edges";
 import { buildHead, fitFace, type Head } from "./core/head";
 import type { HeadModel, Surface } from "./core/headModel";
+import { meetOutline } from "./core/outline";
 import { type Face, pick } from "./core/reconstruct";
 import type { Picture } from "./core/picture";
 import { drawDepth, findVisible, vertexNormals } from "./core/surface";
-import { distanceFromEdges, drawSilhouette, meetOutline } from "./core/outline";
 import { completeTexture, sampleTexture, textureSize } from "./core/texture";
 import { open, type Opened } from "./runtime";
 
@@ -141,11 +142,11 @@ function coefficientsOf(face: Face, model: HeadModel): Coefficients {
   return known;
 }
 
-/** @param willMove - Whether lids and lips are going to open and close. */
+/** @param willMove - Whether eyes and mouth are going to open and close. */
 function textureOf(face: Face, willMove = false): Picture {
   const { atlas } = opened.reconstructor;
-  const side = atlas.size;
   const { rotation } = face.pose;
+  const side = atlas.size;
   const { map: seen, normals } = surfaceOf(face);
   const size = textureSize(face.map, seen, side);
   const [facing, edge, sideward] = [0, 1, 2].map(() => new Float32Array(side * side));
@@ -157,8 +158,7 @@ function textureOf(face: Face, willMove = false): Picture {
     sideward[pixel] = rotation.reduce((sum, row, axis) => sum + row[0] * normals[3 * v + axis], 0);
   });
   const places = meetOutline(photo, face.map, normals, atlas, rotation, silhouette);
-  const sampled = sampleTexture(photo, places, seen, side, size);
-  return completeTexture(sampled, size, facing, edge, sideward, side);
+  return completeTexture(sampleTexture(photo, places, seen, side, size), size, facing, edge, sideward, side);
 }
 
 /** What is read off the mesh once. */

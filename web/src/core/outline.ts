@@ -1,15 +1,10 @@
-// Where a face ends: src/prnet/uv/outline.py and distance_from_edges of uv/visibility.py.
+// A position map moved so that a profile's outline meets the photo's: src/prnet/uv/outline.py.
 
 import { cutOut, type Picture, shrinkArea } from "./picture";
 import type { Atlas } from "./contract";
+import { isCovered, type Silhouette } from "./edges";
 import type { Matrix3 } from "./similarity";
-import { drawDepth } from "./surface";
 
-export const EDGE_DISTANCE: [number, number] = [0.004, 0.01]; // shares of the face's size
-const BLURRED_PX = 2.5;
-const OPENING_FACTOR = 2.5; // by which lids and lips, which are thin, count as nearer to their rims
-const BUFFER_SIZE = 512;
-const DEPTH_STEP = 0.02; // of the face's longer side
 const MIN_TURN = 0.5;
 const REACH = 15; // in steps
 const STEP = 0.003; // of the face's size
@@ -36,103 +31,6 @@ export function gaussian(sigma: number, half: number): number[] {
   const weights = Array.from({ length: 2 * half + 1 }, (_, i) => Math.exp(-((i - half) ** 2) / (2 * sigma ** 2)));
   const sum = weights.reduce((a, b) => a + b);
   return weights.map((weight) => weight / sum);
-}
-
-/** A face drawn so large that it fills a picture: its vertices there, and how near it is, −∞ beside it. */
-export interface Silhouette {
-  low: number[];
-  size: number; // longer side, in pixels of the photo
-  points: Float32Array;
-  depth: Float32Array;
-}
-
-const SIDE = BUFFER_SIZE + 2; // a rim of background all around
-
-export function drawSilhouette(vertices: Float32Array, triangles: Uint32Array): Silhouette {
-  const low = [Infinity, Infinity, Infinity];
-  const high = [-Infinity, -Infinity];
-  for (let i = 0; i < vertices.length; i++) {
-    const axis = i % 3;
-    low[axis] = Math.min(low[axis], vertices[i]);
-    if (axis < 2) high[axis] = Math.max(high[axis], vertices[i]);
-  }
-  const size = Math.max(high[0] - low[0], high[1] - low[1], 1e-9);
-  const points = vertices.map((value, i) => ((value - low[i % 3]) * (BUFFER_SIZE - 1)) / size + 1);
-  return { low, size, points, depth: drawDepth(points, triangles, SIDE, SIDE) };
-}
-
-/**
- * How far from an outline the viewer sees the vertices, (V,), in shares of the face's size; less in small photos.
- *
- * @param willMove - Whether openings of eyes, mouth and nostrils have outlines, too, and wide ones.
- */
-export function distanceFromEdges(silhouette: Silhouette, willMove: boolean): Float32Array {
-  const { size, points, depth } = silhouette;
-  const isEdge = new Uint8Array(SIDE * SIDE);
-  const waiting = [0];
-  isEdge[0] = 1;
-  const visit = (at: number) => {
-    if (at < 0 || at >= isEdge.length || isEdge[at] || depth[at] > -Infinity) return;
-    isEdge[at] = 1;
-    waiting.push(at);
-  };
-  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-    const column = at % SIDE;
-    visit(at - SIDE);
-    visit(at + SIDE);
-    if (column > 0) visit(at - 1);
-    if (column + 1 < SIDE) visit(at + 1);
-  }
-  for (let at = 0; at + SIDE < depth.length; at++) {
-    const here = depth[at];
-    if (here === -Infinity) continue;
-    for (let next = at + 1; next <= at + SIDE; next += SIDE - 1) {
-      if (depth[next] > -Infinity && Math.abs(depth[next] - here) > DEPTH_STEP * BUFFER_SIZE) isEdge[at] = 1;
-    }
-  }
-  const { distance } = distanceTransform(isEdge, SIDE);
-  const isOpening = isEdge.map((edge, at) => (edge || depth[at] === -Infinity ? 1 : 0));
-  const opening = willMove ? distanceTransform(isOpening, SIDE).distance : null;
-  const share = Math.min((size * EDGE_DISTANCE[1]) / BLURRED_PX, 1) / BUFFER_SIZE;
-  const found = new Float32Array(points.length / 3);
-  for (let v = 0; v < found.length; v++) {
-    const at = Math.round(points[3 * v + 1]) * SIDE + Math.round(points[3 * v]);
-    found[v] = distance[at] * share;
-    if (opening) found[v] = Math.min(found[v], opening[at] / (OPENING_FACTOR * BUFFER_SIZE));
-  }
-  return found;
-}
-
-/** Each pixel's distance from the nearest that is set, by OpenCV's 5 × 5 mask, and its index, −1 without any. */
-export function distanceTransform(
-  isSet: Uint8Array, width: number,
-): { distance: Float32Array; nearest: Int32Array } {
-  const distance = new Float32Array(isSet.length).fill(Infinity);
-  const nearest = new Int32Array(isSet.length).fill(-1);
-  for (let i = 0; i < isSet.length; i++) {
-    if (isSet[i]) distance[i] = 0;
-    if (isSet[i]) nearest[i] = i;
-  }
-  const down = [-2, -2, -1, -1, -1, -1, -1, 0];
-  const right = [-1, 1, -2, -1, 0, 1, 2, -1];
-  const length = [2.1969, 2.1969, 2.1969, 1.4, 1, 1.4, 2.1969, 1];
-  for (const sign of [1, -1]) {
-    for (let n = 0; n < isSet.length; n++) {
-      const i = sign > 0 ? n : isSet.length - 1 - n;
-      if (isSet[i]) continue;
-      const column = i % width;
-      for (let k = 0; k < 8; k++) {
-        const x = column + sign * right[k];
-        const from = i + sign * (down[k] * width + right[k]);
-        if (x < 0 || x >= width || from < 0 || from >= isSet.length) continue;
-        if (distance[from] + length[k] < distance[i]) {
-          distance[i] = distance[from] + length[k];
-          nearest[i] = nearest[from];
-        }
-      }
-    }
-  }
-  return { distance, nearest };
 }
 
 interface Outline {
@@ -168,13 +66,6 @@ export function meetOutline(
     }
   }
   return moved;
-}
-
-/** Whether the face covers a place of the photo. */
-function isCovered({ low, size, depth }: Silhouette, x: number, y: number): boolean {
-  const scale = (BUFFER_SIZE - 1) / size;
-  const [column, row] = [Math.round((x - low[0]) * scale) + 1, Math.round((y - low[1]) * scale) + 1];
-  return column >= 0 && row >= 0 && column < SIDE && row < SIDE && depth[row * SIDE + column] > -Infinity;
 }
 
 function findOutline(

@@ -1,13 +1,14 @@
 // Photo + position map → the skin's colors in UV space, and likely ones where it is hidden: src/prnet/uv/texture.py.
 
-import { distanceTransform, EDGE_DISTANCE, gaussian } from "./outline";
+import { distanceTransform, EDGE_DISTANCE } from "./edges";
+import { gaussian } from "./outline";
 import { areaWeights, average, cutOut, emptyPicture, type Picture, resizeValues, shrinkArea } from "./picture";
 
 const GRAZED_FACING: [number, number] = [0.1, 0.3];
 const LIT_FACING: [number, number] = [0.3, 0.7];
 const CHECKED_DISTANCE = 0.02;
 const STRAY_LEVELS: [number, number] = [50, 90];
-const LIT_DISTANCE: [number, number] = [0.02, 0.05];
+const LIT_DISTANCE: [number, number] = [0.01, 0.02];
 const BETTER_FACING: [number, number] = [0.0, 0.15];
 const SEAM_MARGIN = 5;
 const SEAM_KERNEL: number[] = Array(9).fill(1 / 9);
