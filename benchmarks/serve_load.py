@@ -67,6 +67,8 @@ class Client(threading.Thread):
                     time.sleep(float(answer.headers["retry-after"]))
                     continue
                 self.seconds.append(time.perf_counter() - start)
+                if answer.status_code != 200:  # too late, where the machine is too slow
+                    continue
                 boxes = [face["box"] for face in answer.json()["faces"]]
                 is_right = np.shape(boxes) == self.boxes.shape
                 self.wrong += not (is_right and np.abs(boxes - self.boxes).max() < SAME_PX)

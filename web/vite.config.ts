@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 const RUNTIME = "node_modules/onnxruntime-web/dist";
-const NAME = "ort-wasm-simd-threaded";
+const NAMES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.jspi"]; // without and with WebGPU
 
 /** ONNX Runtime's WebAssembly, packed: the page unpacks it itself, whatever the web server does. */
 function runtime(): Plugin {
@@ -14,8 +14,10 @@ function runtime(): Plugin {
     generateBundle() {
       const emit = (fileName: string, source: Uint8Array) =>
         this.emitFile({ type: "asset", fileName: `ort/${fileName}`, source });
-      emit(`${NAME}.mjs`, readFileSync(`${RUNTIME}/${NAME}.mjs`));
-      emit(`${NAME}.wasm.gz`, gzipSync(readFileSync(`${RUNTIME}/${NAME}.wasm`), { level: 9 }));
+      for (const name of NAMES) {
+        emit(`${name}.mjs`, readFileSync(`${RUNTIME}/${name}.mjs`));
+        emit(`${name}.wasm.gz`, gzipSync(readFileSync(`${RUNTIME}/${name}.wasm`), { level: 9 }));
+      }
     },
   };
 }

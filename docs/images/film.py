@@ -1,9 +1,11 @@
-"""The clip and the picture of docs/video.md: a head that turns, and how it is followed.
+"""The clips and the picture of docs/video.md and docs/apps.md: a head that turns.
 
     python docs/images/film.py [FOLDER]
 
 The head is that of scikit-image's `astronaut()` (Eileen Collins, NASA, public domain), rotated in
 depth frame by frame; left the film, right what `prnet video --overlay wireframe,landmarks` shows.
+The other clip has left the same photo, mirrored, gray and lit from below, then the film, and right
+what `prnet swap` makes of the two.
 """
 
 import sys
@@ -19,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from clips import Studio  # noqa: E402
 
 import prnet  # noqa: E402
+from prnet.apps.swap_video import VideoSwap  # noqa: E402
 from prnet.apps.video import Overlay, Tracked  # noqa: E402
 from prnet.video.frames import Shown, VideoWriter  # noqa: E402
 
 FOLDER = Path(__file__).parent
-CLIP, PICTURE = "video.mp4", "video.jpg"
+CLIP, PICTURE, SWAP_CLIP = "video.mp4", "video.jpg", "swap.mp4"
 RATE, FRAMES = 20, 60
 YAW_DEG, NOD_DEG = 30.0, 5.0
 SIDE = 300  # pixels of a panel
@@ -31,17 +34,24 @@ SHOWN = (("landmarks", 8), ("wireframe", 16), ("shaded", 34), ("depth", 44), ("p
 
 
 def main(folder: Path = FOLDER, frames: int = FRAMES) -> None:
-    """Shoot the film, follow the face, write the clip and the picture."""
+    """Shoot the film, follow the face, swap it, write the clips and the picture."""
     reconstructor = prnet.Reconstructor()
     studio, tracker = Studio(reconstructor), prnet.Tracker(reconstructor)
     overlay = Overlay(["wireframe", "landmarks"], with_numbers=False)
+    other = enlarge(studio.other.rgb)
+    swap = VideoSwap(reconstructor(other, max_faces=1))
     panels = []
-    with VideoWriter(folder / CLIP, Fraction(RATE), Fraction(1, RATE)) as writer:
+    with (
+        VideoWriter(folder / CLIP, Fraction(RATE), Fraction(1, RATE)) as writer,
+        VideoWriter(folder / SWAP_CLIP, Fraction(RATE), Fraction(1, RATE)) as swap_writer,
+    ):
         for number in range(frames):
             film = enlarge(shoot(studio, number))
             faces = tracker.update(film, number / RATE)
             frame = Tracked(number, number / RATE, film, faces)
             writer.write(Shown(np.hstack([film, overlay.draw(frame)]), number / RATE))
+            swapped = np.hstack([other, film, swap.draw(frame)])
+            swap_writer.write(Shown(swapped, number / RATE))
             panels += [Overlay([style]).draw(frame) for style, moment in SHOWN if moment == number]
     if panels:
         sheet = cv2.cvtColor(np.hstack(panels), cv2.COLOR_RGB2BGR)

@@ -19,7 +19,7 @@ from prnet.model.model import Model
 from prnet.serve.page import export_page
 
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-TURN_PX = 75  # by which the head is dragged
+TURN_PX = 45  # by which the head is dragged
 EXPRESSION = {"jawOpen": 0.55, "browInnerUp": 0.8, "eyeBlinkLeft": 0.9}
 
 

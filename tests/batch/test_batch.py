@@ -20,7 +20,7 @@ from prnet.batch.inputs import Photo
 from prnet.batch.run import ShardWorker, run_batch, split_shards
 from prnet.batch.table import done_sources, part_name
 from prnet.batch.work import Wanted
-from prnet.errors import OutputError
+from prnet.errors import OutputError, PRNetError
 from prnet.reconstructor import Reconstructor
 
 Run = Callable[..., Any]
@@ -194,6 +194,18 @@ def test_shards_are_mixed_but_row_groups_stay_whole() -> None:
         assert len({(photo.table, photo.row_group) for photo in shard}) == 1
     own = [photo for shard in shards for photo in shard if photo.table is None]
     assert own != files and split_shards([*files, *rows], 4) == shards
+
+
+def test_workers_share_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    gpus = {"CPU": 8.0}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: gpus)
+    assert runner._gpu_share("cpu", 3) == runner._gpu_share("auto", 3) == 0
+    with pytest.raises(PRNetError, match="device cuda: Ray finds no GPU"):
+        runner._gpu_share("cuda", 3)
+    gpus["GPU"] = 2.0
+    assert 0.666 <= runner._gpu_share("cuda", 3) <= 2 / 3
+    assert (runner._gpu_share("auto", 1), runner._gpu_share("cpu", 1)) == (1, 0)
 
 
 @pytest.fixture

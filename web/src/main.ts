@@ -79,10 +79,14 @@ async function openAll(): Promise<void> {
   const ms = Math.round(performance.now() - start);
   document.body.dataset.ready = String(ms);
   document.body.dataset.threads = String(threads);
-  const where = `${threads} thread${threads > 1 ? "s" : ""}`;
-  find("about").textContent = `${contract.record.generator}, network ${contract.spec.name} on ${where}. Weights: ${contract.spec.licence}.`;
+  tellAbout(`${threads} thread${threads > 1 ? "s" : ""}`);
   progress.hidden = true;
   status.textContent = "Ready.";
+}
+
+function tellAbout(where: string): void {
+  const { record: own, spec } = contract;
+  find("about").textContent = `${own.generator}, network ${spec.name} on ${where}. Weights: ${spec.licence}.`;
 }
 
 /** Do something that may fail, and say so in words if it does. */
@@ -355,6 +359,8 @@ async function save(format: string): Promise<void> {
 async function toggleCamera(): Promise<void> {
   if (camera.isOn) return stopCamera();
   await opened;
+  status.textContent = "Trying the graphics card…";
+  if (await client.call("quicken")) tellAbout("the graphics card");
   await camera.start();
   const own = ++turn;
   document.body.dataset.camera = "0";

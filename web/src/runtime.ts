@@ -13,6 +13,7 @@ export interface Opened {
   reconstructor: Reconstructor;
   threads: number;
   head: () => Promise<HeadModel>; // fetched when first asked for
+  quicken: () => Promise<boolean>; // tries the graphics card, once; says whether it is used
 }
 
 /** Told how many bytes of the page's files have come. */
@@ -57,13 +58,41 @@ export async function open(
     loaded.clear();
     return readHead(contract.head, await get("model/head.bin.gz"));
   };
+  let regress = regressWith(networkSession, ort, contract);
+  let quickened: Promise<boolean> | null = null;
+  const quicken = async (): Promise<boolean> => {
+    try {
+      if (!(await hasCard())) return false;
+      const { openOnCard } = await import("./gpu");
+      loaded.clear();
+      const make = (session: ort.InferenceSession, runtime: typeof ort) => regressWith(session, runtime, contract);
+      const card = await openOnCard(base, get, network, make, regress, contract.spec.input_size);
+      if (card) regress = card;
+      return card !== null;
+    } catch (error) {
+      console.info("The graphics card isn't used:", error); // all works without it
+      return false;
+    }
+  };
   return {
     contract,
     search: new Search(contract, lookWith(detectorSession)),
-    reconstructor: new Reconstructor(contract, atlas, regressWith(networkSession, contract)),
+    reconstructor: new Reconstructor(contract, atlas, (pixels, count) => regress(pixels, count)),
     threads,
+    quicken: () => (quickened ??= quicken()),
     head: () => (head ??= openHead().catch((error) => ((head = null), Promise.reject(error)))),
   };
+}
+
+/** Whether there is a graphics card, and a browser that lets WebAssembly wait for it. */
+async function hasCard(): Promise<boolean> {
+  if (!("Suspending" in WebAssembly) || !("gpu" in navigator)) return false;
+  const adapter = await (navigator.gpu as GpuEntry).requestAdapter();
+  return adapter !== null && !adapter.info?.isFallbackAdapter; // which is a processor, too
+}
+
+interface GpuEntry {
+  requestAdapter(): Promise<{ info?: { isFallbackAdapter?: boolean } } | null>;
 }
 
 function lookWith(session: ort.InferenceSession): Look {
@@ -74,11 +103,11 @@ function lookWith(session: ort.InferenceSession): Look {
   };
 }
 
-function regressWith(session: ort.InferenceSession, contract: Contract): Regress {
+function regressWith(session: ort.InferenceSession, runtime: typeof ort, contract: Contract): Regress {
   const size = contract.spec.input_size;
   const hasConfidence = session.outputNames.includes("confidences");
   return async (pixels, count) => {
-    const crops = new ort.Tensor("float32", pixels, [count, 3, size, size]);
+    const crops = new runtime.Tensor("float32", pixels, [count, 3, size, size]);
     const outputs = await session.run({ crops });
     const maps = outputs.position_maps.data as Float32Array;
     const confidences = hasConfidence ? (outputs.confidences.data as Float32Array) : null;

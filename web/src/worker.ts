@@ -2,9 +2,10 @@
 
 import type { Box } from "./core/crop";
 import type { Coefficients } from "./core/blendshapes";
+import { distanceFromEdges, drawSilhouette } from "./core/edges";
 import { buildHead, fitFace, type Head } from "./core/head";
 import type { HeadModel, Surface } from "./core/headModel";
-import { clearLids } from "./core/openings";
+import { meetOutline } from "./core/outline";
 import { type Face, pick } from "./core/reconstruct";
 import type { Picture } from "./core/picture";
 import { drawDepth, findVisible, vertexNormals } from "./core/surface";
@@ -48,6 +49,7 @@ export type Calls = {
   expressions: () => Record<string, number>[];
   head: (face: number) => SeenHead;
   depth: () => { data: Float32Array; width: number; height: number };
+  quicken: () => boolean;
   follow: (frame: ImageData, box: Box | null) => { face: SeenFace; next: Box } | null;
 };
 
@@ -107,6 +109,10 @@ const calls: { [Name in keyof Calls]: (...a: Parameters<Calls[Name]>) => Promise
     return { data, width, height };
   },
 
+  async quicken() {
+    return opened.quicken();
+  },
+
   async follow(image, box) {
     const frame = pictureOf(image);
     let known = box;
@@ -136,16 +142,23 @@ function coefficientsOf(face: Face, model: HeadModel): Coefficients {
   return known;
 }
 
-/** @param willMove - Whether lids are going to close. */
+/** @param willMove - Whether eyes and mouth are going to open and close. */
 function textureOf(face: Face, willMove = false): Picture {
-  const side = opened.reconstructor.atlas.size;
+  const { atlas } = opened.reconstructor;
+  const { rotation } = face.pose;
+  const side = atlas.size;
   const { map: seen, normals } = surfaceOf(face);
   const size = textureSize(face.map, seen, side);
-  const facing = new Float32Array(side * side);
-  opened.reconstructor.atlas.vertexIndex.forEach((pixel, v) => (facing[pixel] = normals[3 * v + 2]));
-  const sampled = sampleTexture(photo, face.map, seen, side, size);
-  if (willMove) clearLids(sampled, size, face.vertices, opened.reconstructor.atlas);
-  return completeTexture(sampled, size, facing, side);
+  const [facing, edge, sideward] = [0, 1, 2].map(() => new Float32Array(side * side));
+  const silhouette = drawSilhouette(face.vertices, atlas.triangles);
+  const distance = distanceFromEdges(silhouette, willMove);
+  atlas.vertexIndex.forEach((pixel, v) => {
+    facing[pixel] = normals[3 * v + 2];
+    edge[pixel] = distance[v];
+    sideward[pixel] = rotation.reduce((sum, row, axis) => sum + row[0] * normals[3 * v + axis], 0);
+  });
+  const places = meetOutline(photo, face.map, normals, atlas, rotation, silhouette);
+  return completeTexture(sampleTexture(photo, places, seen, side, size), size, facing, edge, sideward, side);
 }
 
 /** What is read off the mesh once. */

@@ -14,7 +14,7 @@ LISTS = (".txt", ".list")
 PATH_COLUMNS, BYTES_COLUMNS, NAME_COLUMNS = ("path", "file", "uri"), ("bytes", "image"), ("name",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Photo:
     """Where a photo is.
 

@@ -1,6 +1,7 @@
 """Shards handed to workers by Ray Data, on this machine or a cluster."""
 
 import logging
+import math
 import os
 import random
 import time
@@ -16,6 +17,7 @@ from prnet.errors import PRNetError
 
 SHARD_SIZE = 1000  # photos of a part at most, which a killed worker has to do again
 SHARDS_A_WORKER = 16  # at least so many, so that the last ones end together
+GPU_DEVICES = ("cuda", "rocm")
 STARTS = 3  # of Ray on this machine: a busy one may need longer than the 30 s that Ray waits
 
 
@@ -30,6 +32,7 @@ class Outcome(NamedTuple):
         start_s: Seconds until the first shard's start: Ray's, and the model's opening.
         seconds: From then to the last shard's end.
         busy: Which part of that time the workers were at a shard, in [0, 1].
+        cpu_s: CPU seconds that they took for it.
     """
 
     photos: int
@@ -39,6 +42,7 @@ class Outcome(NamedTuple):
     start_s: float = 0.0
     seconds: float = 0.0
     busy: float = 0.0
+    cpu_s: float = 0.0
 
 
 class ShardWorker:
@@ -49,11 +53,12 @@ class ShardWorker:
         self._worker = Worker(wanted)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[float]]:
-        """Do the one shard of a batch: its counts, and the seconds that it took."""
-        start = time.perf_counter()
+        """Do the one shard of a batch: its counts, and the seconds that it took, also of CPU."""
+        start, cpu_start = time.perf_counter(), time.process_time()
         (shard,) = batch["shard"]
-        counts = {**self._worker.do(shard), "seconds": time.perf_counter() - start}
-        return {key: [value] for key, value in counts.items()}
+        counts = self._worker.do(shard)
+        took = {"seconds": time.perf_counter() - start, "cpu_s": time.process_time() - cpu_start}
+        return {key: [value] for key, value in {**counts, **took}.items()}
 
 
 def run_batch(
@@ -99,17 +104,20 @@ def run_batch(
     shards = split_shards(left, size)
     counts = {"photos": 0, "faces": 0, "failed": 0}
     start = time.perf_counter()
-    first = busy_s = 0.0
+    first = busy_s = cpu_s = 0.0
     for own in _on_ray(shards, wanted, workers, address):
         first = first or time.perf_counter() - own["seconds"]
         busy_s += own["seconds"]
+        cpu_s += own["cpu_s"]
         for key in counts:
             counts[key] += int(own[key])
         tell(before + counts["photos"], total, counts["faces"] / counts["photos"])
     remove_partials(folder)
     seconds = time.perf_counter() - first
-    busy = busy_s / (seconds * min(workers, len(shards)))
-    return Outcome(**counts, before=before, start_s=first - start, seconds=seconds, busy=busy)
+    busy = min(busy_s / (seconds * min(workers, len(shards))), 1.0)
+    return Outcome(
+        **counts, before=before, start_s=first - start, seconds=seconds, busy=busy, cpu_s=cpu_s
+    )
 
 
 def split_shards(photos: Sequence[Photo], size: int) -> list[list[Photo]]:
@@ -138,7 +146,7 @@ def _on_ray(
     """What came of each shard, as they end.
 
     Raises:
-        PRNetError: Ray doesn't start.
+        PRNetError: Ray doesn't start, or finds no GPU where one is wanted.
         OutputError: A worker can't write.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anyone
@@ -161,6 +169,7 @@ def _on_ray(
             batch_size=1,
             compute=ActorPoolStrategy(size=min(workers, len(shards))),
             num_cpus=1,
+            num_gpus=_gpu_share(wanted.device, workers),
         )  # Ray Data starts a worker that died again, and does its shard again
         yield from outcomes.iter_rows()
     except ray.exceptions.RayTaskError as error:
@@ -168,6 +177,22 @@ def _on_ray(
     finally:
         if is_own:
             ray.shutdown()
+
+
+def _gpu_share(device: str, workers: int) -> float:
+    """Which part of a GPU each worker gets; Ray hides them from workers that ask for none.
+
+    Raises:
+        PRNetError: The device is one, and there is none.
+    """
+    import ray
+
+    if device not in (*GPU_DEVICES, "auto"):
+        return 0.0
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    if not gpus and device in GPU_DEVICES:
+        raise PRNetError(f"device {device}: Ray finds no GPU")
+    return min(math.floor(gpus / workers * 1e4) / 1e4, 1.0)
 
 
 def _start_ray(workers: int, address: str | None) -> None:

@@ -33,6 +33,10 @@ from prnet.uv.atlas import EMBEDDED_FOLDER, MAP_SIZE, Atlas, embedded_atlas
 
 PAGE_FOLDER = resources.files("prnet") / "assets" / "web"
 CONTRACT = "model/model.json"
+# what isn't part of the first load: it is fetched when someone asks for a head, or starts the
+# camera of a machine with a graphics card
+CARD_RUNTIME = "ort/ort-wasm-simd-threaded.jspi"
+LATER = (HEAD_NAME, "assets/gpu.js", f"{CARD_RUNTIME}.mjs", f"{CARD_RUNTIME}.wasm.gz")
 LEVELS = 65535  # steps of the canonical coordinates: less than 5 µm each
 
 

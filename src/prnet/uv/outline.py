@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.pose import flip_y
-from prnet.uv.atlas import EARS, Atlas
+from prnet.uv.atlas import Atlas
 
 MIN_TURN = 0.5  # sine of the angle to the viewer under which the midline is no outline
 # all in shares of the face's size, along the outline's normal: how far from the map's outline the
@@ -85,9 +85,8 @@ def _find_outline(
     turn = float(np.linalg.norm(ahead))
     if turn < MIN_TURN or not size > 0:
         return None
-    is_skin = atlas.mask & (atlas.region != EARS)
-    reach = np.where(is_skin, position_map[..., :2] @ (ahead / turn), -np.inf)
-    rows = np.flatnonzero(is_skin.any(1))
+    reach = np.where(atlas.mask, position_map[..., :2] @ (ahead / turn), -np.inf)
+    rows = np.flatnonzero(atlas.mask.any(1))
     columns = reach.argmax(1)[rows]
     vertices = position_map.reshape(-1, 3)[atlas.vertex_index]
     normals = atlas.spread(vertex_normals(flip_y(vertices), atlas.triangles))

@@ -18,7 +18,7 @@ LIT_FACING = (0.3, 0.7)  # cosines between which it shows no background, so its 
 # colors; and how far in those are still checked: levels of difference from the skin further inside
 EDGE_DISTANCE, CHECKED_DISTANCE, STRAY_LEVELS = (0.004, 0.01), 0.02, (50, 90)
 BLURRED_PX = 2.5  # over so many pixels a photo blurs an outline, be the face ever so small
-LIT_DISTANCE = (0.02, 0.05)  # from an outline, between which skin comes to tell of the light
+LIT_DISTANCE = (0.01, 0.02)  # from an outline, between which skin comes to tell of the light
 # lids and lips are thin, and move: around openings that are going to close the colors of eyes and
 # teeth must not stay on them, so the distance counts for less by this factor
 OPENING_FACTOR = 2.5

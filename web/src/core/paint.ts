@@ -21,6 +21,7 @@ const SOCKET_COLOR: Color = [168, 110, 98];
 const IRIS_DEG = 26;
 const PUPIL_DEG = 9;
 const EDGE_DEG = 2;
+const FIBERS = [7, 13, 23, 37, 53]; // waves around an iris
 const SCLERA: Color = [232, 226, 220];
 const IRIS: Color = [96, 72, 52];
 const LEAST_EYE_PX = 14;
@@ -122,7 +123,8 @@ export function paintEye(eye: Eye, name: string, shown: Float64Array, photo: Pic
   for (let i = 0; i < SIZE * SIZE; i++) {
     const { direction, angle } = ball.gap(at(points, i));
     const around = Math.atan2(dot(direction, upward), dot(direction, across));
-    const fibers = [7, 13, 23, 37, 53].reduce((sum, k) => sum + Math.cos(k * around + k * k) / 5, 0);
+    let fibers = 0;
+    if (angle < IRIS_DEG + EDGE_DEG) for (const k of FIBERS) fibers += Math.cos(k * around + k * k) / FIBERS.length;
     const radial = clip((angle - PUPIL_DEG) / (IRIS_DEG - PUPIL_DEG), 0, 1);
     const shade = 1.15 - 0.25 * radial + 0.22 * fibers - 0.55 * clip((radial - 0.82) / 0.18, 0, 1);
     const pupil = clip((angle - PUPIL_DEG) / EDGE_DEG + 0.5, 0, 1);
@@ -193,7 +195,7 @@ function isInside(outline: [number, number][], x: number, y: number): boolean {
 
 /** Draw lashes on their strips, six bands from root to tip: RGBA, darker than the hair on `back`. */
 export function paintLashes(back: Picture): Picture {
-  const color = each((c) => LASH_SHADE * median(back.data.filter((_, i) => i % 3 === c)));
+  const color = each((c) => Math.round(LASH_SHADE * median(back.data.filter((_, i) => i % 3 === c))));
   const lashes = emptyPicture(SIZE, SIZE, 4);
   for (let y = 0; y < SIZE; y++) {
     const v = (y + 0.5) / SIZE;
@@ -208,7 +210,9 @@ export function paintLashes(back: Picture): Picture {
       const halfWidth = 0.22 * clip(1 - height / length, 0, 1);
       const alpha = clip((halfWidth - Math.abs(place - number - 0.5)) * 8 + 0.5, 0, 1);
       const strength = halfWidth > 0 ? (isUpper ? 0.7 : 0.2) : 0;
-      lashes.data.set([...color.map(Math.round), Math.round(255 * alpha * strength)], 4 * (y * SIZE + x));
+      const to = 4 * (y * SIZE + x);
+      for (let c = 0; c < 3; c++) lashes.data[to + c] = color[c];
+      lashes.data[to + 3] = Math.round(255 * alpha * strength);
     }
   }
   return lashes;

@@ -1,12 +1,21 @@
-// Photo + position map → the skin's colors in UV space, as src/prnet/uv/texture.py; hidden skin more simply.
+// Photo + position map → the skin's colors in UV space, and likely ones where it is hidden: src/prnet/uv/texture.py.
 
+import { distanceTransform, EDGE_DISTANCE } from "./edges";
+import { gaussian } from "./outline";
 import { areaWeights, average, cutOut, emptyPicture, type Picture, resizeValues, shrinkArea } from "./picture";
 
-const GRAZED_FACING: [number, number] = [0.15, 0.4];
+const GRAZED_FACING: [number, number] = [0.1, 0.3];
 const LIT_FACING: [number, number] = [0.3, 0.7];
-const BETTER_FACING: [number, number] = [0.05, 0.4];
+const CHECKED_DISTANCE = 0.02;
+const STRAY_LEVELS: [number, number] = [50, 90];
+const LIT_DISTANCE: [number, number] = [0.01, 0.02];
+const BETTER_FACING: [number, number] = [0.0, 0.15];
 const SEAM_MARGIN = 5;
-const SEAM_BLUR = 9;
+const SEAM_KERNEL: number[] = Array(9).fill(1 / 9);
+const USUAL_RATIO = 0.7;
+const NO_LIGHT = 100;
+const NARROW_GAP: [number, number] = [8, 24];
+const RIM_KERNEL = gaussian(2, 8);
 const RELIGHT_SIZE = 256;
 const SIZES = [256, 2048]; // texels a side, least and most
 const SHARPEST_SHARE = 0.9;
@@ -107,55 +116,128 @@ function cutPhoto(
   return { part: shrinkArea(part, width, height) };
 }
 
-/** Give every texel a color: RGB; `facing` is the cosine between normal and view at the map's pixels. */
-export function completeTexture(texture: Uint8Array, size: number, facing: Float32Array, side: number): Picture {
+/** Give every texel a color: RGB. The maps are (M, M): cosine between normal and view, distance from
+ * an outline, and how far the surface faces the subject's left. */
+export function completeTexture(
+  texture: Uint8Array, size: number, facing: Float32Array, edge: Float32Array, sideward: Float32Array, side: number,
+): Picture {
   const coarse = Math.min(size, RELIGHT_SIZE);
   const alpha = new Float32Array(size * size);
   for (let i = 0; i < alpha.length; i++) alpha[i] = texture[4 * i + 3] / 255;
   const grazed = resizeMap(facing.map((v) => smoothStep(v, ...GRAZED_FACING)), side, 1, size);
-  const own = alpha.map((a, i) => a * grazed[i]);
+  const clear = resizeMap(edge.map((v) => smoothStep(v, ...EDGE_DISTANCE)), side, 1, size);
+  const own = alpha.map((a, i) => a * grazed[i] * clear[i]);
+  leaveOutStrays(texture, own, resizeMap(edge, side, 1, size), size);
   const result = emptyPicture(size, size);
   if (!own.some((value) => value > 0)) {
     result.data.fill(128);
     return result;
   }
-  const weighted = new Float32Array(size * size * 3);
-  for (let i = 0; i < weighted.length; i++) weighted[i] = texture[4 * Math.floor(i / 3) + (i % 3)] * own[Math.floor(i / 3)];
+  const weighted = weigh(texture, own);
+  const telling = facing.map((v, i) => smoothStep(v, ...LIT_FACING) * smoothStep(edge[i], ...LIT_DISTANCE));
+  const light = sideLight(weighted, own, telling, sideward, size, side);
+  const lightOf = sideward.map((v) => Math.exp(light * v));
+  const gain = resizeMap(lightOf.map((v, i) => v / lightOf[mirrored(i, side)]), side, 1, size);
+  const other = new Float32Array(weighted.length);
+  for (let i = 0; i < own.length; i++) {
+    for (let c = 0; c < 3; c++) other[3 * i + c] = weighted[3 * mirrored(i, size) + c] * gain[i];
+  }
   // where both halves are seen well, the difference between their colors is that of their light
   const small = resizeMap(weighted, size, 3, coarse);
+  const lent = resizeMap(other, size, 3, coarse);
   const share = resizeMap(own, size, 1, coarse);
-  const lit = resizeMap(facing.map((v) => smoothStep(v, ...LIT_FACING)), side, 1, coarse);
+  const lit = resizeMap(telling, side, 1, coarse);
   const difference = new Float32Array(small.length);
   const both = new Float32Array(share.length);
   for (let i = 0; i < share.length; i++) {
     const j = mirrored(i, coarse);
     const well = lit[i] * lit[j];
     both[i] = share[i] * share[j] * well;
-    for (let c = 0; c < 3; c++) {
-      difference[3 * i + c] = (small[3 * i + c] * share[j] - small[3 * j + c] * share[i]) * well;
-    }
+    for (let c = 3 * i; c < 3 * i + 3; c++) difference[c] = (small[c] * share[j] - lent[c] * share[i]) * well;
   }
   const relight = resizeMap(pushPull(difference, both, coarse, coarse, 3), coarse, 3, size);
   // the other half lends its colors where it is shown much better
-  const shown = boxBlur(
-    erode(resizeMap(alpha, size, 1, side), side).map((a, i) => a * Math.max(facing[i], 0)), side,
-  );
-  const lent = resizeMap(
+  const inside = resizeMap(alpha.map((a, i) => Math.min(a, clear[i])), size, 1, side);
+  const shown = smooth(erode(inside, side).map((a, i) => a * Math.max(facing[i], 0)), side, 1, SEAM_KERNEL);
+  const loan = resizeMap(
     shown.map((value, i) => smoothStep(shown[mirrored(i, side)] - value, ...BETTER_FACING)), side, 1, size,
   );
   const likely = new Float32Array(weighted.length);
-  const weight = new Float32Array(own.length);
+  const known = new Float32Array(own.length);
   for (let i = 0; i < own.length; i++) {
-    const j = mirrored(i, size);
-    weight[i] = own[i] * (1 - lent[i]) + own[j] * lent[i];
-    for (let c = 0; c < 3; c++) {
-      const relit = weighted[3 * j + c] + relight[3 * i + c] * own[j];
-      likely[3 * i + c] = weighted[3 * i + c] * (1 - lent[i]) + relit * lent[i];
+    const theirs = own[mirrored(i, size)];
+    const borrowed = Math.max(loan[i], 1 - own[i]);
+    known[i] = own[i] * (1 - borrowed) + theirs * borrowed;
+    for (let c = 3 * i; c < 3 * i + 3; c++) {
+      likely[c] = weighted[c] * (1 - borrowed) + (other[c] + relight[c] * theirs) * borrowed;
     }
   }
-  const filled = pushPull(likely, weight, size, size, 3);
-  for (let i = 0; i < filled.length; i++) result.data[i] = Math.min(Math.max(filled[i], 0), 255) + 0.5;
+  const guess = resizeMap(guessColors(likely, known, size, coarse), coarse, 3, size);
+  for (let i = 0; i < likely.length; i++) {
+    const value = likely[i] + guess[i] * (1 - known[Math.floor(i / 3)]);
+    result.data[i] = Math.min(Math.max(value, 0), 255) + 0.5;
+  }
   return result;
+}
+
+/** The colors times their weights. */
+function weigh(texture: Uint8Array, weight: Float32Array): Float32Array {
+  const weighted = new Float32Array(weight.length * 3);
+  for (let i = 0; i < weight.length; i++) {
+    for (let c = 0; c < 3; c++) weighted[3 * i + c] = texture[4 * i + c] * weight[i];
+  }
+  return weighted;
+}
+
+/** Take from `own`, in place, what is near an outline and unlike the skin further inside. */
+function leaveOutStrays(texture: Uint8Array, own: Float32Array, edge: Float32Array, size: number): void {
+  const inside = own.map((value, i) => (edge[i] > CHECKED_DISTANCE ? value : 0));
+  if (!inside.some((value) => value > 0)) return;
+  const around = pushPull(weigh(texture, inside), inside, size, size, 3);
+  for (let i = 0; i < own.length; i++) {
+    if (edge[i] > CHECKED_DISTANCE) continue;
+    let off = 0;
+    for (let c = 0; c < 3; c++) off = Math.max(off, Math.abs(texture[4 * i + c] - around[3 * i + c]));
+    own[i] *= 1 - smoothStep(off, ...STRAY_LEVELS);
+  }
+}
+
+/** How much more light skin gets the more it faces the subject's left: b in exp(b · sideward). */
+function sideLight(
+  weighted: Float32Array, own: Float32Array, telling: Float32Array, sideward: Float32Array, size: number, side: number,
+): number {
+  const gray = own.map((_, i) => (weighted[3 * i] + weighted[3 * i + 1] + weighted[3 * i + 2]) / 3);
+  const level = resizeMap(gray, size, 1, side).map((v, i) => v * telling[i]);
+  const share = resizeMap(own, size, 1, side).map((v, i) => v * telling[i]);
+  const bright = level.map((v, i) => Math.max(v / Math.max(share[i], 0.5), 1));
+  let [told, weight] = [0, NO_LIGHT];
+  for (let i = 0; i < share.length; i++) {
+    const j = mirrored(i, side);
+    const ratio = Math.log(bright[i] / bright[j]);
+    if (Math.min(share[i], share[j]) <= 0.5 || Math.abs(ratio) >= USUAL_RATIO) continue;
+    const apart = sideward[i] - sideward[j];
+    told += ratio * apart;
+    weight += apart * apart;
+  }
+  return told / weight;
+}
+
+/** Colors for what neither half shows, (C, C, 3): narrow gaps take their rims', others a blend. */
+function guessColors(weighted: Float32Array, known: Float32Array, size: number, coarse: number): Float32Array {
+  const small = resizeMap(weighted, size, 3, coarse);
+  const share = resizeMap(known, size, 1, coarse);
+  const blend = pushPull(small, share, coarse, coarse, 3);
+  const { distance, nearest } = distanceTransform(Uint8Array.from(share, (v) => (v > 0.5 ? 1 : 0)), coarse);
+  if (nearest[0] < 0) return blend;
+  const rims = blend.map((_, i) => {
+    const from = nearest[Math.floor(i / 3)];
+    return small[3 * from + (i % 3)] / Math.max(share[from], 0.5);
+  });
+  const smoothed = smooth(rims, coarse, 3, RIM_KERNEL);
+  return blend.map((v, i) => {
+    const narrow = 1 - smoothStep(distance[Math.floor(i / 3)], ...NARROW_GAP);
+    return v + (smoothed[i] - v) * narrow;
+  });
 }
 
 const mirrored = (i: number, size: number): number => i - (i % size) + (size - 1 - (i % size));
@@ -242,20 +324,23 @@ function erode(values: Float32Array, side: number): Float32Array {
   });
 }
 
-/** Means of SEAM_BLUR pixels each way, mirrored at the edges. */
-function boxBlur(values: Float32Array, side: number): Float32Array {
-  const half = SEAM_BLUR >> 1;
+/** Blur each way by a kernel, mirrored at the edges. */
+function smooth(values: Float32Array, side: number, channels: number, kernel: number[]): Float32Array {
+  const half = kernel.length >> 1;
   const inside = (i: number) => (i < 0 ? -i : i >= side ? 2 * (side - 1) - i : i);
   const pass = (from: Float32Array, step: number, line: number) => {
     const to = new Float32Array(from.length);
     for (let i = 0; i < side; i++) {
-      for (let j = 0; j < side; j++) {
-        let sum = 0;
-        for (let k = -half; k <= half; k++) sum += from[inside(i + k) * step + j * line];
-        to[i * step + j * line] = sum / SEAM_BLUR;
+      for (let k = -half; k <= half; k++) {
+        const weight = kernel[k + half];
+        const shift = (inside(i + k) - i) * step;
+        for (let j = 0; j < side; j++) {
+          const at = i * step + j * line;
+          for (let c = at; c < at + channels; c++) to[c] += weight * from[c + shift];
+        }
       }
     }
     return to;
   };
-  return pass(pass(values, 1, side), side, 1);
+  return pass(pass(values, channels, side * channels), side * channels, channels);
 }
