@@ -48,6 +48,7 @@ BLOCK_PX, PLAIN = 32, 8
 # Faces smaller than this in a look are looked at once more, in a picture of CLOSER_LOOK_PX where
 # they are about as large as CLOSER_PX; of the many that a look may hint at the likeliest.
 CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 160, 40
+HINT_SLACK = 0.75  # hints smaller than this part of the smallest face wanted are left alone
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
 
@@ -83,11 +84,17 @@ def search(
         largest_px = LARGEST_FINE_PX if look else math.inf
         found, found_scores = _look(image, scale, find, largest_px)
         if closer_score is not None:
+            # sizes in a coarse look aren't exact
+            least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
+            is_hint = _sizes(found) >= least
             found, found_scores = _look_closer(
-                image, find, found, found_scores, scale, closer_score
+                image, find, found[is_hint], found_scores[is_hint], scale, closer_score
             )
+        is_large = side >= LARGE_PHOTO * LOOK_PX
+        # in a large photo the second look sees better what the first was unsure of
+        enough = 0.0 if is_large else SURE_SCORE
         for again in (_find_smaller, _find_turned):
-            if not look and not (found_scores >= SURE_SCORE).any():
+            if not look and not (found_scores >= enough).any():
                 more, more_scores = _look(image, scale, partial(again, find), largest_px)
                 is_face = more_scores >= (closer_score or 0.0)
                 found = np.vstack([found, more[is_face]])
@@ -95,8 +102,8 @@ def search(
         boxes, scores = np.vstack([boxes, found]), np.concatenate([scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
-        goes_on = look == 0 and side >= LARGE_PHOTO * LOOK_PX
-        if len(boxes) and _sizes(boxes).min() * scale >= LOOK_BEYOND * SURE_PX and not goes_on:
+        is_small = len(boxes) and _sizes(boxes).min() * scale < LOOK_BEYOND * SURE_PX
+        if len(boxes) and not is_small and (look or not is_large):
             break
     order = np.argsort(-_sizes(boxes), kind="stable")
     return Detections.of_oriented(boxes[order], scores[order])

@@ -86,6 +86,7 @@ export interface Contract {
     closer_px: number;
     closer_look_px: number;
     most_closer: number;
+    hint_slack: number;
   };
   reconstruct: {
     unsure: number;

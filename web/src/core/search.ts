@@ -34,10 +34,14 @@ export class Search {
     for (const scale of this.scales(side)) {
       const largest = number ? c.largest_fine_px : Infinity;
       let found = await this.lookAt(photo, scale, (part) => this.find(part), largest);
-      found = await this.lookCloser(photo, found, scale);
+      // sizes in a coarse look aren't exact
+      const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
+      found = await this.lookCloser(photo, found.filter((box) => sizeOf(box) >= least), scale);
       const again = number ? [] : [this.findSmaller, this.findTurned];
       for (const find of again) {
-        if (found.some((box) => box.score >= c.sure_score)) break;
+        // in a large photo the second look sees better what the first was unsure of
+        const enough = side >= c.large_photo * c.look_px ? 0 : c.sure_score;
+        if (found.some((box) => box.score >= enough)) break;
         const more = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
         found.push(...more.filter((box) => box.score >= this.contract.detector.min_score));
       }
