@@ -1,7 +1,7 @@
 // A face without its pose → ARKit's expression weights: src/prnet/morphable/blendshapes.py.
 
 import type { HeadModel } from "./headModel";
-import { clip, solve } from "./linear";
+import { clip, sampleMap, solve } from "./linear";
 import type { Pose } from "./similarity";
 
 const RIGID_UNIT = 0.1; // of a turn and of the size: keeps the columns alike
@@ -27,21 +27,7 @@ export function removePose(map: Float32Array, { scale, rotation: r, translation:
 
 /** The head model's first vertices, read off a map. */
 export function sampleChart(map: Float64Array, model: HeadModel, count: number): Float64Array {
-  const size = Math.sqrt(map.length / 3);
-  const points = new Float64Array(3 * count);
-  for (let v = 0; v < count; v++) {
-    const x = clip(model.chartUv[2 * v] * size - 0.5, 0, size - 1);
-    const y = clip(model.chartUv[2 * v + 1] * size - 0.5, 0, size - 1);
-    const x0 = Math.min(Math.floor(x), size - 2);
-    const y0 = Math.min(Math.floor(y), size - 2);
-    for (let c = 0; c < 3; c++) {
-      const at = (row: number, column: number) => map[(row * size + column) * 3 + c];
-      const top = at(y0, x0) * (1 - (x - x0)) + at(y0, x0 + 1) * (x - x0);
-      const bottom = at(y0 + 1, x0) * (1 - (x - x0)) + at(y0 + 1, x0 + 1) * (x - x0);
-      points[3 * v + c] = top * (1 - (y - y0)) + bottom * (y - y0);
-    }
-  }
-  return points;
+  return sampleMap(map, Math.sqrt(map.length / 3), model.chartUv, new Float64Array(3 * count));
 }
 
 /** Fit the head model to a face: bounded, regularized least squares. */

@@ -1,4 +1,4 @@
-// Small systems of linear equations, and order statistics as NumPy has them.
+// Small systems of linear equations, maps read between their pixels, and order statistics as NumPy has them.
 
 /** Solve A x = b for a square A, row by row, by elimination with the largest pivots. */
 export function solve(matrix: ArrayLike<number>, right: ArrayLike<number>): Float64Array {
@@ -48,4 +48,23 @@ export function interpolate(place: number, x: ArrayLike<number>, y: ArrayLike<nu
   let i = 0;
   while (x[i + 1] < place) i++;
   return y[i] + ((y[i + 1] - y[i]) * (place - x[i])) / (x[i + 1] - x[i]);
+}
+
+/** A map of (size, size, 3) read bilinearly at (N, 2) points of UV space into (N, 3) `points`, which it gives back. */
+export function sampleMap<Points extends Float32Array | Float64Array>(
+  map: Points, size: number, uv: ArrayLike<number>, points: Points,
+): Points {
+  for (let n = 0; n < points.length / 3; n++) {
+    const x = clip(uv[2 * n] * size - 0.5, 0, size - 1);
+    const y = clip(uv[2 * n + 1] * size - 0.5, 0, size - 1);
+    const x0 = Math.min(Math.floor(x), size - 2);
+    const y0 = Math.min(Math.floor(y), size - 2);
+    for (let c = 0; c < 3; c++) {
+      const at = (row: number, column: number) => map[(row * size + column) * 3 + c];
+      const top = at(y0, x0) * (1 - (x - x0)) + at(y0, x0 + 1) * (x - x0);
+      const bottom = at(y0 + 1, x0) * (1 - (x - x0)) + at(y0 + 1, x0 + 1) * (x - x0);
+      points[3 * n + c] = top * (1 - (y - y0)) + bottom * (y - y0);
+    }
+  }
+  return points;
 }

@@ -2,6 +2,7 @@
 
 import type { Atlas, Contract } from "./contract";
 import { boxToCrop, type Box, cutCrop } from "./crop";
+import { sampleMap } from "./linear";
 import type { Picture } from "./picture";
 import type { Found } from "./search";
 import { apply2, inPlaneAngle, invert2, type Pose, PoseFit, scale2 } from "./similarity";
@@ -182,20 +183,7 @@ export class Reconstructor {
 
   private landmarksOf(map: Float32Array): Float32Array {
     const { size, landmarksUv: uv } = this.atlas;
-    const points = new Float32Array((uv.length / 2) * 3);
-    for (let n = 0; n < uv.length / 2; n++) {
-      const x = Math.min(Math.max(uv[2 * n] * size - 0.5, 0), size - 1);
-      const y = Math.min(Math.max(uv[2 * n + 1] * size - 0.5, 0), size - 1);
-      const x0 = Math.min(Math.floor(x), size - 2);
-      const y0 = Math.min(Math.floor(y), size - 2);
-      for (let c = 0; c < 3; c++) {
-        const at = (row: number, column: number) => map[(row * size + column) * 3 + c];
-        const top = at(y0, x0) * (1 - (x - x0)) + at(y0, x0 + 1) * (x - x0);
-        const bottom = at(y0 + 1, x0) * (1 - (x - x0)) + at(y0 + 1, x0 + 1) * (x - x0);
-        points[3 * n + c] = top * (1 - (y - y0)) + bottom * (y - y0);
-      }
-    }
-    return points;
+    return sampleMap(map, size, uv, new Float32Array((uv.length / 2) * 3));
   }
 }
 
