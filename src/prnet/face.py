@@ -19,7 +19,7 @@ from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.outline import meet_outline
-from prnet.uv.position_map import decode_landmarks68, decode_vertices
+from prnet.uv.position_map import decode_landmarks68, decode_vertices, fit_pose
 from prnet.uv.texture import complete_face, fitting_size, sample_photo, sample_texture
 from prnet.uv.topology import Topology
 from prnet.uv.visibility import find_visible
@@ -173,8 +173,7 @@ class Face:
     @cached_property
     def pose(self) -> Pose:
         """Canonical frame → photo frame, fitted over what expression hardly moves."""
-        atlas = self.atlas
-        return atlas.pose_fit(np.take(self.position_map.reshape(-1, 3), atlas.rigid_pixels, axis=0))
+        return fit_pose(self.position_map, self.atlas)
 
     @cached_property
     def visibility(self) -> NDArray[np.bool_]:
