@@ -111,7 +111,7 @@ def _cut_photo(
     texels_per_step: float,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Cut out the photo's used part, shrunk if texels lie pixels apart; xy moves along."""
-    steps = np.linalg.norm(np.diff(xy, axis=1), axis=2)[is_used[:, 1:]]
+    steps = np.hypot(*cv2.split(np.diff(xy, axis=1)))[is_used[:, 1:]]
     step = float(np.median(steps)) if len(steps) else 1.0
     pixels_per_texel, margin = step / texels_per_step, 2 * step + 2
     first, last = bounds(xy[is_used])
@@ -197,7 +197,7 @@ def complete_texture(
         telling *= _smooth_step(edge_map, *LIT_DISTANCE)
     if side_map is not None:
         lit_own = _resize(own, len(side_map)) * telling
-        lit_level = _resize(weighted, len(side_map)).mean(2) * telling
+        lit_level = _resize(weighted, len(side_map)) @ np.full(3, 1 / 3, np.float32) * telling
         light = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
         other = other * _resize(light / light[:, ::-1], size)[..., None]
     # where both halves are seen well, the difference between their colors is that of their light
