@@ -1,12 +1,15 @@
 """Fixtures that several rooms share."""
 
 import functools
+import gc
 import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+gc.disable()  # until all tests are collected: what they import stays, and is never looked at again
 
 # one thread a process, before the libraries that read it are imported: more of them only fight
 os.environ.update(
@@ -59,6 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no worker is left alone with one at the end."""
     rank = {REPOSITORY / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector leaves the modules alone, which are most of what a test process holds."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
