@@ -394,6 +394,26 @@ def tiny_face_crops(tiny_facekit: Path, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_targets() -> Iterator[None]:
+    """Training runs over one face model share what makes their targets, half a second's work."""
+    original = pytest.importorskip("prnet.train.targets").CoefficientTargets
+    made: dict[tuple[object, ...], Any] = {}
+
+    def share(
+        model: FaceModel, atlas: Atlas, train_uv: np.ndarray, depth_of_back: float | None = None
+    ) -> Any:
+        key = model.identity.tobytes(), atlas.sha256, train_uv.tobytes(), depth_of_back
+        if key not in made:
+            made[key] = original(model, atlas, train_uv, depth_of_back)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("sources", "on_device"):
+            patch.setattr(f"prnet.train.{module}.CoefficientTargets", share)
+        yield
+
+
 def _write_face_model(path: Path, atlas: Atlas) -> None:
     """A face model of 100 and 53 smooth modes in the layout of the ICT model's file."""
     rng = np.random.default_rng(1)
