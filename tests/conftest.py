@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import functools
+import gc
 import io
 import os
 import tarfile
@@ -59,6 +60,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no worker is left alone with one at the end."""
     rank = {REPOSITORY / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+def pytest_collection() -> None:
+    """What is imported while tests are collected stays: there is no garbage to look for."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector never looks at it again, which would take a fifth of all time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -383,6 +395,26 @@ def tiny_face_crops(tiny_facekit: Path, tmp_path_factory: pytest.TempPathFactory
     for split in ("train", "val"):
         build_face_crops(tiny_facekit, folder, split, processes=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_targets() -> Iterator[None]:
+    """Training runs over one face model share what makes their targets, half a second's work."""
+    original = pytest.importorskip("prnet.train.targets").CoefficientTargets
+    made: dict[tuple[object, ...], Any] = {}
+
+    def share(
+        model: FaceModel, atlas: Atlas, train_uv: np.ndarray, depth_of_back: float | None = None
+    ) -> Any:
+        key = model.identity.tobytes(), atlas.sha256, train_uv.tobytes(), depth_of_back
+        if key not in made:
+            made[key] = original(model, atlas, train_uv, depth_of_back)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("sources", "on_device"):
+            patch.setattr(f"prnet.train.{module}.CoefficientTargets", share)
+        yield
 
 
 def _write_face_model(path: Path, atlas: Atlas) -> None:

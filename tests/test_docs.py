@@ -123,7 +123,10 @@ def run_block(block: Block) -> None:
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.core] * (p.name == "README.md"), id=p.name) for p in PAGES],
+)
 def test_a_page_runs_from_top_to_bottom(path: Path, desk: Path) -> None:
     for block in BLOCKS[path]:
         if block.needs or block.language == "toml":

@@ -161,6 +161,7 @@ def test_save_needs_a_known_extension(face: Face, tmp_path: Path) -> None:
         face.save(tmp_path / "face.stl")
 
 
+@pytest.mark.core
 def test_importing_faces_is_light() -> None:
     code = (
         "import sys, prnet.face; "

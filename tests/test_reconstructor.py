@@ -305,6 +305,7 @@ def test_public_names_can_all_be_had() -> None:
         _ = prnet.Nothing
 
 
+@pytest.mark.core
 def test_importing_loads_only_what_is_used() -> None:
     code = """
 import sys
@@ -335,6 +336,7 @@ def test_a_pil_image_is_read_as_its_file_is(
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.core
 def test_a_spawned_worker_says_the_same(model_folder: Path, portrait: Path) -> None:
     """Sent to another process, it opens its model there."""
     one = Reconstructor(model_folder, threads=2)

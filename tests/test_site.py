@@ -16,6 +16,12 @@ def site() -> dict[str, Any]:
     return runpy.run_path(str(REPOSITORY / "docs/site.py"))
 
 
+@pytest.fixture(scope="module")
+def pages(site: dict[str, Any]) -> dict[str, str]:
+    """Those that are made of the package itself."""
+    return site["generate_pages"]()
+
+
 def page(name: str) -> SimpleNamespace:
     """What mkdocs knows of a document of the repository."""
     uri = name.removeprefix("docs/")
@@ -40,17 +46,16 @@ def test_links_of_the_repository_become_the_sites(
     assert site["on_page_markdown"](link, page(name)) == expected
 
 
-def test_every_room_and_public_name_has_its_place(site: dict[str, Any]) -> None:
+def test_every_room_and_public_name_has_its_place(pages: dict[str, str]) -> None:
     import prnet
 
-    pages = site["generate_pages"]()
     rooms = {path.parent.name for path in REPOSITORY.glob("src/prnet/*/__init__.py")}
     assert {f"api/{room}.md" for room in rooms} < set(pages)
     assert all(f"::: prnet.{name}\n" in f"{pages['api/index.md']}\n" for name in prnet.__all__)
 
 
-def test_every_command_is_described(site: dict[str, Any]) -> None:
-    commands = site["generate_pages"]()["commands.md"]
+def test_every_command_is_described(pages: dict[str, str]) -> None:
+    commands = pages["commands.md"]
     assert "## reconstruct\n" in commands and "## evaluate facekit\n" in commands
     assert "Usage: prnet reconstruct" in commands and "--max-faces" in commands
 

@@ -72,6 +72,7 @@ def test_the_record_says_what_python_says(
         np.testing.assert_allclose(value, getattr(face.pose, name), atol=1e-4)
 
 
+@pytest.mark.core
 def test_everything_on_demand(
     reconstruct: Run, drawn_photo: Path, out: Path, tmp_path: Path, model_folder: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_demo(
     assert len(read_json(folder / "astronaut.json")["faces"]) == 1
 
 
+@pytest.mark.core
 def test_bench(
     run: Run, model_folder: Path, portrait: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +197,7 @@ def test_bench(
     assert all(stage in table.stdout for stage in stages)
 
 
+@pytest.mark.core
 def test_help_has_examples(run: Run) -> None:
     assert run("--version").stdout.startswith("prnet 0.")
     for command in ((), ("demo",), ("reconstruct",), ("bench",)):
@@ -217,6 +220,7 @@ def broken_photos(folder: Path, portrait: Path) -> dict[str, str]:
     return {"text.jpg": "", "empty.jpg": "", "cut.jpg": "", "missing.jpg": "no such file"}
 
 
+@pytest.mark.core
 def test_photos_that_cannot_be_read(
     reconstruct: Run, portrait: Path, out: Path, tmp_path: Path
 ) -> None:

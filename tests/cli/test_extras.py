@@ -19,6 +19,9 @@ def packages(extra: str, extras: dict[str, list[str]]) -> set[str]:
     return found
 
 
+pytestmark = pytest.mark.core
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_extras_are_those_of_the_package(extra: str, repository: Path) -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")

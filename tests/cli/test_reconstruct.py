@@ -134,8 +134,7 @@ def test_several_processes_write_into_one_folder(
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for number in range(2):
-        shutil.copy(portrait, folder / f"{number}.png")
+    shutil.copy(portrait, folder / "a.png")
     command = "reconstruct", folder, "-o", out, "--format", "glb,obj", "--model", model_folder
     running = [
         subprocess.Popen([sys.executable, "-m", "prnet", *command], stderr=subprocess.PIPE)
@@ -145,7 +144,7 @@ def test_several_processes_write_into_one_folder(
         assert process.communicate()[1] == b""
         assert process.returncode == 0
     endings = ".glb", ".obj", ".mtl", "_obj.png", ".json", "_overlay.png"
-    assert names(out) == {f"{number}{ending}" for number in range(2) for ending in endings}
+    assert names(out) == {f"a{ending}" for ending in endings}
 
 
 # what counts as a photo, and what its results are called
@@ -177,19 +176,19 @@ def test_windows_jfif(reconstruct: Run, portrait: Path, out: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "stem",
+    ("stem", "faces"),
     [
-        pytest.param(b"my face", id="space"),
-        pytest.param("Zoë 日本".encode(), id="UTF-8"),
-        pytest.param(b"caf\xe9", id="Latin-1"),
-        pytest.param(b"a" * 250, id="long"),
-        pytest.param("é".encode() * 124, id="long UTF-8"),
-        pytest.param(b"two\nlines", id="newline"),
-        pytest.param(b"-", id="hyphen"),
+        pytest.param(b"my face", 1, id="space"),
+        pytest.param("Zoë 日本".encode(), 1, id="UTF-8"),
+        pytest.param(b"caf\xe9", 1, id="Latin-1"),
+        pytest.param(b"a" * 250, 2, id="long"),  # which a second face's names are longer than
+        pytest.param("é".encode() * 124, 2, id="long UTF-8"),
+        pytest.param(b"two\nlines", 1, id="newline"),
+        pytest.param(b"-", 1, id="hyphen"),
     ],
 )
 def test_names_as_they_come(
-    reconstruct: Run, drawn_photo: Path, out: Path, tmp_path: Path, stem: bytes
+    reconstruct: Run, drawn_photo: Path, out: Path, tmp_path: Path, stem: bytes, faces: int
 ) -> None:
     photo = tmp_path / os.fsdecode(stem + b".png")
     try:
@@ -197,7 +196,7 @@ def test_names_as_they_come(
     except OSError:
         pytest.skip("this file system takes no such name")
     boxes = tmp_path / "boxes"
-    boxes.write_text("[[10, 12, 50, 60], [60, 20, 80, 36]]")
+    boxes.write_text(json.dumps([[10, 12, 50, 60], [60, 20, 80, 36]][:faces]))
     extras = "--texture", "--position-map", "--depth", "--no-overlay"
     outcome = reconstruct(photo, "--boxes", boxes, "--format", "obj", *extras)
     assert (outcome.code, outcome.stderr) == (0, "")
@@ -206,6 +205,7 @@ def test_names_as_they_come(
     check(record)
     json.dumps(record, ensure_ascii=False).encode()  # no half characters
     assert set(record["written"]) == names(out)
+    assert len(record["faces"]) == len(list(out.glob("*.obj"))) == faces
     for path in out.glob("*.obj"):
         library = next(line for line in path.read_text().splitlines() if line[:6] == "mtllib")
         (texture,) = (

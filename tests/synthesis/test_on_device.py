@@ -22,6 +22,8 @@ from prnet.train.on_device import DeviceRun, train_on_device  # noqa: E402
 from prnet.train.recipe import build_config, load_any_recipe  # noqa: E402
 from prnet.uv.atlas import Atlas  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("shared_targets")
+
 
 @pytest.fixture
 def config(tiny_pack: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceConfig:

@@ -20,10 +20,8 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ranks = [
-        worker_context().Process(target=run_rank, args=(rank, 2, port, files[1]))
-        for rank in range(2)
-    ]
+    context = worker_context(run_rank.__module__)
+    ranks = [context.Process(target=run_rank, args=(rank, 2, port, files[1])) for rank in range(2)]
     for each in ranks:
         each.start()
     for each in ranks:

@@ -27,19 +27,19 @@ from prnet.train.run import CHECKPOINT, CONTENTS, Run, train  # noqa: E402
 from prnet.train.sources import open_data  # noqa: E402
 from prnet.train.validate import plain_batches, validate  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("shared_targets")]
 
-STEPS, EVALUATED = 9, 3
+STEPS, EVALUATED = 6, 2
 
 
 @pytest.fixture(scope="module")
 def recipe(
     tiny_facekit: Path, tiny_face_crops: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A small network, a checkpoint every step, an evaluation every third."""
+    """A small network, a checkpoint every step, an evaluation every second."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(
-        f"steps = {STEPS}\nwarmup_steps = 2\ncooldown_steps = 3\nbatch_size = 4\n"
+        f"steps = {STEPS}\nwarmup_steps = 2\ncooldown_steps = 2\nbatch_size = 4\n"
         f"evaluate_steps = {EVALUATED}\ncheckpoint_minutes = 0\n"
         'workers = 0\nprecision = "32"\n[network]\ninput_size = 32\n'
         f"[data]\nfacekit = '{tiny_facekit}'\nface_crops = '{tiny_face_crops}'\n"
@@ -96,7 +96,7 @@ class Killed(BaseException):
 
 def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: Atlas) -> None:
     rows = read_record(finished)
-    assert [int(row["step"]) for row in rows] == [3, 6, 9]
+    assert [int(row["step"]) for row in rows] == [2, 4, 6]
     for row in rows:
         for name in ("loss_total", "nme", "nme_rotated_30_60", "nme_rotated_60_90", "shape_ratio"):
             assert 0 < float(row[name]) < 1000
@@ -117,13 +117,13 @@ def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: 
 def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
     recipe: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in step 8, and its last checkpoint is of step 6: the record is ahead of it."""
+    """Killed in step 5, and its last checkpoint is of step 4: the record is ahead of it."""
     optimise = Run.optimise
 
     def optimise_until_killed(run: Run, batch: Any) -> Any:
-        if run.step == 6:
-            shutil.copy(tmp_path / CHECKPOINT, tmp_path / "of step 6")
-        if run.step == 8:
+        if run.step == 4:
+            shutil.copy(tmp_path / CHECKPOINT, tmp_path / "of step 4")
+        if run.step == 5:
             raise Killed
         return optimise(run, batch)
 
@@ -131,10 +131,10 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
         patch.setattr(Run, "optimise", optimise_until_killed)
         with pytest.raises(Killed):
             train(recipe, tmp_path, devices=1)
-    (tmp_path / "of step 6").rename(tmp_path / CHECKPOINT)
+    (tmp_path / "of step 4").rename(tmp_path / CHECKPOINT)
     last = (tmp_path / RECORD).read_text().splitlines()[-1]
     with (tmp_path / RECORD).open("a") as stream:
-        stream.write(last.replace("6,", "8,", 1) + "\n")  # as a run evaluated at 8 would have it
+        stream.write(last.replace("4,", "5,", 1) + "\n")  # as a run evaluated at 5 would have it
     steps: list[int] = []
 
     def optimise_and_count(run: Run, batch: Any) -> Any:
@@ -143,13 +143,13 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
 
     monkeypatch.setattr(Run, "optimise", optimise_and_count)
     train(recipe, tmp_path, devices=1)
-    assert steps == [6, 7, 8]
+    assert steps == [4, 5]
     assert read_record(tmp_path) == read_record(finished)
     assert_equal_checkpoints(tmp_path, finished)
     assert load_checkpoint(tmp_path / CHECKPOINT)["seconds"] > 0
     # a finished run has nothing to do
     train(recipe, tmp_path, devices=1)
-    assert steps == [6, 7, 8] and read_record(tmp_path) == read_record(finished)
+    assert steps == [4, 5] and read_record(tmp_path) == read_record(finished)
 
 
 def test_a_kill_while_saving_leaves_the_last_checkpoint(
@@ -309,13 +309,13 @@ def make_run(tiny_facekit: Path, tiny_face_crops: Path, atlas: Atlas, tmp_path: 
 @pytest.mark.slow
 def test_four_photos_are_learned_by_heart(make_run: Any, tmp_path: Path) -> None:
     run = make_run(
-        steps=36,
-        warmup_steps=5,
-        cooldown_steps=18,
+        steps=24,
+        warmup_steps=3,
+        cooldown_steps=12,
         batch_size=8,
         learning_rate=2e-3,
-        average_decay=0.9,
-        evaluate_steps=36,
+        average_decay=0.8,
+        evaluate_steps=24,
     )
     run.train()
     [row] = read_record(tmp_path)

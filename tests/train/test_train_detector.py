@@ -2,12 +2,15 @@
 
 import csv
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from few_textures import FEW, compose_forever  # noqa: E402
 
 from prnet.data.scene_photos import (  # noqa: E402
     BACKGROUND,
@@ -21,6 +24,15 @@ from prnet.train.detector import train_detector  # noqa: E402
 from prnet.train.detector_loss import Truth  # noqa: E402
 from prnet.train.detector_recipe import DetectorRecipe, load_detector_recipe  # noqa: E402
 from prnet.train.scene_feed import SceneBatch, SceneFeed  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_textures_everywhere() -> Iterator[None]:
+    """Also in the processes that compose, and where hard negatives are looked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prnet.train.scene_feed._compose_forever", compose_forever)
+        patch.setattr("prnet.train.detector.TEXTURES", FEW)
+        yield
 
 
 @pytest.fixture(scope="module")

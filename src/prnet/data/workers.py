@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,17 +19,20 @@ R = TypeVar("R")
 _state: Any = None
 
 
-def worker_context() -> "ForkServerContext | SpawnContext":
+def worker_context(module: str) -> "ForkServerContext | SpawnContext":
     """Where worker processes come from.
 
     A process forked from this one would inherit other libraries' locks as they happen to be, and
-    may wait forever. So they are forked from one that has imported what this one has of prnet and
-    done nothing else; where the system can't fork, each is started afresh.
+    may wait forever. So they are forked from one that has imported what they work with and done
+    nothing else; where the system can't fork, each is started afresh.
+
+    Args:
+        module: Of what they run.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith("prnet.")])
+    context.set_forkserver_preload([module])
     return context
 
 
@@ -62,9 +64,8 @@ def map_in_processes(
         state = prepare() if items else None
         yield from (function(state, item) for item in items)  # type: ignore[arg-type]
         return
-    with ProcessPoolExecutor(
-        processes, worker_context(), initializer=_start, initargs=(prepare,)
-    ) as pool:
+    context = worker_context(getattr(function, "func", function).__module__)
+    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(prepare,)) as pool:
         yield from pool.map(partial(_call, function), items, chunksize=chunksize)
 
 

@@ -45,13 +45,13 @@ def _obj(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: 
     u, v = mesh.uv.T
     uv_up = np.stack([u, 1 - v], axis=1)  # v from the picture's lower edge
     corners = [f"{number}/{number}" for number in range(1, len(mesh.vertices) + 1)]
-    triangles = zip(*mesh.triangles.T.tolist(), strict=True)
+    fields = [corners[vertex] for vertex in mesh.triangles.ravel().tolist()]
     text = "".join(
         [
             f"mtllib {name}.mtl\nusemtl {material}\n",
             _lines("v %.7f %.7f %.7f\n", mesh.vertices),
             _lines("vt %.7f %.7f\n", uv_up),
-            *[f"f {corners[a]} {corners[b]} {corners[c]}\n" for a, b, c in triangles],
+            "f %s %s %s\n" * len(mesh.triangles) % tuple(fields),
         ]
     )
     return {

@@ -122,7 +122,7 @@ def load_batches(batches: TrainingBatches, start: int, stop: int) -> Iterator[Ba
         sampler=_Steps(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        multiprocessing_context=worker_context() if workers else None,
+        multiprocessing_context=worker_context(__name__) if workers else None,
     )
     for made in loader:
         if isinstance(made, Exception):

@@ -158,7 +158,7 @@ class SceneFeed:
         self._stop = threading.Event()
         shape = (SLOTS, CHUNK, *self._image_shape)
         self._folder = tempfile.TemporaryDirectory(dir=_roomy(workers * int(np.prod(shape))))
-        context = worker_context()
+        context = worker_context(__name__)
         without = dataclasses.replace(photos, pixels=np.empty(0, np.uint8))
         self._slots: dict[Connection, NDArray[np.uint8]] = {}
         self._processes = []

@@ -156,7 +156,8 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
     kept: list[str] = []
     vertices: list[list[float]] = []
     uvs: list[list[float]] = []
-    polygons: list[list[tuple[int, int | None]]] = []
+    polygons: list[list[tuple[int, int]]] = []
+    known: dict[str, tuple[int, int]] = {}  # corners that mean the same in every line
     for number, line in enumerate(lines, 1):
         fields = line.split()
         try:
@@ -168,10 +169,13 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
             elif fields[:1] == ["vn"]:
                 continue
             elif fields[:1] == ["f"]:
-                corners = [_corner(field, len(vertices), len(uvs)) for field in fields[1:]]
+                for field in fields[1:]:
+                    if field not in known or "-" in field:
+                        known[field] = _corner(field, len(vertices), len(uvs))
+                corners = [known[field] for field in fields[1:]]
                 polygons.append(corners)
                 line = "f " + " ".join(
-                    str(v + 1) if t is None else f"{v + 1}/{t + 1}" for v, t in corners
+                    [f"{v + 1}/{t + 1}" if t >= 0 else str(v + 1) for v, t in corners]
                 )
         except (ValueError, IndexError) as error:
             raise LabelError(f"{path}: line {number} is not OBJ's ({error})") from error
@@ -179,10 +183,10 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
     if not polygons or any(len(vertex) != 3 for vertex in vertices):
         raise LabelError(f"{path}: not an OBJ mesh with vertices and polygons")
     uv = np.full((len(vertices), 2), np.nan, np.float32)
-    for corners in reversed(polygons):
-        for vertex, row in corners:
-            if row is not None:
-                uv[vertex] = uvs[row]
+    given = np.array([corner for polygon in polygons for corner in polygon if corner[1] >= 0])
+    if len(given):
+        vertex, row = given[::-1].T  # backwards, so that the first stays
+        uv[vertex] = np.array(uvs, np.float32)[row]
     triangles = [
         (polygon[0][0], second[0], third[0])
         for polygon in polygons
@@ -191,8 +195,8 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
     return ObjMesh("\n".join(kept), np.array(vertices), uv, np.array(triangles))
 
 
-def _corner(field: str, vertices: int, uvs: int) -> tuple[int, int | None]:
-    """`v`, `v/t`, `v/t/n` or `v//n`, from 1 or from the end, as indices from 0."""
+def _corner(field: str, vertices: int, uvs: int) -> tuple[int, int]:
+    """`v`, `v/t`, `v/t/n` or `v//n`, from 1 or from the end, as indices from 0; −1 for no UV."""
     parts = field.split("/")
 
     def index(text: str, count: int) -> int:
@@ -202,7 +206,7 @@ def _corner(field: str, vertices: int, uvs: int) -> tuple[int, int | None]:
             raise ValueError(f"{field} names what isn't there")
         return found
 
-    uv = index(parts[1], uvs) if len(parts) > 1 and parts[1] else None
+    uv = index(parts[1], uvs) if len(parts) > 1 and parts[1] else -1
     return index(parts[0], vertices), uv
 
 
