@@ -332,10 +332,8 @@ class Face:
 
     def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Photo points → the frame of mesh files."""
-        centred = points.astype(np.float64) - np.ascontiguousarray(self.vertices.T).mean(
-            1, dtype=np.float64
-        )
-        return flip_y(centred / (self.pose.scale * CM_PER_METRE))
+        mean = np.ascontiguousarray(self.vertices.T).mean(1, dtype=np.float64)
+        return (points - mean) * flip_y(np.full(3, 1 / (self.pose.scale * CM_PER_METRE)))
 
     @property
     def _photo(self) -> NDArray[np.uint8]:
