@@ -18,9 +18,10 @@ from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
+from prnet.uv.complete import complete_face
 from prnet.uv.outline import meet_outline
 from prnet.uv.position_map import decode_landmarks68, decode_vertices, fit_pose
-from prnet.uv.texture import complete_face, fitting_size, sample_photo, sample_texture
+from prnet.uv.texture import fitting_size, sample_photo, sample_texture
 from prnet.uv.topology import Topology
 from prnet.uv.visibility import MeshView
 

@@ -9,8 +9,9 @@ import pytest
 from prnet.evaluate.heads import RenderedHead, background_texels, render_head
 from prnet.face import Face
 from prnet.head.layout import HeadLayout, head_layout
+from prnet.uv.complete import complete_face
 from prnet.uv.outline import meet_outline
-from prnet.uv.texture import complete_face, sample_texture
+from prnet.uv.texture import sample_texture
 
 SKIN = np.full((256, 256, 3), (190, 140, 115), np.uint8)
 OFF_PX = 4.0

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from prnet.face import Face
-from prnet.uv.texture import complete_texture, sample_photo, sample_texture
+from prnet.uv.complete import complete_texture
+from prnet.uv.texture import sample_photo, sample_texture
 
 FRONT = np.ones(
     (256, 256), np.float32

@@ -1,7 +1,6 @@
 """Photos → pictures of people whose shape is known exactly: warped photos, and rendered heads.
 
-A photo's label is a fit, with an identity near the mean; a picture made from a mesh shows that
-mesh. New identities are drawn from the whole population.
+A photo's label is a fit, near the mean; a picture made from a mesh shows that mesh, of anybody.
 """
 
 import os
@@ -24,7 +23,8 @@ from prnet.geometry.sampling import push_pull, sample_map
 from prnet.geometry.similarity import Similarity
 from prnet.morphable.linear import CHART_QUADS, CHART_VERTICES, FaceModel
 from prnet.uv.chart import ChartSampler, rasterize_chart, split_quads
-from prnet.uv.texture import complete_texture, sample_texture
+from prnet.uv.complete import complete_texture
+from prnet.uv.texture import sample_texture
 from prnet.uv.visibility import MeshView
 
 Photo = NDArray[np.uint8]

@@ -23,8 +23,8 @@ from prnet.morphable.head_model import FACE as FACE_PART
 from prnet.morphable.head_model import HeadModel, embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
+from prnet.uv.complete import complete_texture
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
-from prnet.uv.texture import complete_texture
 
 if TYPE_CHECKING:
     from prnet.head.head import Head

@@ -1,0 +1,243 @@
+"""A texture → the same with likely colors for the skin that its photo doesn't show."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prnet.geometry.boxes import longer_side
+from prnet.geometry.sampling import push_pull
+from prnet.uv.atlas import Atlas
+from prnet.uv.chart import nearest_covered
+from prnet.uv.texture import resize_map
+from prnet.uv.visibility import MeshView
+
+GRAZED_FACING = (0.1, 0.3)  # cosines between which a surface comes to show its own colors
+LIT_FACING = (0.3, 0.7)  # cosines between which it shows no background, so its light can be judged
+# shares of the face's size, from an outline inward, over which a surface comes to show its own
+# colors; and how far in those are still checked: levels of difference from the skin further inside
+EDGE_DISTANCE, CHECKED_DISTANCE, STRAY_LEVELS = (0.004, 0.01), 0.02, (50, 90)
+BLURRED_PX = 2.5  # over so many pixels a photo blurs an outline, be the face ever so small
+LIT_DISTANCE = (0.01, 0.02)  # from an outline, between which skin comes to tell of the light
+# lids and lips are thin, and move: around openings that are going to close the colors of eyes and
+# teeth must not stay on them, so the distance counts for less by this factor
+OPENING_FACTOR = 2.5
+# by so much more the other half must face the viewer to lend its colors, in part or wholly
+BETTER_FACING = (0.0, 0.15)
+SEAM_MARGIN, SEAM_BLUR = 5, 9  # map pixels over which the loan starts before skin gets hidden
+# ratio of a pair's brightness, as a logarithm, up to which it tells of the light; how firmly the
+# light is kept to come from the front, in pairs of texels
+USUAL_RATIO, NO_LIGHT = 0.7, 100.0
+NARROW_GAP, RIM_BLUR = (8, 24), 2.0  # map pixels from a gap's rim; pixels
+BAND_TEXELS = 1 << 16  # that are worked on at a time
+RELIGHT_SIZE = 256  # side of the map in which the two halves' lighting is compared: light is smooth
+
+
+def complete_face(
+    texture: NDArray[np.uint8],
+    view: MeshView,
+    atlas: Atlas,
+    rotation: NDArray[np.floating],
+    will_move: bool = False,
+) -> NDArray[np.uint8]:
+    """Give every texel of a face a color, see `complete_texture`.
+
+    Args:
+        texture: (S, S, 4) uint8 RGBA, from `sample_texture`.
+        view: The face's mesh.
+        atlas: The UV space.
+        rotation: (3, 3) float, canonical frame → photo frame with y up.
+        will_move: Whether eyes and mouth are going to open and close, so that the colors at their
+            rims should be those of lids and lips alone.
+
+    Returns:
+        (S, S, 3) uint8 RGB, a new array.
+    """
+    edge = view.distance_from_edges()
+    edge *= min(longer_side(view.vertices) * EDGE_DISTANCE[1] / BLURRED_PX, 1)
+    if will_move:
+        edge = np.minimum(edge, view.distance_from_edges(with_holes=True) / OPENING_FACTOR)
+    side = (view.normals @ rotation[:, 0]).astype(np.float32)
+    facing, edge, side = map(atlas.spread, (view.normals[:, 2], edge, side))
+    return complete_texture(texture, facing, edge, side)
+
+
+def complete_texture(
+    texture: NDArray[np.uint8],
+    facing_map: NDArray[np.floating],
+    edge_map: NDArray[np.floating] | None = None,
+    side_map: NDArray[np.floating] | None = None,
+) -> NDArray[np.uint8]:
+    """Give every texel a color: the photo's where it shows the skin well, else a likely one.
+
+    What is hidden takes the other half's color (the chart is symmetric about u = ½), relit to fit
+    where both halves are seen; what neither half shows is filled smoothly from around it.
+
+    Args:
+        texture: (S, S, 4) uint8 RGBA, from `sample_texture`.
+        facing_map: (M, M) float32, cosine between normal and view at the map's pixels. Towards the
+            silhouette the photo's colors are smeared and mixed with the background, so they fade
+            out.
+        edge_map: (M, M) float32, how far from an outline the photo shows the map's pixels, in
+            shares of the face's size: near one, colors are the background's, or what stands before.
+            None if there is no outline.
+        side_map: (M, M) float32, how far the surface faces the subject's left: the x of its normals
+            in the head's own frame, by which light from the side is judged; None if it is unknown.
+
+    Returns:
+        (S, S, 3) uint8 RGB, a new array; gray if the photo shows nothing at all.
+    """
+    size, coarse = len(texture), min(len(texture), RELIGHT_SIZE)
+    shows = _smooth_step(facing_map, *GRAZED_FACING)
+    telling = _smooth_step(facing_map, *LIT_FACING)
+    own = texture[..., 3].astype(np.float32) * (resize_map(shows, size) / np.float32(255))
+    inside = np.ones_like(facing_map, np.float32)
+    if edge_map is not None:
+        inside = _smooth_step(edge_map, *EDGE_DISTANCE)
+        own *= resize_map(inside, size)
+        own *= _unlike_strays(texture, shows * inside, edge_map)
+        telling *= _smooth_step(edge_map, *LIT_DISTANCE)
+    if not own.any():
+        return np.full((size, size, 3), 128, np.uint8)
+    weighted = np.empty((size, size, 3), np.float32)
+    for rows in _bands(size):
+        np.multiply(texture[rows, :, :3], own[rows, :, None], out=weighted[rows])
+    small, share = resize_map(weighted, coarse), resize_map(own, coarse)[..., None]
+    light = np.ones((coarse, coarse), np.float32)
+    if side_map is not None:
+        lit_own = resize_map(own, len(side_map)) * telling
+        lit_level = resize_map(weighted, len(side_map)) @ np.full(3, 1 / 3, np.float32) * telling
+        turned = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
+        light = resize_map(turned / turned[:, ::-1], coarse)
+    # where both halves are seen well, the difference between their colors is that of their light
+    lit = resize_map(telling, coarse)[..., None]
+    lit = lit * lit[:, ::-1]
+    difference = (small * share[:, ::-1] - small[:, ::-1] * light[..., None] * share) * lit
+    relight = push_pull(difference, (share * share[:, ::-1] * lit)[..., 0])
+    # the other half lends its colors where it is shown much better
+    alpha = resize_map(texture[..., 3], len(facing_map)) / np.float32(255)
+    shown = cv2.erode(np.minimum(alpha, inside), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
+    shown = cv2.blur(shown * np.maximum(facing_map, 0), (SEAM_BLUR, SEAM_BLUR))
+    loan = resize_map(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), size)
+    known = _lend(weighted, own, resize_map(light, size), resize_map(relight, size), loan)
+    guess = resize_map(_guess(weighted, known), size)
+    filled = np.empty((size, size, 3), np.uint8)
+    for rows in _bands(size):
+        band = weighted[rows] + guess[rows] * (1 - known[rows, :, None])
+        filled[rows] = np.rint(np.clip(band, 0, 255, out=band), out=band)
+    return filled
+
+
+def _lend(
+    weighted: NDArray[np.float32],
+    own: NDArray[np.floating],
+    light: NDArray[np.float32],
+    relight: NDArray[np.float32],
+    loan: NDArray[np.float32],
+) -> NDArray[np.floating]:
+    """Let each half take colors from the other, in place.
+
+    Args:
+        weighted: (S, S, 3), colors times `own`; becomes the colors times what is returned.
+        own: (S, S) in [0, 1], how well a texel shows its own color.
+        light: (S, S), by how much the other half's colors are brightened.
+        relight: (S, S, 3), what is added to them then.
+        loan: (S, S) in [0, 1], how much of them is taken where both halves are shown.
+
+    Returns:
+        (S, S) in [0, 1], how well a color is known now.
+    """
+    known = np.empty_like(own)
+    for rows in _bands(len(own)):
+        theirs = own[rows, ::-1]
+        # (and wherever there is nothing else: relit is its color times its share, theirs)
+        taken = np.maximum(loan[rows], 1 - own[rows])
+        relit = weighted[rows, ::-1] * light[rows, :, None]
+        relit += relight[rows] * theirs[..., None]
+        relit *= taken[..., None]
+        relit += weighted[rows] * (1 - taken)[..., None]
+        known[rows] = own[rows] * (1 - taken) + theirs * taken
+        weighted[rows] = relit
+    return known
+
+
+def _bands(size: int) -> Iterator[slice]:
+    """Cut rows of texels into so few at a time that they stay in a processor's cache."""
+    count = max(BAND_TEXELS // size, 1)
+    return (slice(first, first + count) for first in range(0, size, count))
+
+
+def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Colors for what neither half shows, (C, C, 3): narrow gaps take their rims', others a blend.
+
+    Args:
+        weighted: (S, S, 3) float, colors times `known`.
+        known: (S, S) float in [0, 1].
+    """
+    coarse = min(len(known), RELIGHT_SIZE)
+    small, share = resize_map(weighted, coarse), resize_map(known, coarse)
+    blend = push_pull(small, share)
+    is_known = share > 0.5
+    if not is_known.any():
+        return blend
+    nearest = nearest_covered(is_known)
+    rims = (small / np.maximum(share, 0.5)[..., None]).reshape(-1, 3)[nearest]
+    smooth = np.asarray(cv2.GaussianBlur(rims, (0, 0), RIM_BLUR), np.float32)
+    distance = cv2.distanceTransform((~is_known).astype(np.uint8), cv2.DIST_L2, 5)
+    is_narrow = 1 - _smooth_step(np.asarray(distance, np.float32), *NARROW_GAP)
+    return np.asarray(blend + (smooth - blend) * is_narrow[..., None], np.float32)
+
+
+def _side_light(
+    level: NDArray[np.floating], share: NDArray[np.floating], side_map: NDArray[np.floating]
+) -> float:
+    """How much more light skin gets the more it faces the subject's left: b in exp(b · side).
+
+    Of a pair of points that mirror each other the colors are alike, so their ratio tells.
+
+    Args:
+        level: (M, M) float, brightness times share.
+        share: (M, M) float in [0, 1].
+        side_map: (M, M) float, the sideways part of the normals.
+    """
+    both = np.minimum(share, share[:, ::-1])
+    known = both > 0.5
+    side = (side_map - side_map[:, ::-1])[known]
+    bright = np.maximum(level / np.maximum(share, 0.5), 1)
+    ratio = np.log(bright / bright[:, ::-1])[known]
+    usual = np.abs(ratio) < USUAL_RATIO  # else a shadow, or hair on one side
+    return float((ratio * side)[usual].sum() / ((side[usual] ** 2).sum() + NO_LIGHT))
+
+
+def _unlike_strays(
+    texture: NDArray[np.uint8], shows: NDArray[np.floating], edge_map: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """1 for colors like the skin's around, 0 for what strayed onto it near an outline: (S, S).
+
+    Args:
+        texture: (S, S, 4) uint8 RGBA.
+        shows: (M, M) float in [0, 1], how well the map's pixels show their own colors.
+        edge_map: (M, M) float, their distance from an outline.
+    """
+    size, side = len(texture), len(edge_map)
+    alike = np.ones((size, size), np.float32)
+    seen = resize_map(texture[..., 3], side) / np.float32(255)
+    inside = seen * shows * (edge_map > CHECKED_DISTANCE)
+    if not inside.any():
+        return alike
+    # where a texel is seen in part, its color is black in part
+    colors = resize_map(texture[..., :3], side) / np.maximum(seen, 1e-3)[..., None]
+    around = resize_map(push_pull(colors * inside[..., None], inside), size)
+    is_near = resize_map(edge_map, size) <= CHECKED_DISTANCE
+    for rows in _bands(size):
+        off = np.abs(texture[rows, :, :3] - around[rows])
+        off = np.maximum(np.maximum(off[..., 0], off[..., 1]), off[..., 2])
+        alike[rows] -= _smooth_step(off, *STRAY_LEVELS) * is_near[rows]
+    return alike
+
+
+def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
+    """0 up to low, 1 from high on, and smoothly between."""
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
