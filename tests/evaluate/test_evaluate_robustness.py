@@ -64,6 +64,14 @@ def tiny_atlas(tiny_face_model: FaceModel) -> Atlas:
     return build_atlas(tiny_face_model.mesh)
 
 
+class Answer(SimpleNamespace):
+    """What is asked of a face; few are asked for their vertices."""
+
+    @property
+    def vertices(self) -> Array:
+        return self.pose.apply(self.frontal_vertices)
+
+
 @cache
 def known_pictures(
     kit: Facekit, atlas: Atlas, model: FaceModel
@@ -117,9 +125,9 @@ class Oracle:
                 kind = COVERED
         is_face = kind != NOTHING and box_overlap(box[None], tight_box(truth))[0] > 0.5
         shape = self.shapes[record.filename]
-        return SimpleNamespace(
+        return Answer(
             landmarks68=(truth + self._error(kind, box, truth)).astype(truth.dtype),
-            vertices=record.pose.apply(shape),
+            pose=record.pose,
             frontal_vertices=shape,
             score=self._score(kind, is_face),
         )
