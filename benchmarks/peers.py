@@ -4,7 +4,8 @@
     python benchmarks/peers.py FACEKIT --mediapipe peers/bin/python face_landmarker.task
 
 All look in turn at scikit-image's astronaut (512×512, one face), so that none meets a busier
-machine. The ratios are to prnet's whole call: pixels → box, 68 landmarks and pose of each face.
+machine, five times in a row each, as at a folder or a film: a call finds its code and weights in
+the caches. The ratios are to prnet's whole call: pixels → box, 68 landmarks and pose of each face.
 Without `--mediapipe` its two rows are left out. FACEKIT holds YuNet and 3DDFA_V2's encoder (see
 `compare_networks.py`); the paper's network has random weights, which take as long as trained ones.
 """
@@ -17,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are imported
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,13 +29,13 @@ import onnxruntime
 from compare_networks import MB05_ENCODER, RESFCN256, export_peers
 from skimage.data import astronaut
 
-from prnet.apps.bench import Stopwatch
 from prnet.detect.yunet import YuNetDetector
 from prnet.model.model import EMBEDDED_FOLDER, NETWORK_FILE
 from prnet.reconstructor import Reconstructor
 
 CALL = "prnet: photo → box, landmarks, pose"
 YUNET_FILE = "init/yunet.onnx"
+TURN = 5  # calls in a row
 DETECTOR_SIZE = 320  # side of the picture that the two detectors are given
 
 # runs in MediaPipe's own environment: a line in asks for a call, a line out says what it took
@@ -101,7 +103,7 @@ def compare(
     Args:
         facekit: Its folder.
         mediapipe: The Python that has MediaPipe, and FaceLandmarker's task file.
-        runs: How often each is timed, after three rounds that don't count.
+        runs: How often each is timed, about, after a turn that doesn't count.
 
     Returns:
         Of each `median_ms`, and `ratio`, that over prnet's whole call.
@@ -119,38 +121,43 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="prnet-") as name, ExitStack() as stack:
         folder, at_size = Path(name), f", {DETECTOR_SIZE}×{DETECTOR_SIZE}"
         others = export_peers(facekit, folder)
-        ours: dict[str, Callable[[], object]] = {
-            CALL: call,
-            f"prnet: detector{at_size}": lambda: reconstructor.detect(small),
-            f"YuNet{at_size}": lambda: yunet.detect(small),
-            "prnet: network": network(Path(str(EMBEDDED_FOLDER / NETWORK_FILE))),
-            "3DDFA_V2 mb05: network without its last layer": network(others[MB05_ENCODER]),
-            "PRNet: network": network(others[RESFCN256]),
+        ours = {
+            CALL: timed(call),
+            f"prnet: detector{at_size}": timed(lambda: reconstructor.detect(small)),
+            f"YuNet{at_size}": timed(lambda: yunet.detect(small)),
+            "prnet: network": timed(network(Path(str(EMBEDDED_FOLDER / NETWORK_FILE)))),
+            "3DDFA_V2 mb05: network without its last layer": timed(network(others[MB05_ENCODER])),
+            "PRNet: network": timed(network(others[RESFCN256])),
         }
-        theirs: dict[str, MediaPipe] = {}
+        theirs: dict[str, Callable[[], float]] = {}
         if mediapipe is not None:
             pixels = folder / "photo.npy"
             np.save(pixels, photo)
             for mode, title in (("IMAGE", "single images"), ("VIDEO", "video")):
                 peer = MediaPipe(*mediapipe, pixels, mode)
                 stack.callback(peer.close)
-                theirs[f"MediaPipe FaceLandmarker, {title}"] = peer
-        timed, taken = Stopwatch(), {title: [] for title in theirs}
-        for number in range(runs + 3):
-            for title, peer in theirs.items():
-                seconds = peer.call()
-                if number >= 3:
-                    taken[title].append(seconds * 1000)
-            for title, each in ours.items():
-                if number >= 2:  # the stopwatch leaves its first round out itself
-                    with timed(title):
-                        each()
-                else:
-                    each()
-    medians = timed.medians_ms() | {title: float(np.median(own)) for title, own in taken.items()}
+                theirs[f"MediaPipe FaceLandmarker, {title}"] = peer.call
+        taken: dict[str, list[float]] = {title: [] for title in (*ours, *theirs)}
+        for number in range(1 + runs // TURN):
+            for title, call_one in (*theirs.items(), *ours.items()):
+                own = [call_one() for _ in range(TURN)]
+                if number:
+                    taken[title] += own
+    medians = {title: 1000 * float(np.median(own)) for title, own in taken.items()}
     return {
         title: {"median_ms": each, "ratio": each / medians[CALL]} for title, each in medians.items()
     }
+
+
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    """Work that gives the seconds it took."""
+
+    def call() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return call
 
 
 def network(path: Path) -> Callable[[], object]:
@@ -174,7 +181,7 @@ def main() -> None:
         metavar=("PYTHON", "TASK"),
         help="a Python with mediapipe installed, and face_landmarker.task",
     )
-    parser.add_argument("--runs", type=int, default=100, help="rounds to take medians of")
+    parser.add_argument("--runs", type=int, default=100, help="calls to take medians of")
     parser.add_argument("--json", action="store_true", help="print JSON, not a table")
     arguments = parser.parse_args()
     peers = None if arguments.mediapipe is None else tuple(arguments.mediapipe)

@@ -19,10 +19,10 @@ from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
 from prnet.uv.outline import meet_outline
-from prnet.uv.position_map import decode_landmarks68, decode_vertices
+from prnet.uv.position_map import decode_landmarks68, decode_vertices, fit_pose
 from prnet.uv.texture import complete_face, fitting_size, sample_photo, sample_texture
 from prnet.uv.topology import Topology
-from prnet.uv.visibility import find_visible
+from prnet.uv.visibility import MeshView
 
 if TYPE_CHECKING:
     from prnet.head.head import Head
@@ -173,16 +173,17 @@ class Face:
     @cached_property
     def pose(self) -> Pose:
         """Canonical frame → photo frame, fitted over what expression hardly moves."""
-        atlas = self.atlas
-        return atlas.pose_fit(np.take(self.position_map.reshape(-1, 3), atlas.rigid_pixels, axis=0))
+        return fit_pose(self.position_map, self.atlas)
+
+    @cached_property
+    def view(self) -> MeshView:
+        """The mesh as the viewer sees it: its normals, and how far from an outline it is seen."""
+        return MeshView(self.vertices, self.triangles)
 
     @cached_property
     def visibility(self) -> NDArray[np.bool_]:
-        """(V,) bool, true where a vertex faces the viewer and no part of the face hides it.
-
-        Hair, hands and the photo's own edges are not considered; `texture` minds the edges.
-        """
-        return read_only(find_visible(self.vertices, self.triangles))
+        """(V,) bool, true where a vertex faces the viewer and no part of the face hides it."""
+        return read_only(self.view.is_visible)
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
@@ -255,7 +256,7 @@ class Face:
     def _complete(self, size: int, will_move: bool = False) -> NDArray[np.uint8]:
         """(S, S, 3) uint8 RGB: the texture with likely colors where the photo shows none."""
         seen = sample_texture(self._photo, self.photo_map, self.atlas.spread(self.visibility), size)
-        return complete_face(seen, self.vertices, self.atlas, self.pose.rotation, will_move)
+        return complete_face(seen, self.view, self.atlas, self.pose.rotation, will_move)
 
     @cached_property
     def photo_map(self) -> NDArray[np.float32]:
@@ -306,11 +307,10 @@ class Face:
             ValueError: texture_size is not a positive number, or the face has no photo.
         """
         vertices = self._to_metres(self.vertices).astype(np.float32)
-        texture = self.texture(texture_size or self.texture_size, complete=True)
-        rgb = np.ascontiguousarray(texture[..., :3])
-        return Mesh(vertices, self.triangles, self.atlas.vertices_uv, rgb)
+        texture = self._complete(texture_size or self.texture_size)
+        return Mesh(vertices, self.triangles, self.atlas.vertices_uv, texture)
 
-    def in_topology(self, topology: Topology) -> NDArray[np.float64]:
+    def in_topology(self, topology: Topology) -> NDArray[np.floating]:
         """The face in other polygons: (V, 3) float64, metres, in the frame of `mesh`."""
         canonical = topology.shape(self.pose.remove(self.position_map.astype(np.float64)))
         return self._to_metres(self.pose.apply(canonical))
@@ -330,11 +330,10 @@ class Face:
 
         write_mesh(path, self.mesh(), lossless)
 
-    def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+    def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Photo points → the frame of mesh files."""
-        centred = points.astype(np.float64) - self.vertices.mean(0, dtype=np.float64)
-        metres = flip_y(centred / (self.pose.scale * CM_PER_METRE))
-        return np.asarray(metres, np.float64)
+        mean = np.ascontiguousarray(self.vertices.T).mean(1, dtype=np.float64)
+        return (points - mean) * flip_y(np.full(3, 1 / (self.pose.scale * CM_PER_METRE)))
 
     @property
     def _photo(self) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """Photo → faces: the whole way in one place, one step a method; `prnet bench` times the same."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from prnet.geometry.similarity import Similarity
 from prnet.image.crop import check_boxes, crop_face
 from prnet.image.read import take_image
 from prnet.model.model import MAX_BATCH, Model
-from prnet.uv.position_map import crop_to_image, decode_landmarks68
+from prnet.uv.position_map import crop_to_image, decode_landmarks68, fit_pose
 
 DEFAULT_PASSES = 1
 # If the network is less sure of a face than this, it sees it at other angles too: where the angle
@@ -178,9 +179,10 @@ class Reconstructor:
         pixels = np.empty((len(boxes), spec.input_size, spec.input_size, 3), np.uint8)
         moves = []
         for crop, box in zip(pixels, boxes, strict=True):
-            *corners, angle_deg = np.nan_to_num(box).tolist()
+            *corners, angle_deg = box.tolist()
+            upright = 0.0 if math.isnan(angle_deg) else angle_deg
             crop[:], image_to_crop = crop_face(
-                photo, corners, spec.input_size, spec.crop_scale, angle_deg
+                photo, corners, spec.input_size, spec.crop_scale, upright
             )
             moves.append(image_to_crop)
         return Crops(pixels, moves)
@@ -228,7 +230,7 @@ class Reconstructor:
             box, atlas = found.boxes[i, :4], self.model.atlas
             faces[owner].append(Face(view.position_map, atlas, box, score, found.photo, sure))
         for own, found in zip(faces, photos, strict=True):
-            if found.scores is not None:
+            if found.scores is not None and len(own) > 1:
                 # what a network trusts little, a far face or none, never comes before a whole one
                 own.sort(key=lambda face: -face.score * _visible_size(face.box, found.photo))
         return [own[:max_faces] for own in faces]
@@ -277,8 +279,7 @@ class Reconstructor:
         boxes = np.stack([np.nan_to_num(view.box) for view in views]).astype(np.float32)
         atlas = self.model.atlas
         for box, owner, view in zip(boxes, owners.tolist(), views, strict=True):
-            rigid = view.position_map.reshape(-1, 3).take(atlas.rigid_pixels, axis=0)
-            angle = in_plane_angle(atlas.pose_fit(rigid).rotation)
+            angle = in_plane_angle(fit_pose(view.position_map, atlas).rotation)
             x, y, *extent, _ = tight_oriented(decode_landmarks68(view.position_map, atlas), angle)
             reach_x, reach_y = np.array(extent) / 2
             corners = x - reach_x, y - reach_y, x + reach_x, y + reach_y

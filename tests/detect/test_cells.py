@@ -34,13 +34,13 @@ def test_decode_by_hand() -> None:
     cells[:, 0] = -9
     # one stride to the right, half a stride up; 64 × 32 pixels; the top of the head to the right
     cells[96] = [np.log(4), 1, -0.5, 0, -np.log(2), 0, 3]
-    boxes, scores = decode_cells(cells, 64, 96, 0.5)
-    np.testing.assert_allclose(boxes, [[23.5, -0.5, 64, 32, np.pi / 2]], atol=1e-5)
+    told, scores = decode_cells(cells.T, 64, 96, 0.5)
+    np.testing.assert_allclose(told[:, 0], [23.5, -0.5, np.log(64), np.log(32), 0, 1], atol=1e-6)
     np.testing.assert_allclose(scores, [0.8], atol=1e-6)
+    assert [decode_cells(cells.T, 64, 96, least)[1].size for least in (0.81, 0, 1)] == [0, 126, 0]
+    boxes, scores = find_faces(cells.T, 64, 96, 0.5)
+    np.testing.assert_allclose(boxes, [[23.5, -0.5, 64, 32, np.pi / 2]], atol=1e-5)
     assert boxes.dtype == scores.dtype == np.float32
-    assert len(decode_cells(cells, 64, 96, 0.81)[0]) == 0
-    assert len(decode_cells(cells, 64, 96, 0)[0]) == 126
-    assert len(decode_cells(cells, 64, 96, 1)[0]) == 0
 
 
 def test_a_face_that_several_cells_tell_of() -> None:
@@ -50,7 +50,7 @@ def test_a_face_that_several_cells_tell_of() -> None:
     cells[96:98, 0] = 0, np.log(4)  # scores 0.5 and 0.8
     cells[97, 1] = -1  # both tell of the face in the middle of the first
     cells[97, 2] = 0.25
-    boxes, scores = find_faces(cells, 64, 96, 0.7)
+    boxes, scores = find_faces(cells.T, 64, 96, 0.7)
     np.testing.assert_allclose(scores, [0.8], atol=1e-6)
     share = 0.64 / (0.64 + 0.25)
     np.testing.assert_allclose(boxes, [[7.5, 7.5 + 4 * share, 64, 64, 0]], atol=1e-4)
@@ -58,8 +58,8 @@ def test_a_face_that_several_cells_tell_of() -> None:
 
 def test_sizes_never_overflow() -> None:
     cells = np.full((126, OUTPUTS), 1e4, np.float32)
-    boxes, scores = decode_cells(cells, 64, 96, 0.5)
-    assert np.isfinite(boxes).all() and (scores <= 1).all()
+    boxes, scores = find_faces(cells.T, 64, 96, 0.5)
+    assert len(boxes) and np.isfinite(boxes).all() and (scores <= 1).all()
 
 
 def test_the_file_that_ships_is_small() -> None:

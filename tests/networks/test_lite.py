@@ -9,12 +9,20 @@ from prnet.uv.atlas import MAP_SIZE, Atlas
 
 torch = pytest.importorskip("torch")
 
-from prnet.networks.lite import MEAN_SCALE, TRAIN_SIZE, Lite, rotation_from_six  # noqa: E402
+from prnet.networks.lite import (  # noqa: E402
+    CONTROL_SIZE,
+    MEAN_SCALE,
+    ROW_BLOCKS,
+    TRAIN_SIZE,
+    Lite,
+    rotation_from_six,
+)
 from prnet.networks.mobilenet import warm_start  # noqa: E402
 from prnet.networks.spline import (  # noqa: E402
     FIXED_POINT,
     bilinear_rows,
     cubic_spline_matrix,
+    in_blocks,
     in_steps,
     pixel_centres,
     share_of_rows,
@@ -43,13 +51,19 @@ def crops() -> "torch.Tensor":
     return torch.nn.functional.interpolate(blotches, (128, 128))
 
 
+def finished(network: Lite, crops: "torch.Tensor") -> np.ndarray:
+    """The finished maps in a prediction's units."""
+    return (network.finish(crops)[0].numpy() - [63.5, 63.5, 0]) / 64
+
+
 @torch.no_grad()
 def test_landmarks_lie_on_the_finished_map(
     network: Lite, crops: "torch.Tensor", atlas: Atlas
 ) -> None:
     landmarks = network(crops).landmarks68.numpy()
-    maps = network.finish(crops)[0].numpy()
-    assert maps.shape == (3, MAP_SIZE, MAP_SIZE, 3) and maps.dtype == np.float32
+    maps = network.finish(crops)[0]
+    assert maps.shape == (3, MAP_SIZE, MAP_SIZE, 3) and maps.dtype == torch.float32
+    maps = finished(network, crops)
     for position_map, points in zip(maps, landmarks, strict=True):
         expected = sample_map(position_map, atlas.landmarks68_uv)
         np.testing.assert_allclose(points, expected, atol=4e-4)
@@ -62,8 +76,8 @@ def test_the_trained_map_is_the_finished_one_at_its_own_size(
     small = network(crops).position_map.numpy()
     assert small.shape == (3, TRAIN_SIZE, TRAIN_SIZE, 3)
     uv = network.train_uv.reshape(-1, 2)
-    for finished, found in zip(network.finish(crops)[0].numpy(), small, strict=True):
-        expected = sample_map(finished, uv).reshape(TRAIN_SIZE, TRAIN_SIZE, 3)
+    for whole, found in zip(finished(network, crops), small, strict=True):
+        expected = sample_map(whole, uv).reshape(TRAIN_SIZE, TRAIN_SIZE, 3)
         error = np.abs(found - expected)
         assert error.mean() < 2e-3
         # random control points differ from row to row, which at the lids is less than a pixel
@@ -105,7 +119,7 @@ def test_without_offsets_and_pose_it_is_the_mean_face(atlas: Atlas, crops: "torc
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     expected = MEAN_SCALE * atlas.canonical_map * [1, -1, 1]
-    np.testing.assert_allclose(network.finish(crops)[0][0], expected, atol=5e-5)
+    np.testing.assert_allclose(finished(network, crops)[0], expected, atol=5e-5)
 
 
 def test_it_is_as_light_as_it_says(atlas: Atlas) -> None:
@@ -181,10 +195,22 @@ def test_lids_close_while_the_rest_stays(network: Lite, atlas: Atlas) -> None:
     upper, lower = atlas.landmarks68_uv[[37, 38, 43, 44]], atlas.landmarks68_uv[[41, 40, 47, 46]]
     middle = float((upper[:, 1].mean() + lower[:, 1].mean()) / 2)
     wanted = np.where(pixel_centres(MAP_SIZE) < middle, -1.0, 0.0)
-    rows = network.rows.numpy().astype(np.float64)
+    rows = np.zeros((ROW_BLOCKS, MAP_SIZE // ROW_BLOCKS, CONTROL_SIZE))
+    columns = network.row_controls[:, None].numpy()
+    np.put_along_axis(rows, columns, network.row_blocks.numpy(), 2)
+    rows = rows.reshape(MAP_SIZE, CONTROL_SIZE)
     fitted = np.tile(rows @ (np.linalg.pinv(rows) @ wanted), (MAP_SIZE, 1)).T
     moved = sample_map(fitted[..., None], np.concatenate([upper, lower]))[:, 0]
     assert moved[:4].max() < -0.75 and moved[4:].min() > -0.25
+
+
+def test_blocks_are_the_matrix_without_zeros() -> None:
+    matrix = cubic_spline_matrix(64, pixel_centres(MAP_SIZE) ** 2)
+    blocks, columns = in_blocks(matrix, 8)
+    assert blocks.shape[:2] == (8, 32) and blocks.shape[2] == columns.shape[1] < 30
+    values = np.random.default_rng(0).normal(size=(64, 5))
+    found = (blocks @ values[columns]).reshape(MAP_SIZE, 5)
+    np.testing.assert_allclose(found, matrix @ values, atol=1e-6)
 
 
 def test_rows_sample_as_sample_map_does() -> None:

@@ -51,7 +51,7 @@ def test_no_background_comes_onto_a_profile(profile: RenderedHead) -> None:
     in_place = sample_texture(
         face.image, face.position_map, face.atlas.spread(face.visibility), 256
     )
-    spoiled = complete_face(in_place, face.vertices, face.atlas, face.pose.rotation)
+    spoiled = complete_face(in_place, face.view, face.atlas, face.pose.rotation)
     assert background_texels(spoiled, profile) > 100
 
 

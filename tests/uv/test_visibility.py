@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prnet.face import Face
-from prnet.uv.visibility import MIN_FACING, find_visible, vertices_facing
+from prnet.uv.visibility import MIN_FACING, MeshView
 
 
 def grid(size: int, step: float, z: float) -> tuple[np.ndarray, np.ndarray]:
@@ -38,23 +38,26 @@ def ball(steps: int = 200, radius: float = 100.0) -> tuple[np.ndarray, np.ndarra
 def test_of_a_ball_the_near_half_is_seen() -> None:
     vertices, triangles = ball()
     facing = vertices[:, 2] / 100
-    is_visible = find_visible(vertices, triangles)
+    view = MeshView(vertices, triangles)
+    is_visible = view.is_visible
     assert is_visible.dtype == bool
     clear = np.abs(facing - MIN_FACING) > 0.02
     np.testing.assert_array_equal(is_visible[clear], facing[clear] > MIN_FACING)
     inner = np.abs(vertices[:, 1]) < 99
-    np.testing.assert_allclose(
-        vertices_facing(vertices, triangles)[inner], facing[inner], atol=0.03
-    )
+    np.testing.assert_allclose(view.normals[inner, 2], facing[inner], atol=0.03)
+    # of a disk the middle is half its width from the outline
+    distance = view.distance_from_edges()
+    expected = 0.5 - np.hypot(vertices[:, 0], vertices[:, 1]) / 200
+    np.testing.assert_allclose(distance[is_visible], expected[is_visible], atol=0.02)
 
 
 def test_a_sheet_in_front_hides_what_is_behind_it() -> None:
     """The front sheet is 21 px wide and hides 10.5 px about the middle of one 41 px wide."""
     back, back_triangles = grid(41, 1.0, 0.0)
     front, front_triangles = grid(21, 1.0, 5.0)
-    is_visible = find_visible(
+    is_visible = MeshView(
         np.concatenate([back, front]), np.concatenate([back_triangles, front_triangles + len(back)])
-    )
+    ).is_visible
     assert is_visible[len(back) :].all()
     reach = np.abs(back[:, :2]).max(1)
     assert not is_visible[: len(back)][reach < 9.9].any()
@@ -65,13 +68,14 @@ def test_touching_sheets_do_not_hide_each_other() -> None:
     back, back_triangles = grid(41, 1.0, 0.0)
     front, front_triangles = grid(21, 1.0, 0.1)  # a quarter of a per cent of the size
     triangles = np.concatenate([back_triangles, front_triangles + len(back)])
-    assert find_visible(np.concatenate([back, front]), triangles).all()
+    assert MeshView(np.concatenate([back, front]), triangles).is_visible.all()
 
 
 def test_scale_and_place_do_not_matter(make_face: Callable[..., Face]) -> None:
     face = make_face(35, 10, 5)
     for moved in (face.vertices * 20 + [5000, -300, 70], face.vertices / 50 - [90, 0, 0]):
-        same = find_visible(moved.astype(np.float32), face.triangles) == face.visibility
+        view = MeshView(moved.astype(np.float32), face.triangles)
+        same = view.is_visible == face.visibility
         assert same.mean() > 0.999
 
 
@@ -80,7 +84,7 @@ def test_rays_agree(make_face: Callable[..., Face]) -> None:
     face = make_face(40, -10, 8)
     vertices, triangles = face.vertices.astype(np.float64), face.triangles
     rng = np.random.default_rng(0)
-    is_facing = vertices_facing(face.vertices, triangles) > MIN_FACING
+    is_facing = face.view.normals[:, 2] > MIN_FACING
     asked = rng.choice(np.flatnonzero(is_facing), 150, replace=False)
     a, b, c = np.moveaxis(vertices[triangles], 1, 0)
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
@@ -116,4 +120,5 @@ def test_the_far_side_of_a_face_is_hidden(
 
 
 def test_nothing_of_a_collapsed_face_is_seen() -> None:
-    assert not find_visible(np.ones((3, 3), np.float32), np.array([[0, 1, 2]])).any()
+    view = MeshView(np.ones((3, 3), np.float32), np.array([[0, 1, 2]]))
+    assert not view.is_visible.any() and not view.distance_from_edges().any()

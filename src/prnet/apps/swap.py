@@ -12,7 +12,6 @@ from prnet.face import Face
 from prnet.geometry.sampling import push_pull
 from prnet.landmarks import BROWS
 from prnet.uv.atlas import MAP_SIZE, Atlas
-from prnet.uv.visibility import vertices_facing
 
 ABOVE_BROWS = 12  # map pixels of the forehead that belong to what is swapped
 EDGE = 12  # map pixels over which the pasted skin fades out, inside the face
@@ -181,7 +180,7 @@ def _fading_share(atlas: Atlas) -> NDArray[np.float32]:
 def _facing(face: Face) -> NDArray[np.float32]:
     """(M·M,) float32: cosine between normal and view, 0 off the chart."""
     facing = np.zeros(MAP_SIZE * MAP_SIZE, np.float32)
-    facing[face.atlas.vertex_index] = vertices_facing(face.vertices, face.triangles)
+    facing[face.atlas.vertex_index] = face.view.normals[:, 2]
     return facing
 
 

@@ -25,7 +25,7 @@ from prnet.geometry.similarity import Similarity
 from prnet.morphable.linear import CHART_QUADS, CHART_VERTICES, FaceModel
 from prnet.uv.chart import ChartSampler, rasterize_chart, split_quads
 from prnet.uv.texture import complete_texture, sample_texture
-from prnet.uv.visibility import find_visible, vertices_facing
+from prnet.uv.visibility import MeshView
 
 Photo = NDArray[np.uint8]
 
@@ -175,8 +175,9 @@ class HeadRenderer:
         vertices, shape_hw = position_map.reshape(-1, 3), position_map.shape[:2]
         x, y = cv2.split(position_map[..., :2])
         inside = cv2.remap(inner_part(is_photo).astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
-        seen = self._is_hole | find_visible(vertices, self._grid).reshape(shape_hw)
-        facing = vertices_facing(vertices, self._grid).reshape(shape_hw)
+        view = MeshView(vertices, self._grid)
+        seen = self._is_hole | view.is_visible.reshape(shape_hw)
+        facing = view.normals[:, 2].reshape(shape_hw)
         facing = np.where(self._is_hole, np.float32(1), facing)
         texture = sample_texture(source.pixels, position_map, seen & inside, TEXTURE_SIZE)
         return Skin(complete_texture(texture, facing), source.expression, source.openings)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.detect.search import SAME_FACE
-from prnet.geometry.oriented import blend, keep_distinct
+from prnet.geometry.oriented import merge
 
 STRIDES = (8, 16, 32)  # pixels between cells; the picture's sides are multiples of the last
 # of a cell: its score before the sigmoid; its box's center from the cell's in strides (x, y); the
@@ -18,6 +18,7 @@ STRIDES = (8, 16, 32)  # pixels between cells; the picture's sides are multiples
 # not normalized
 OUTPUTS = 7
 UNIT_STRIDES = 4.0
+AXES = "picture, output, cell"  # of what the network's file gives
 METADATA_KEY = "prnet_detector"  # of the ONNX file; what stands there is JSON
 INPUT, OUTPUT = "pictures", "cells"
 SAME_BOX = 0.6  # overlap (intersection over union) from which on cells' boxes are blended
@@ -48,28 +49,34 @@ def cell_centers(height: int, width: int) -> NDArray[np.float32]:
 
 def decode_cells(
     cells: NDArray[np.float32], height: int, width: int, min_score: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read the faces off a picture's cells; several cells may tell of one face.
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Read what a picture's cells tell of faces; several may tell of one.
 
     Args:
-        cells: (C, 7) float32, see OUTPUTS.
+        cells: (7, C) float32, see OUTPUTS.
         height: Of the picture.
         width: Of the picture.
         min_score: Lower scores are left out; in [0, 1].
 
     Returns:
-        (K, 5) float32 boxes as in `prnet.geometry.oriented`, pixels; (K,) float32 scores.
+        (6, K) float64, center x, y in pixels, the logarithms of width and height, cos and sin of
+        the angle; (K,) float32 scores.
     """
     least = math.log(min_score / (1 - min_score)) if 0 < min_score < 1 else (min_score - 0.5) * 1e9
-    chosen = np.flatnonzero(cells[:, 0] >= least)
-    rows, centers = cells[chosen], cell_centers(height, width)[chosen]
-    stride = centers[:, 2:]
-    middle = centers[:, :2] + rows[:, 1:3] * stride
-    size = np.exp(np.clip(rows[:, 3:5], -LARGEST_LOG, LARGEST_LOG)) * (UNIT_STRIDES * stride)
-    angle = np.arctan2(rows[:, 6:], rows[:, 5:6])
-    scores = 1 / (1 + np.exp(-rows[:, 0]))
-    boxes = np.concatenate([middle, size, angle], 1)
-    return boxes.astype(np.float32), scores.astype(np.float32)
+    chosen = np.flatnonzero(cells[0] >= least)
+    rows = cells[:, chosen].astype(np.float64)
+    told, log_unit = rows[1:], _log_units(height, width)[chosen]
+    centers = cell_centers(height, width)[chosen].T
+    told[:2] = centers[:2] + centers[2] * told[:2]
+    told[2:4] = told[2:4].clip(-LARGEST_LOG, LARGEST_LOG) + log_unit
+    told[4:] /= np.hypot(told[4], told[5]) + 1e-12
+    return told, (1 / (1 + np.exp(-rows[0]))).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _log_units(height: int, width: int) -> NDArray[np.float32]:
+    """(C,) float32, logarithm of what a picture's cells measure sizes in."""
+    return np.log(UNIT_STRIDES * cell_centers(height, width)[:, 2])
 
 
 def find_faces(
@@ -78,7 +85,7 @@ def find_faces(
     """Read the faces off a picture's cells, each once: the best cell's, blended with its like.
 
     Args:
-        cells: (C, 7) float32, see OUTPUTS.
+        cells: (7, C) float32, see OUTPUTS.
         height: Of the picture.
         width: Of the picture.
         min_score: Faces of a lower score are left out; in [0, 1].
@@ -86,8 +93,6 @@ def find_faces(
     Returns:
         (K, 5) float32 boxes as in `prnet.geometry.oriented`, pixels; (K,) float32 scores.
     """
-    boxes, scores = decode_cells(cells, height, width, min_score / 2)
     # lower scores are only to be blended with
-    high = np.flatnonzero(scores >= min_score)
-    kept = high[keep_distinct(boxes[high], scores[high], SAME_FACE)]
-    return blend(boxes, scores, kept, SAME_BOX).astype(np.float32), scores[kept]
+    told, scores = decode_cells(cells, height, width, min_score / 2)
+    return merge(told, scores, min_score, SAME_FACE, SAME_BOX)

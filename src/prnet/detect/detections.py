@@ -42,7 +42,9 @@ class Detections:
                 raise ValueError(
                     f"{name} must be ({len(boxes)},) float32, got {values.shape} {values.dtype}"
                 )
-        if not np.isfinite(boxes).all() or not (boxes[:, :2] < boxes[:, 2:]).all():
+        # one that isn't finite has no finite size either, or no size
+        sizes = boxes[:, 2:] - boxes[:, :2]
+        if not ((sizes > 0) & (sizes < np.inf)).all():
             raise ValueError(f"boxes must be finite with x0 < x1 and y0 < y1, got {boxes.tolist()}")
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise ValueError(f"scores must be in [0, 1], got {self.scores.tolist()}")
@@ -60,16 +62,19 @@ class Detections:
 
     def oriented(self) -> NDArray[np.float32]:
         """(N, 5) float32 x0 y0 x1 y1 and the angle in degrees, as `Reconstructor` takes boxes."""
-        nan = np.full(len(self), np.nan, np.float32)
-        return np.column_stack([self.boxes, nan if self.angles_deg is None else self.angles_deg])
+        oriented = np.empty((len(self), 5), np.float32)
+        oriented[:, :4] = self.boxes
+        oriented[:, 4] = np.nan if self.angles_deg is None else self.angles_deg
+        return oriented
 
     @classmethod
     def of_oriented(cls, boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> "Detections":
         """From (N, 5) boxes as in `prnet.geometry.oriented`."""
-        reach = boxes[:, 2:4] / 2
-        corners = np.hstack([boxes[:, :2] - reach, boxes[:, :2] + reach])
-        angles = np.degrees(np.angle(np.exp(1j * boxes[:, 4])))  # in [−180, 180]
-        return cls(corners.astype(np.float32), scores.astype(np.float32), angles.astype(np.float32))
+        middle, reach = boxes[:, :2], boxes[:, 2:4] / 2
+        corners = np.empty((len(boxes), 4), np.float32)
+        corners[:, :2], corners[:, 2:] = middle - reach, middle + reach
+        angles = (np.degrees(boxes[:, 4]) + 180) % 360 - 180
+        return cls(corners, scores.astype(np.float32), angles.astype(np.float32))
 
 
 class Detector(Protocol):

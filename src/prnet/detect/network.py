@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from prnet.detect.cells import (
+    AXES,
     INPUT,
     METADATA_KEY,
     OUTPUT,
@@ -132,7 +133,12 @@ def _open(path: Traversable) -> onnxruntime.InferenceSession:
         raise ModelFileError(f"{path}: ONNX Runtime can't open it ({cause}); {remedy}") from error
     if text is None:
         raise ModelFileError(f"{path}: an ONNX file, but not a detector of prnet's; {remedy}")
-    expected = {"strides": list(STRIDES), "unit_strides": UNIT_STRIDES, "outputs": OUTPUTS}
+    expected = {
+        "strides": list(STRIDES),
+        "unit_strides": UNIT_STRIDES,
+        "outputs": OUTPUTS,
+        "axes": AXES,
+    }
     try:
         spec = json.loads(text)
         found = {name: spec.get(name) for name in expected}

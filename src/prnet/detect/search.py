@@ -97,9 +97,10 @@ def search(
             if not look and not (found_scores >= enough).any():
                 more, more_scores = _look(image, scale, partial(again, find), largest_px)
                 is_face = more_scores >= (closer_score or 0.0)
-                found = np.vstack([found, more[is_face]])
-                found_scores = np.concatenate([found_scores, more_scores[is_face]])
-        boxes, scores = np.vstack([boxes, found]), np.concatenate([scores, found_scores])
+                found, found_scores = _joined(
+                    [found, more[is_face]], [found_scores, more_scores[is_face]]
+                )
+        boxes, scores = _joined([boxes, found], [scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
         is_small = len(boxes) and _sizes(boxes).min() * scale < LOOK_BEYOND * SURE_PX
@@ -139,22 +140,23 @@ def _look(
     if largest_px < math.inf:
         left, top, picture = _lively_part(picture)
         first_xy = first_xy + pixel_xy * [left, top]
-    all_boxes: list[Boxes] = [np.empty((0, 5))]
-    all_scores: list[NDArray[np.floating]] = [np.empty(0)]
+    all_boxes: list[Boxes] = []
+    all_scores: list[NDArray[np.floating]] = []
     for rows, own_rows in _tiles(picture.shape[0]):
         for columns, own_columns in _tiles(picture.shape[1]):
             boxes, scores = find(picture[rows, columns])
-            boxes = boxes + np.array([columns.start, rows.start, 0, 0, 0])
-            x, y = boxes[:, 0], boxes[:, 1]
+            x, y = boxes[:, 0] + columns.start, boxes[:, 1] + rows.start
             is_own = (own_columns[0] <= x) & (x < own_columns[1])
             is_own &= (own_rows[0] <= y) & (y < own_rows[1])
-            is_own &= (boxes[:, 2:4] > 0).all(1) & (_sizes(boxes) <= largest_px)
-            all_boxes.append(boxes[is_own])
+            is_own &= (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (_sizes(boxes) <= largest_px)
+            boxes = boxes[is_own].astype(np.float64)
+            boxes[:, 0] = x[is_own] * pixel_xy[0] + first_xy[0]
+            boxes[:, 1] = y[is_own] * pixel_xy[1] + first_xy[1]
+            # both are the same but for rounding
+            boxes[:, 2:4] *= math.sqrt(pixel_xy[0] * pixel_xy[1])
+            all_boxes.append(boxes)
             all_scores.append(scores[is_own])
-    boxes = np.vstack(all_boxes)
-    boxes[:, :2] = boxes[:, :2] * pixel_xy + first_xy
-    boxes[:, 2:4] *= np.sqrt(pixel_xy.prod())  # both are the same but for rounding
-    return boxes, np.concatenate(all_scores)
+    return _joined(all_boxes, all_scores)
 
 
 def _look_closer(
@@ -181,6 +183,8 @@ def _look_closer(
     sizes = _sizes(boxes)
     is_small = sizes * scale < CLOSE_PX
     is_face = ~is_small & (scores >= min_score)
+    if not is_small.any():
+        return boxes[is_face], scores[is_face]
     kept, kept_scores = [boxes[is_face]], [scores[is_face]]
     hints = np.flatnonzero(is_small & (sizes > 0))
     for hint in hints[np.argsort(-scores[hints], kind="stable")][:MOST_CLOSER]:
@@ -196,7 +200,7 @@ def _look_closer(
             extent = found[best, 2:4] / to_picture.scale
             kept.append(np.array([[*middle, *extent, found[best, 4]]]))
             kept_scores.append(found_scores[best : best + 1])
-    return np.vstack(kept), np.concatenate(kept_scores)
+    return _joined(kept, kept_scores)
 
 
 def _find_smaller(
@@ -305,6 +309,18 @@ def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
         reach = LARGEST_FINE_PX // 2
         tile = slice(max(first - reach, 0), min(last + reach, length))
         yield tile, (-math.inf if i == 0 else first, math.inf if i == count - 1 else last)
+
+
+def _joined(
+    boxes: list[Boxes], scores: list[NDArray[np.floating]]
+) -> tuple[Boxes, NDArray[np.floating]]:
+    """All boxes (N, 5) and scores in one array each."""
+    some = [part for part in zip(boxes, scores, strict=True) if len(part[0])]
+    if len(some) == 1:
+        return some[0]
+    empty = np.empty((0, 5)), np.empty(0)
+    all_boxes, all_scores = zip(*(some or [empty]), strict=True)
+    return np.concatenate(all_boxes), np.concatenate(all_scores)
 
 
 def _sizes(boxes: Boxes) -> Boxes:

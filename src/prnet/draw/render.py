@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from prnet.face import Face
 from prnet.geometry.bands import rasterize_bands
-from prnet.geometry.normals import vertex_normals
-from prnet.geometry.pose import flip_y
 from prnet.geometry.surface import front_triangles
 
 LIGHT = np.array([-0.35, 0.45, 0.82], np.float32)  # where the light comes from, y up, length 1
@@ -55,7 +53,7 @@ def render_shaded(
     """
     picture = np.array(background)
     for face in _far_to_near(faces):
-        normals = vertex_normals(flip_y(face.vertices), face.triangles)
+        normals = face.view.normals
         towards = normals @ LIGHT
         mirrored = (
             2 * towards * normals[:, 2] - LIGHT[2]

@@ -28,7 +28,7 @@ from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import EARS
 from prnet.uv.atlas import FACE as FACE_REGION
 from prnet.uv.position_map import centre_depth
-from prnet.uv.visibility import distance_from_edges, find_visible, vertices_facing
+from prnet.uv.visibility import MeshView
 
 SOURCES = ("cfp", "ibug")
 YAWS_DEG = (30.0, 60.0, 90.0)
@@ -103,7 +103,7 @@ def render_head(texture: NDArray[np.uint8], yaw_deg: float, layout: HeadLayout) 
     box = np.array([0, 0, SIZE, SIZE], np.float32)
     face = Face(position_map, atlas, box, 1.0, np.rint(photo).astype(np.uint8))
     truth = texture * _light(layout.sampler.sample(normals[chart].astype(np.float64)))
-    from_front = find_visible(flip_y(atlas.canonical_vertices), atlas.triangles)
+    from_front = MeshView(flip_y(atlas.canonical_vertices), atlas.triangles).is_visible
     hidden = atlas.spread(from_front & ~face.visibility)
     return RenderedHead(face, truth, hidden & (atlas.region >= FACE_REGION))
 
@@ -163,8 +163,8 @@ def stray_share(face: Face) -> float:
     atlas, photo = face.atlas, face.image
     assert photo is not None
     is_face = atlas.mask & (atlas.region >= FACE_REGION)
-    facing = atlas.spread(vertices_facing(face.vertices, face.triangles))
-    inside = atlas.spread(distance_from_edges(face.vertices, face.triangles)) > KNOWN_DISTANCE
+    facing = atlas.spread(face.view.normals[:, 2])
+    inside = atlas.spread(face.view.distance_from_edges()) > KNOWN_DISTANCE
     places = face.position_map[..., :2]
     in_photo = ((places >= 0) & (places <= [photo.shape[1] - 1, photo.shape[0] - 1])).all(2)
     is_known = is_face & inside & in_photo & (facing > KNOWN_FACING) & atlas.spread(face.visibility)

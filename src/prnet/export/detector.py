@@ -10,7 +10,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from prnet.detect.cells import INPUT, METADATA_KEY, OUTPUT, OUTPUTS, STRIDES, UNIT_STRIDES
+from prnet.detect.cells import AXES, INPUT, METADATA_KEY, OUTPUT, OUTPUTS, STRIDES, UNIT_STRIDES
 from prnet.networks.detector import Detector
 
 OPSET = 17
@@ -26,9 +26,9 @@ class _FromPixels(nn.Module):
         self.network = network
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 RGB → (N, C, 7) float32."""
+        """(N, H, W, 3) uint8 RGB → (N, 7, C) float32: ONNX Runtime drops both transposes."""
         cells: Tensor = self.network(pictures.permute(0, 3, 1, 2).float())
-        return cells
+        return cells.transpose(1, 2)
 
 
 def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
@@ -39,7 +39,7 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
         spec: What the file says about itself besides strides and units, JSON's types.
 
     Returns:
-        The file: pictures (N, H, W, 3) uint8 RGB → cells (N, C, 7) float32, H and W multiples of
+        The file: pictures (N, H, W, 3) uint8 RGB → cells (N, 7, C) float32, H and W multiples of
         32. Weights are stored in half precision and widened when the file is opened.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
             path,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "N", 1: "H", 2: "W"}, OUTPUT: {0: "N", 1: "C"}},
+            dynamic_axes={INPUT: {0: "N", 1: "H", 2: "W"}, OUTPUT: {0: "N", 2: "C"}},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -59,7 +59,7 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
     _halve_weights(model)
     entry = model.metadata_props.add()
     entry.key = METADATA_KEY
-    contract = {"strides": STRIDES, "unit_strides": UNIT_STRIDES, "outputs": OUTPUTS}
+    contract = {"strides": STRIDES, "unit_strides": UNIT_STRIDES, "outputs": OUTPUTS, "axes": AXES}
     entry.value = json.dumps({**spec, **contract})
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())

@@ -6,10 +6,21 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.floating]
 
 
+def bounds(points: Array) -> tuple[Array, Array]:
+    """The lowest and highest coordinates, (D,) each, of points (P, D)."""
+    planes = np.ascontiguousarray(points.T)  # NumPy compares whole rows quickly, two numbers slowly
+    return planes.min(1), planes.max(1)
+
+
 def tight_box(points: Array) -> NDArray[np.float32]:
     """The box x0 y0 x1 y1 tight around points (P, 2 or 3): (4,) float32."""
-    xy = np.asarray(points, np.float32)[:, :2]
-    return np.concatenate([xy.min(0), xy.max(0)])
+    return np.concatenate(bounds(np.asarray(points, np.float32)[:, :2]))
+
+
+def longer_side(points: Array) -> float:
+    """Of the box tight around points (P, 2 or 3): width or height, whichever is more."""
+    low, high = bounds(points[:, :2])
+    return float((high - low).max())
 
 
 def face_size(points: Array) -> float:
@@ -21,7 +32,8 @@ def face_size(points: Array) -> float:
     Returns:
         Pixels, or whatever the unit of the points is.
     """
-    return float(np.sqrt(np.ptp(points[:, :2], axis=0).prod()))
+    low, high = bounds(points[:, :2])
+    return float(np.sqrt((high - low).prod()))
 
 
 def box_overlap(boxes: ArrayLike, box: ArrayLike) -> NDArray[np.float64]:

@@ -103,7 +103,11 @@ def flip_y(points: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 class PoseFit:
-    """Fits poses to one set of canonical points, what they need alone being worked out once."""
+    """Fits poses to one set of canonical points, what they need alone being worked out once.
+
+    Attributes:
+        weights: (4, P) float64: see `SimilarityFit`.
+    """
 
     def __init__(self, canonical_points: NDArray[np.floating]) -> None:
         """Take the points.
@@ -115,6 +119,7 @@ class PoseFit:
             ValueError: Another shape, or the points lie on a line.
         """
         self._fit = SimilarityFit(canonical_points)
+        self.weights = self._fit.weights
 
     def __call__(self, photo_points: NDArray[np.floating]) -> Pose:
         """Find the pose that takes them nearest to photo points, in least squares.
@@ -128,7 +133,15 @@ class PoseFit:
         photo = np.asarray(photo_points, np.float64)
         if photo.ndim != 2 or photo.shape[1] != 3:
             raise ValueError(f"photo_points must be (P, 3), got {photo.shape}")
-        similarity = self._fit(photo, signs=(1, -1, 1))
+        return self._pose(self._fit(flip_y(photo)))
+
+    def from_moments(self, moments: NDArray[np.floating]) -> Pose:
+        """Find the pose by the photo points' moments: `weights` times them, (4, 3)."""
+        return self._pose(self._fit.from_moments(flip_y(moments.astype(np.float64))))
+
+    @staticmethod
+    def _pose(similarity: Similarity) -> Pose:
+        """Canonical points → photo points with y up, as a pose."""
         return Pose(similarity.scale, similarity.rotation, similarity.translation)
 
 

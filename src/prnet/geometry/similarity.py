@@ -3,10 +3,11 @@
 Similarities compose with `@`, the right one first, have an identity and an inverse.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 ROUNDING = 1e-12  # of sums over points, in units of the points' distance from the origin
@@ -69,7 +70,12 @@ class Similarity:
 
 
 class SimilarityFit:
-    """Fits similarities to one set of source points, what they need alone being worked out once."""
+    """Fits similarities to one set of source points, what they need alone being worked out once.
+
+    Attributes:
+        weights: (1 + D, P) float64. These times target points (P, D) are their moments, which are
+            all that a fit needs of them.
+    """
 
     def __init__(self, source: Array, weights: NDArray[np.floating] | None = None) -> None:
         """Take the source.
@@ -87,18 +93,17 @@ class SimilarityFit:
         share = np.ones(len(points)) if weights is None else np.asarray(weights, np.float64)
         if share.sum() <= 0:
             raise ValueError("weights must have a positive sum")
-        self._share = share / share.sum()
-        self._mean = self._share @ points
+        share = share / share.sum()
+        self._mean = share @ points
         centred = points - self._mean
-        self._weighted = np.ascontiguousarray((centred * self._share[:, None]).T)
-        self._variance = float((self._weighted.T * centred).sum())
+        self.weights = np.vstack([share, (centred * share[:, None]).T])
+        self._variance = float((self.weights[1:].T * centred).sum())
 
-    def __call__(self, target: Array, signs: ArrayLike | None = None) -> Similarity:
+    def __call__(self, target: Array) -> Similarity:
         """Find the similarity that minimises Σ w |scale · R · source + t − target|².
 
         Args:
             target: (P, D) float, target frame.
-            signs: (D,) of ±1 that each target point is to be multiplied by first; None: all 1.
 
         Returns:
             Similarity with det R = +1: a reflection is never chosen.
@@ -109,24 +114,29 @@ class SimilarityFit:
         Source: Umeyama 1991, eq. 40–43.
         """
         points = np.asarray(target, np.float64)
-        if points.shape != self._weighted.shape[::-1]:
+        expected = self.weights.shape[1], len(self.weights) - 1
+        if points.shape != expected:
             raise ValueError(
-                f"source and target must be (P, D) of one shape, got {self._weighted.shape[::-1]} "
-                f"and {points.shape}"
+                f"source and target must be (P, D) of one shape, got {expected} and {points.shape}"
             )
-        dimensions = points.shape[1]
-        turned = np.ones(dimensions) if signs is None else np.asarray(signs, np.float64)
-        mean = turned * (self._share @ points)
+        return self.from_moments(self.weights @ points)
+
+    def from_moments(self, moments: NDArray[np.floating]) -> Similarity:
+        """Find the similarity by the target's moments (1 + D, D): see `weights` and a call."""
+        mean, covariance = moments[0], moments[1:].T
+        dimensions = len(mean)
         # the source is centred, so the target needn't be, but for what is rounded then
-        u, singular, vt = np.linalg.svd(turned[:, None] * (self._weighted @ points).T)
-        rounded = ROUNDING * np.linalg.norm(mean) * np.sqrt(max(self._variance, 0.0))
-        spans = (singular > max(singular[0] * 1e-9, rounded)).sum() >= dimensions - 1
+        u, singular, vt = np.linalg.svd(covariance)
+        largest, *_ = sizes = singular.tolist()
+        rounded = ROUNDING * math.hypot(*mean.tolist()) * math.sqrt(max(self._variance, 0.0))
+        spans = sum(size > max(largest * 1e-9, rounded) for size in sizes) >= dimensions - 1
         if self._variance <= 0 or not spans:
             raise ValueError(f"points must span at least {dimensions - 1} directions")
-        mirror = np.ones(dimensions)
-        mirror[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-        rotation = (u * mirror) @ vt
-        scale = float((singular * mirror).sum() / self._variance)
+        if np.linalg.det(u @ vt) < 0:
+            u[:, -1] *= -1
+            sizes[-1] *= -1
+        rotation = u @ vt
+        scale = sum(sizes) / self._variance
         return Similarity(scale, rotation, mean - scale * rotation @ self._mean)
 
 

@@ -57,14 +57,12 @@ def box_to_crop(box: ArrayLike, size: int, crop_scale: float, angle_deg: float =
     """
     if size < 1 or not 0 < crop_scale < math.inf:
         raise ValueError(f"size and crop_scale must be positive, got {size} and {crop_scale}")
-    x0, y0, x1, y1 = np.asarray(box, np.float64)
+    x0, y0, x1, y1 = np.asarray(box, np.float64).tolist()
     side = crop_scale * (x1 - x0 + y1 - y0) / 2
-    return square_to_crop(np.array([(x0 + x1) / 2, (y0 + y1) / 2]), side, size, angle_deg)
+    return square_to_crop(((x0 + x1) / 2, (y0 + y1) / 2), side, size, angle_deg)
 
 
-def square_to_crop(
-    centre: NDArray[np.floating], side: float, size: int, angle_deg: float = 0.0
-) -> Similarity:
+def square_to_crop(centre: ArrayLike, side: float, size: int, angle_deg: float = 0.0) -> Similarity:
     """The similarity that makes a square of the photo the crop.
 
     Args:
@@ -77,10 +75,11 @@ def square_to_crop(
         image_to_crop: 2D, photo pixels → crop pixels, both with centres at integers and y down:
         xy ↦ R · (xy − centre) · S / side + (S − 1) / 2.
     """
-    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
-    rotation = np.array([[c, s], [-s, c]])
-    scale = float(size / side)
-    return Similarity(scale, rotation, (size - 1) / 2 - scale * rotation @ centre)
+    x, y = np.asarray(centre, np.float64).tolist()
+    scale, middle = float(size / side), (size - 1) / 2
+    c, s = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    translation = middle - scale * (c * x + s * y), middle - scale * (c * y - s * x)
+    return Similarity(scale, np.array([[c, s], [-s, c]]), np.array(translation))
 
 
 def cut(image: NDArray[np.uint8], image_to_crop: Similarity, size: int) -> NDArray[np.uint8]:
@@ -99,7 +98,7 @@ def cut(image: NDArray[np.uint8], image_to_crop: Similarity, size: int) -> NDArr
     Returns:
         (S, S, 3) uint8 RGB, black outside the photo.
     """
-    if not np.array_equal(image_to_crop.rotation, np.eye(2)):
+    if image_to_crop.rotation[0, 0] != 1:
         return _cut_rotated(image, image_to_crop, size)
     height, width = image.shape[:2]
     side = size / image_to_crop.scale
@@ -202,23 +201,33 @@ def _cut_rotated(
     image: NDArray[np.uint8], image_to_crop: Similarity, size: int
 ) -> NDArray[np.uint8]:
     """`cut` for a crop that isn't upright."""
+    # in plain numbers: so few of them take NumPy longer than all the pixels
     height, width = image.shape[:2]
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
-    in_photo = image_to_crop.inverse().apply(corners)
-    (x, y), side = (in_photo.min(0) + in_photo.max(0)) / 2, float(np.ptp(in_photo, axis=0).max())
-    side += 8 * BLUR_PX / image_to_crop.scale
+    scale = image_to_crop.scale
+    (c, s), (_, _) = image_to_crop.rotation.tolist()
+    move_x, move_y = image_to_crop.translation.tolist()
+    # the photo pixel in the crop's middle, and the square upright in the photo around the crop
+    x, y = (size - 1) / 2 - move_x, (size - 1) / 2 - move_y
+    x, y = (c * x - s * y) / scale, (s * x + c * y) / scale
+    side = (size * (abs(c) + abs(s)) + 8 * BLUR_PX) / scale
     left, right = _window(x, side, width)
     top, bottom = _window(y, side, height)
-    part, step = image[top:bottom, left:right], np.ones(2)
-    if 1 / image_to_crop.scale > PRE_SHRINK:
-        part, step = _shrink(part, 1 / image_to_crop.scale / PRE_SHRINK)
-    scale = image_to_crop.scale * float(step.mean())
-    if scale < BLUR_BELOW:
-        part = np.asarray(cv2.GaussianBlur(part, (0, 0), BLUR_PX / scale), np.uint8)
+    part, (step_x, step_y) = image[top:bottom, left:right], (1.0, 1.0)
+    if 1 / scale > PRE_SHRINK:
+        part, steps = _shrink(part, 1 / scale / PRE_SHRINK)
+        step_x, step_y = steps.tolist()
+    part_scale = scale * (step_x + step_y) / 2
+    if part_scale < BLUR_BELOW:
+        part = np.asarray(cv2.GaussianBlur(part, (0, 0), BLUR_PX / part_scale), np.uint8)
     # pixels of the part → photo pixels → crop pixels
-    matrix = image_to_crop.matrix()
-    offset = (step - 1) / 2 + [left, top]
-    moved = np.column_stack([matrix[:, :2] * step, matrix[:, :2] @ offset + matrix[:, 2]])
+    first_x, first_y = (step_x - 1) / 2 + left, (step_y - 1) / 2 + top
+    a, b = scale * c, scale * s
+    moved = np.array(
+        [
+            [a * step_x, b * step_y, a * first_x + b * first_y + move_x],
+            [-b * step_x, a * step_y, a * first_y - b * first_x + move_y],
+        ]
+    )
     crop = cv2.warpAffine(part, moved, (size, size), flags=cv2.INTER_LINEAR)
     return np.asarray(crop, np.uint8)
 

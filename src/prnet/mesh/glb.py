@@ -9,6 +9,7 @@ import pygltflib as gltf
 from numpy.typing import NDArray
 
 from prnet.files import encode_jpeg, encode_png
+from prnet.geometry.boxes import bounds
 
 UNLIT = "KHR_materials_unlit"
 
@@ -164,7 +165,7 @@ class GlbFile:
             type=f"VEC{values.shape[1]}",
         )
         if bounded:
-            accessor.min, accessor.max = values.min(0).tolist(), values.max(0).tolist()
+            accessor.min, accessor.max = (each.tolist() for each in bounds(values))
         return self._accessor(accessor)
 
     def _indices(self, triangles: NDArray[np.integer], vertices: int) -> int:

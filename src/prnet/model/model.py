@@ -168,10 +168,12 @@ class Model:
             )
         if not all(map(all_finite, (maps, *confidences))):
             raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
-        maps *= np.float32(spec.position_scale)
-        # NumPy adds whole rows quickly, but three numbers at a time slowly
-        rows = maps.reshape(len(maps), MAP_SIZE, 3 * MAP_SIZE)
-        rows += np.tile(np.array(spec.position_offset, np.float32), MAP_SIZE)
+        if spec.position_scale != 1:
+            maps *= np.float32(spec.position_scale)
+        if any(spec.position_offset):
+            # NumPy adds whole rows quickly, but three numbers at a time slowly
+            rows = maps.reshape(len(maps), MAP_SIZE, 3 * MAP_SIZE)
+            rows += np.tile(np.array(spec.position_offset, np.float32), MAP_SIZE)
         return [maps, *confidences]
 
     def _read_spec(self, session: onnxruntime.InferenceSession) -> NetworkSpec:

@@ -19,6 +19,7 @@ from prnet.networks.spline import (
     FIXED_POINT,
     bilinear_rows,
     cubic_spline_matrix,
+    in_blocks,
     in_steps,
     lid_row,
     pixel_centres,
@@ -29,6 +30,7 @@ from prnet.uv.atlas import MAP_SIZE, Atlas
 CONTROL_SIZE = 64  # side of the map of offsets' control points
 TRAIN_SIZE = 96  # side of the maps that the loss sees
 SEED_SIZE, SEED_CHANNELS = 4, 96  # the decoder's first map
+ROW_BLOCKS = 8  # in which finished maps are read off the control points
 MEAN_SCALE = 0.09  # crop half-sides per cm: a face of 15 cm in a crop of 1.5 times its size
 
 
@@ -54,7 +56,8 @@ class Lite(nn.Module):
     canonical: Tensor
     canonical_small: Tensor
     canonical_landmarks: Tensor
-    rows: Tensor
+    row_blocks: Tensor
+    row_controls: Tensor
     columns: Tensor
     rows_small: Tensor
     columns_small: Tensor
@@ -92,13 +95,15 @@ class Lite(nn.Module):
         self.train_uv = np.stack(np.meshgrid(even_small, train_v), -1).astype(np.float32)
         rows = cubic_spline_matrix(CONTROL_SIZE, share_of_rows(even, lid_v))
         columns = cubic_spline_matrix(CONTROL_SIZE, even)
+        row_blocks, row_controls = in_blocks(in_steps(rows), ROW_BLOCKS)
+        self.register_buffer("row_controls", torch.from_numpy(row_controls), persistent=False)
         weights = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE)
         small = sample_map(atlas.canonical_map, self.train_uv.reshape(-1, 2))
         for name, values in {
             "canonical": np.rint(FIXED_POINT * atlas.canonical_map.reshape(-1, 3).T) / FIXED_POINT,
             "canonical_small": small.T,
             "canonical_landmarks": sample_map(atlas.canonical_map, atlas.landmarks68_uv).T,
-            "rows": in_steps(rows),
+            "row_blocks": row_blocks,
             "columns": in_steps(columns),
             "rows_small": cubic_spline_matrix(CONTROL_SIZE, even_small),
             "columns_small": cubic_spline_matrix(CONTROL_SIZE, even_small),
@@ -158,13 +163,17 @@ class Lite(nn.Module):
             crops: (N, 3, S, S) float RGB, scaled as the spec says.
 
         Returns:
-            Maps (N, 256, 256, 3) float32, crop frame, units as in Prediction, and confidences (N,)
-            float32 in [0, 1].
+            Maps (N, 256, 256, 3) float32, crop frame, and confidences (N,) float32 in [0, 1].
         """
         turn, origin, controls, confidence = self._regress(crops)
+        middle = (self.input_size - 1) / 2
+        turn = self.input_size / 2 * turn
+        origin = self.input_size / 2 * origin + origin.new_tensor([[middle], [middle], [0]])
         # the pose is applied to the 4,096 control points, not to the 65,536 of the map
-        posed = (turn @ controls.flatten(2) + origin).view(controls.shape)
-        maps = turn @ self.canonical + _surface(posed, self.rows, self.columns)
+        posed = (turn @ controls.flatten(2) + origin).view(controls.shape) @ self.columns.T
+        blocks = posed.index_select(2, self.row_controls.flatten())
+        blocks = self.row_blocks @ blocks.view(-1, 3, *self.row_controls.shape, MAP_SIZE)
+        maps = turn @ self.canonical + blocks.flatten(2)
         maps = maps.view(-1, 3, MAP_SIZE, MAP_SIZE).permute(0, 2, 3, 1)
         return maps, torch.sigmoid(confidence)
 

@@ -67,6 +67,6 @@ class PositionMapNetwork(Protocol):
         """Regress what a model folder's network gives.
 
         Returns:
-            Maps (N, 256, 256, 3) float32, crop frame, units as in Prediction, and confidences (N,)
+            Maps (N, 256, 256, 3) float32, crop frame, pixels of the crop, and confidences (N,)
             float32 in [0, 1] or None.
         """

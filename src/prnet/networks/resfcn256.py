@@ -84,21 +84,21 @@ class ResFCN256(nn.Module):
         Returns:
             Prediction with M = 256, no shape and no confidence.
         """
-        maps = self._regress(crops)
+        maps = (self._regress(crops) - (MAP_SIZE - 1) / 2) / (MAP_SIZE / 2)
         grid = self.landmarks_grid.expand(len(maps), 1, -1, -1)
         landmarks = functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
         return Prediction(maps.permute(0, 2, 3, 1), landmarks[:, :, 0].mT, None, None)
 
     def finish(self, crops: Tensor) -> tuple[Tensor, None]:
-        """Regress finished maps: (N, 3, 256, 256) → (N, 256, 256, 3), units as in Prediction."""
+        """Regress finished maps: (N, 3, 256, 256) → (N, 256, 256, 3), crop frame."""
         return self._regress(crops).permute(0, 2, 3, 1), None
 
     def _regress(self, crops: Tensor) -> Tensor:
-        """Crops → maps (N, 3, 256, 256), units as in Prediction."""
+        """Crops → maps (N, 3, 256, 256), pixels of the crop."""
         features = self.layers[:-LAST_LAYERS](crops)
         with torch.autocast(crops.device.type, enabled=False):  # 16 bits can't hold a coordinate
             position: Tensor = self.layers[-LAST_LAYERS:](features.float())
-        return (POSITION_RANGE_PX * position - (MAP_SIZE - 1) / 2) / (MAP_SIZE / 2)
+        return POSITION_RANGE_PX * position
 
 
 def _numbered(name: str, index: int) -> str:

@@ -74,6 +74,27 @@ def in_steps(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(steps / FIXED_POINT)
 
 
+def in_blocks(
+    matrix: NDArray[np.floating], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Cut a matrix whose rows are mostly zero, as `cubic_spline_matrix` makes it, to what isn't.
+
+    Args:
+        matrix: (P, C) float, P a multiple of `count`.
+        count: Number of blocks B of following rows.
+
+    Returns:
+        (B, P / B, W) float32 and (B, W) int64, the columns that a block keeps: the matrix times a
+        vector is each block times its part of the vector.
+    """
+    blocks = np.asarray(matrix, np.float32).reshape(count, -1, matrix.shape[1])
+    used = [np.flatnonzero(block.any(0)) for block in blocks]
+    width = max(int(each[-1]) - int(each[0]) + 1 for each in used)
+    first = np.array([min(int(each[0]), matrix.shape[1] - width) for each in used])
+    columns = first[:, None] + np.arange(width)
+    return np.take_along_axis(blocks, columns[:, None], 2), columns
+
+
 def bilinear_rows(uv: NDArray[np.floating], size: int) -> NDArray[np.float32]:
     """Make the weights with which `sample_map` samples a map.
 

@@ -234,7 +234,7 @@ def look(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """What a network finds in a picture whose sides are multiples of 32: boxes and scores."""
     pixels = torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float()
-    cells = network(pixels)[0].cpu().numpy()
+    cells = network(pixels)[0].T.cpu().numpy()
     return find_faces(cells, picture.shape[0], picture.shape[1], LEAST_SCORE)
 
 

@@ -57,16 +57,14 @@ def network_spec(
         licence: What the weights may be used for.
         crop_scale: That of the training's crops; None for the network's usual one.
     """
-    size = network.input_size
-    middle = (size - 1) / 2
     return NetworkSpec(
         name=network.name,
-        input_size=size,
+        input_size=network.input_size,
         pixel_mean=network.pixel_mean,
         pixel_std=network.pixel_std,
         crop_scale=crop_scale or network.crop_scale,
-        position_scale=size / 2,
-        position_offset=(middle, middle, 0.0 if network.depth_of_back is None else middle),
+        position_scale=1.0,
+        position_offset=(0.0, 0.0, 0.0),
         atlas_sha256=atlas.sha256,
         recipe=recipe,
         licence=licence,

@@ -108,20 +108,41 @@ class Atlas:
         return read_only(np.flatnonzero(is_face & (self.canonical_vertices[:, 1] > nose_base)))
 
     @cached_property
-    def vertex_shares(self) -> NDArray[np.float64]:
-        """(M·M,) float64, 1 / V at each vertex's pixel: a map times these is its vertices' mean."""
+    def vertex_shares(self) -> NDArray[np.float32]:
+        """(M·M,) float32, 1 / V at each vertex's pixel: a map times these is its vertices' mean."""
         shares = np.bincount(self.vertex_index, minlength=MAP_SIZE * MAP_SIZE)
-        return read_only(shares / len(self.vertex_index))
-
-    @cached_property
-    def rigid_pixels(self) -> NDArray[np.int64]:
-        """(R,) int64, flat map index of `rigid_vertices`."""
-        return read_only(self.vertex_index[self.rigid_vertices].astype(np.int64))
+        return read_only((shares / len(self.vertex_index)).astype(np.float32))
 
     @cached_property
     def pose_fit(self) -> PoseFit:
         """Photo points (R, 3) of `rigid_vertices` → the pose that takes the mean face to them."""
         return PoseFit(self.canonical_vertices[self.rigid_vertices])
+
+    @cached_property
+    def pose_weights(self) -> tuple[slice, NDArray[np.float32]]:
+        """What `pose_fit` needs of a map: its pixels from … to, P of them, and (4, P) float32.
+
+        These times those are the moments of `rigid_vertices`.
+        """
+        pixels = self.vertex_index[self.rigid_vertices]
+        span = slice(int(pixels.min()), int(pixels.max()) + 1)
+        weights = np.zeros((4, span.stop - span.start), np.float32)
+        weights[:, pixels - span.start] = self.pose_fit.weights
+        return span, read_only(weights)
+
+    @cached_property
+    def landmark_reads(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """How the 68 points are read off a map, between its pixels.
+
+        (68, 4) int64 flat map indices, and (68, 1, 4) float64 how much each of these counts.
+        """
+        xy = np.clip(self.landmarks68_uv.astype(np.float64) * MAP_SIZE - 0.5, 0, MAP_SIZE - 1)
+        x, y = np.minimum(xy.astype(np.int64), MAP_SIZE - 2).T
+        right, down = (xy - np.stack([x, y], 1)).T
+        first = MAP_SIZE * y + x
+        pixels = np.stack([first, first + 1, first + MAP_SIZE, first + MAP_SIZE + 1], 1)
+        shares = [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down]
+        return read_only(pixels), read_only(np.stack(shares, 1)[:, None])
 
     @cached_property
     def sha256(self) -> str:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.boxes import bounds, longer_side
 from prnet.geometry.pose import flip_y
 from prnet.uv.atlas import Atlas
 
@@ -52,7 +53,7 @@ def meet_outline(
         (M, M, 3) float32, photo frame, a new array; unmoved if the midline is no outline.
     """
     skin = position_map.reshape(-1, 3)[atlas.vertex_index]
-    size = float(np.ptp(skin[:, :2], axis=0).max())
+    size = longer_side(skin)
     outline = _find_outline(position_map, atlas, rotation, size)
     if outline is None:
         return position_map.copy()
@@ -97,7 +98,7 @@ def _find_outline(
     across = _blur_rows(across * is_outline[:, None], NORMAL_ROWS)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
     side = 2 * len(position_map)
-    low, scale = vertices.min(0), (side - 1) / size
+    (low, _), scale = bounds(vertices), (side - 1) / size
     covered = rasterize((vertices - low) * scale, atlas.triangles, (side, side)).is_covered
     outside = position_map[rows, columns, :2] + across * BEYOND * size
     x, y = np.rint((outside - low[:2]) * scale).astype(int).T

@@ -5,7 +5,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.pose import Pose
-from prnet.geometry.sampling import sample_map
 from prnet.geometry.similarity import Similarity
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import ChartSampler
@@ -64,7 +63,22 @@ def decode_landmarks68(position_map: NDArray[np.float32], atlas: Atlas) -> NDArr
     Returns:
         (68, 3) float32 in the map's frame.
     """
-    return sample_map(position_map, atlas.landmarks68_uv)
+    pixels, shares = atlas.landmark_reads
+    return (shares @ position_map.reshape(-1, 3)[pixels])[:, 0].astype(np.float32)
+
+
+def fit_pose(position_map: NDArray[np.float32], atlas: Atlas) -> Pose:
+    """Fit the pose of a map, over what expression hardly moves: `Atlas.rigid_vertices`.
+
+    Args:
+        position_map: (M, M, 3) float32, photo frame.
+        atlas: The map's atlas.
+
+    Returns:
+        Canonical frame → photo frame.
+    """
+    span, weights = atlas.pose_weights
+    return atlas.pose_fit.from_moments(weights @ position_map.reshape(-1, 3)[span])
 
 
 def crop_to_image(
@@ -95,12 +109,13 @@ def _move(
     position_map: NDArray[np.float32], similarity: Similarity, depth: float
 ) -> NDArray[np.float32]:
     """Apply a 2D similarity to x and y, and its scale to z from this depth on."""
-    matrix = np.zeros((3, 4))
-    matrix[:2, [0, 1, 3]] = similarity.matrix()
-    matrix[2, 2:] = similarity.scale * np.array([1, -depth])
+    scale = similarity.scale
+    (a, b), (c, d) = (scale * similarity.rotation).tolist()
+    x, y = similarity.translation.tolist()
+    matrix = np.array([[a, b, 0, x], [c, d, 0, y], [0, 0, scale, -scale * depth]])
     return np.asarray(cv2.transform(position_map, matrix), np.float32)
 
 
 def _mean_depth(position_map: NDArray[np.float32], atlas: Atlas) -> float:
     """Mean z of the face's vertices."""
-    return float(position_map[..., 2].ravel().astype(np.float64) @ atlas.vertex_shares)
+    return float(position_map.reshape(-1, 3)[:, 2] @ atlas.vertex_shares)

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.pose import flip_y
+from prnet.geometry.boxes import bounds, longer_side
 from prnet.geometry.sampling import push_pull, sample_bilinear
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
-from prnet.uv.visibility import distance_from_edges
+from prnet.uv.visibility import MeshView
 
 TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
 SHARPEST_SHARE = 90  # per cent of the surface that the texture must show as sharply as the photo
@@ -111,11 +111,12 @@ def _cut_photo(
     texels_per_step: float,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Cut out the photo's used part, shrunk if texels lie pixels apart; xy moves along."""
-    steps = np.linalg.norm(np.diff(xy, axis=1), axis=2)[is_used[:, 1:]]
+    steps = np.hypot(*cv2.split(np.diff(xy, axis=1)))[is_used[:, 1:]]
     step = float(np.median(steps)) if len(steps) else 1.0
     pixels_per_texel, margin = step / texels_per_step, 2 * step + 2
-    low = np.maximum(np.floor(xy[is_used].min(0) - margin), 0).astype(int)
-    high = np.maximum(np.ceil(xy[is_used].max(0) + margin), 0).astype(int)
+    first, last = bounds(xy[is_used])
+    low = np.maximum(np.floor(first - margin), 0).astype(int)
+    high = np.maximum(np.ceil(last + margin), 0).astype(int)
     photo, moved = image[low[1] : high[1], low[0] : high[0]], xy - low.astype(np.float32)
     if pixels_per_texel < 1.5 or photo.size == 0:
         return photo, moved
@@ -129,7 +130,7 @@ def _cut_photo(
 
 def complete_face(
     texture: NDArray[np.uint8],
-    vertices: NDArray[np.floating],
+    view: MeshView,
     atlas: Atlas,
     rotation: NDArray[np.floating],
     will_move: bool = False,
@@ -138,7 +139,7 @@ def complete_face(
 
     Args:
         texture: (S, S, 4) uint8 RGBA, from `sample_texture`.
-        vertices: (V, 3) float, photo frame.
+        view: The face's mesh.
         atlas: The UV space.
         rotation: (3, 3) float, canonical frame → photo frame with y up.
         will_move: Whether eyes and mouth are going to open and close, so that the colors at their
@@ -147,16 +148,12 @@ def complete_face(
     Returns:
         (S, S, 3) uint8 RGB, a new array.
     """
-    from prnet.geometry.normals import vertex_normals  # numba is slow to import
-
-    normals = vertex_normals(flip_y(vertices), atlas.triangles)
-    edge = distance_from_edges(vertices, atlas.triangles)
-    edge *= min(np.ptp(vertices[:, :2], axis=0).max() * EDGE_DISTANCE[1] / BLURRED_PX, 1)
+    edge = view.distance_from_edges()
+    edge *= min(longer_side(view.vertices) * EDGE_DISTANCE[1] / BLURRED_PX, 1)
     if will_move:
-        opening = distance_from_edges(vertices, atlas.triangles, with_holes=True)
-        edge = np.minimum(edge, opening / OPENING_FACTOR)
-    side = (normals @ rotation[:, 0]).astype(np.float32)
-    facing, edge, side = map(atlas.spread, (normals[:, 2], edge, side))
+        edge = np.minimum(edge, view.distance_from_edges(with_holes=True) / OPENING_FACTOR)
+    side = (view.normals @ rotation[:, 0]).astype(np.float32)
+    facing, edge, side = map(atlas.spread, (view.normals[:, 2], edge, side))
     return complete_texture(texture, facing, edge, side)
 
 
@@ -200,7 +197,7 @@ def complete_texture(
         telling *= _smooth_step(edge_map, *LIT_DISTANCE)
     if side_map is not None:
         lit_own = _resize(own, len(side_map)) * telling
-        lit_level = _resize(weighted.mean(2), len(side_map)) * telling
+        lit_level = _resize(weighted, len(side_map)) @ np.full(3, 1 / 3, np.float32) * telling
         light = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
         other = other * _resize(light / light[:, ::-1], size)[..., None]
     # where both halves are seen well, the difference between their colors is that of their light
@@ -275,7 +272,8 @@ def _unlike_strays(
     if not inside.any():
         return np.ones_like(own)
     around = push_pull(texture[..., :3] * inside[..., None], inside)
-    off = np.abs(texture[..., :3] - around).max(2)
+    red, green, blue = cv2.split(cv2.absdiff(texture[..., :3].astype(np.float32), around))
+    off = np.maximum(np.maximum(red, green), blue)
     is_stray = _smooth_step(off, *STRAY_LEVELS) * (edge <= CHECKED_DISTANCE)
     return np.asarray(1 - is_stray, np.float32)
 

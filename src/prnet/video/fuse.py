@@ -25,7 +25,6 @@ from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
 from prnet.uv.texture import complete_texture
-from prnet.uv.visibility import vertices_facing
 
 if TYPE_CHECKING:
     from prnet.head.head import Head
@@ -135,7 +134,7 @@ class Fuser:
         """
         if face.atlas is not self._atlas and face.atlas.sha256 != self._atlas.sha256:
             raise ValueError("faces must be of one UV space: their atlases differ")
-        facing = vertices_facing(face.vertices, face.triangles)
+        facing = face.view.normals[:, 2]
         worth = np.maximum(facing, LEAST_FACING) * np.where(face.visibility, 1, HIDDEN_WORTH)
         weights = self._spread(max(face.score, 1e-3) * worth)
         sight = face.pose.rotation[2]  # of the viewer, seen from the face

@@ -14,7 +14,7 @@ from prnet.geometry.boxes import box_overlap, tight_box
 from prnet.image.crop import crop_face
 from prnet.image.read import check_image
 from prnet.reconstructor import Reconstructor
-from prnet.uv.position_map import decode_landmarks68
+from prnet.uv.position_map import decode_landmarks68, fit_pose
 from prnet.video.cuts import CutFinder
 from prnet.video.smooth import FaceSmoother, Smoothing
 from prnet.video.track import (
@@ -181,7 +181,7 @@ class Tracker:
         return [
             View(
                 position_map,
-                atlas.pose_fit(position_map.reshape(-1, 3).take(atlas.rigid_pixels, axis=0)),
+                fit_pose(position_map, atlas),
                 float(score),
                 describe(crop, crop_map),
                 decode_landmarks68(position_map, atlas)[:, :2],

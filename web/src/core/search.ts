@@ -157,16 +157,17 @@ export class Search {
     const found: Found[] = [];
     const clipped = (value: number) => Math.min(Math.max(value, -LARGEST_LOG), LARGEST_LOG);
     let i = 0;
+    const count = cells.length / 7; // all cells' scores, then all x …
     for (const stride of strides) {
       for (let row = 0; row < Math.floor(height / stride); row++) {
-        for (let column = 0; column < Math.floor(width / stride); column++, i += 7) {
+        for (let column = 0; column < Math.floor(width / stride); column++, i++) {
           if (!(cells[i] >= threshold)) continue;
           found.push({
-            x: (column + 0.5) * stride - 0.5 + cells[i + 1] * stride,
-            y: (row + 0.5) * stride - 0.5 + cells[i + 2] * stride,
-            width: Math.exp(clipped(cells[i + 3])) * unit * stride,
-            height: Math.exp(clipped(cells[i + 4])) * unit * stride,
-            angle: Math.atan2(cells[i + 6], cells[i + 5]),
+            x: (column + 0.5) * stride - 0.5 + cells[i + count] * stride,
+            y: (row + 0.5) * stride - 0.5 + cells[i + 2 * count] * stride,
+            width: Math.exp(clipped(cells[i + 3 * count])) * unit * stride,
+            height: Math.exp(clipped(cells[i + 4 * count])) * unit * stride,
+            angle: Math.atan2(cells[i + 6 * count], cells[i + 5 * count]),
             score: 1 / (1 + Math.exp(-cells[i])),
           });
         }
