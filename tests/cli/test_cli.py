@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -417,21 +415,6 @@ def test_names_that_are_no_unicode(reconstruct: Run, portrait: Path, out: Path) 
     outcome = reconstruct(folder)
     assert outcome.code == 0
     assert "caf\\udce9" in outcome.stdout
-
-
-def test_a_process_of_its_own(portrait: Path, model_folder: Path, tmp_path: Path) -> None:
-    arguments = ["reconstruct", "missing.jpg", str(portrait), "--out", "out"]
-    done = subprocess.run(
-        [sys.executable, "-m", "prnet", *arguments, "--model", str(model_folder)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stdout == f"{portrait}: 1 face → {Path('out/portrait.json')}\n"
-    assert done.stderr.startswith("prnet: missing.jpg")
-    assert len(done.stderr.splitlines()) == 1
 
 
 def test_debug_shows_where_an_error_arose(run: Run, caplog: pytest.LogCaptureFixture) -> None:

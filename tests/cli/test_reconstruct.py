@@ -132,17 +132,25 @@ def test_skip_existing(reconstruct: Run, portrait: Path, out: Path, tmp_path: Pa
 def test_several_processes_write_into_one_folder(
     model_folder: Path, portrait: Path, out: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    shutil.copy(portrait, folder / "a.png")
-    command = "reconstruct", folder, "-o", out, "--format", "glb,obj", "--model", model_folder
+    """And what each says, and how it ends, is what a shell gets."""
+    shutil.copy(portrait, tmp_path / "a.png")
+    command = "reconstruct", "missing.jpg", "a.png", "-o", "out", "--format", "glb,obj"
     running = [
-        subprocess.Popen([sys.executable, "-m", "prnet", *command], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-m", "prnet", *command, "--model", model_folder],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(2)
     ]
     for process in running:
-        assert process.communicate()[1] == b""
-        assert process.returncode == 0
+        stdout, stderr = process.communicate()
+        assert process.returncode == 1
+        assert stdout == f"a.png: 1 face → {Path('out/a.json')}\n"
+        (line,) = stderr.splitlines()
+        assert line.startswith("prnet: missing.jpg")
     endings = ".glb", ".obj", ".mtl", "_obj.png", ".json", "_overlay.png"
     assert names(out) == {f"a{ending}" for ending in endings}
 

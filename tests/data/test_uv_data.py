@@ -21,10 +21,20 @@ def converted(uv_data: Path) -> Atlas:
     return load_uv_data(uv_data)
 
 
+@pytest.fixture(scope="module")
+def small(uv_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy with few of the triangles, which take longest to read."""
+    copy = Path(shutil.copytree(uv_data, tmp_path_factory.mktemp("small") / "uv-data"))
+    last = (copy / "triangles.txt").read_text().splitlines()[-300:]
+    (copy / "triangles.txt").write_text("\n".join(last))
+    load_uv_data(copy)
+    return copy
+
+
 @pytest.fixture
-def broken(uv_data: Path, tmp_path: Path) -> Path:
+def broken(small: Path, tmp_path: Path) -> Path:
     """A copy to be broken."""
-    return Path(shutil.copytree(uv_data, tmp_path / "uv-data"))
+    return Path(shutil.copytree(small, tmp_path / "uv-data"))
 
 
 def corners(atlas: Atlas) -> np.ndarray:

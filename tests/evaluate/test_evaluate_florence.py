@@ -73,8 +73,13 @@ def test_another_face_has_an_error(
 
 
 def test_landmarks_help_where_the_scan_is_turned(
-    fake: Any, atlas: Atlas, posed: Any, scans: Callable[..., Path]
+    fake: Any,
+    atlas: Atlas,
+    posed: Any,
+    scans: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("prnet.evaluate.icp.ROUNDS", 10)  # it stays where it is wrong
     rotation = rotation_from_angles(0, 0, 100).astype(np.float32)
     records = read_florence(scans(lambda points: points @ rotation.T))
     report = evaluate_florence(records, fake(atlas, lambda box: posed()))

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,6 +64,35 @@ def tiny_atlas(tiny_face_model: FaceModel) -> Atlas:
     return build_atlas(tiny_face_model.mesh)
 
 
+class Answer(SimpleNamespace):
+    """What is asked of a face; few are asked for their vertices."""
+
+    @property
+    def vertices(self) -> Array:
+        return self.pose.apply(self.frontal_vertices)
+
+
+@cache
+def known_pictures(
+    kit: Facekit, atlas: Atlas, model: FaceModel
+) -> tuple[dict[str, Array], dict[bytes, tuple[str, Array, FacekitRecord]]]:
+    """The vertices of each record's shape; and the pictures that are made of its photo."""
+    mesh = model.mesh
+    sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
+    shapes, known = {}, {}
+    for record in kit.records:
+        shape = sampler.sample(model.shape(record.identity, record.expression))
+        shapes[record.filename] = decode_vertices(shape, atlas)
+        photo, truth = kit.photo(record), record.landmarks68
+        for kind, (picture, points) in {
+            AS_IS: (photo, truth),
+            SMALL: shrink(photo, truth),
+            MIRRORED: mirror(photo, truth),
+        }.items():
+            known[picture.tobytes()] = kind, points, record
+    return shapes, known
+
+
 class Oracle:
     """A reconstructor that knows the labels of a kit, and errs as it is told to.
 
@@ -81,20 +111,7 @@ class Oracle:
     ) -> None:
         self.model = SimpleNamespace(atlas=atlas)
         self._kit, self._error, self._score = kit, error, score
-        mesh = model.mesh
-        sampler = rasterize_chart(mesh.uv, mesh.triangles, mesh.triangles_uv, MAP_SIZE)
-        self._known: dict[bytes, tuple[str, Array, FacekitRecord]] = {}
-        self.shapes = {}
-        for record in kit.records:
-            shape = sampler.sample(model.shape(record.identity, record.expression))
-            self.shapes[record.filename] = decode_vertices(shape, atlas)
-            photo, truth = kit.photo(record), record.landmarks68
-            for kind, (picture, points) in {
-                AS_IS: (photo, truth),
-                SMALL: shrink(photo, truth),
-                MIRRORED: mirror(photo, truth),
-            }.items():
-                self._known[picture.tobytes()] = kind, points, record
+        self.shapes, self._known = known_pictures(kit, atlas, model)
 
     def __call__(self, photo: Array, boxes: Any) -> list[Any]:
         return [self._answer(photo, np.asarray(box)) for box in boxes]
@@ -108,9 +125,9 @@ class Oracle:
                 kind = COVERED
         is_face = kind != NOTHING and box_overlap(box[None], tight_box(truth))[0] > 0.5
         shape = self.shapes[record.filename]
-        return SimpleNamespace(
+        return Answer(
             landmarks68=(truth + self._error(kind, box, truth)).astype(truth.dtype),
-            vertices=record.pose.apply(shape),
+            pose=record.pose,
             frontal_vertices=shape,
             score=self._score(kind, is_face),
         )
