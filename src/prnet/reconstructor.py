@@ -29,7 +29,7 @@ CLEARLY_SURER = 0.05
 OTHER_ANGLES_DEG = (90.0, 180.0, 270.0)
 # What was detected and is then taken for a face no more than this is left out; more is asked for
 # where the detector itself scores under SURE_SCORE.
-LEAST_CONFIDENCE, LEAST_CONFIDENCE_UNSURE, SURE_SCORE = 0.15, 0.4, 0.75
+LEAST_CONFIDENCE, LEAST_CONFIDENCE_UNSURE, SURE_SCORE = 0.15, 0.4, 0.85
 Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
 
 
