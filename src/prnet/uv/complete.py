@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.boxes import longer_side
 from prnet.geometry.sampling import push_pull
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
@@ -55,7 +54,7 @@ def complete_face(
         (S, S, 3) uint8 RGB, a new array.
     """
     edge = view.distance_from_edges()
-    edge *= min(longer_side(view.vertices) * EDGE_DISTANCE[1] / BLURRED_PX, 1)
+    edge *= min(view.extent * EDGE_DISTANCE[1] / BLURRED_PX, 1)
     if will_move:
         edge = np.minimum(edge, view.distance_from_edges(with_holes=True) / OPENING_FACTOR)
     side = (view.normals @ rotation[:, 0]).astype(np.float32)

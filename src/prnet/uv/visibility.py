@@ -50,7 +50,7 @@ class MeshView:
     @cached_property
     def is_visible(self) -> NDArray[np.bool_]:
         """(V,) bool: which vertices face the viewer, with no part of the mesh in front of them."""
-        if not self._extent > 0:
+        if not self.extent > 0:
             return np.zeros(len(self.vertices), bool)
         x, y, z = np.ascontiguousarray(self._points.T)
         nx, ny, facing = np.ascontiguousarray(self.normals.T)
@@ -74,7 +74,7 @@ class MeshView:
         Returns:
             (V,) float32, in shares of the mesh's longer side; of hidden points it says nothing.
         """
-        if not self._extent > 0:
+        if not self.extent > 0:
             return np.zeros(len(self.vertices), np.float32)
         is_covered = self._raster.is_covered
         is_face = is_covered.astype(np.uint8)
@@ -98,15 +98,15 @@ class MeshView:
         return bounds(self.vertices)
 
     @property
-    def _extent(self) -> float:
-        """Longer side of the picture that it takes; NaN if it isn't finite."""
+    def extent(self) -> float:
+        """Width or height in the photo, whichever is more; NaN if it isn't finite."""
         low, high = self._bounds
         return float((high - low)[:2].max())
 
     @cached_property
     def _points(self) -> NDArray[np.floating]:
         """(V, 3), the vertices in the depth buffer, with a rim of background all around."""
-        return (self.vertices - self._bounds[0]) * ((BUFFER_SIZE - 1) / self._extent) + 1
+        return (self.vertices - self._bounds[0]) * ((BUFFER_SIZE - 1) / self.extent) + 1
 
     @cached_property
     def _raster(self) -> "Raster":
