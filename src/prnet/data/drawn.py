@@ -231,7 +231,25 @@ def _retina(rng: np.random.Generator, size: int) -> Picture:
     return np.clip(glow[..., None] * tint * rng.uniform(0.7, 1.5), 0, 255).astype(np.uint8)
 
 
+def _wheel(rng: np.random.Generator, size: int) -> Picture:
+    """A disc whose color changes with the direction: color wheels, pie charts, umbrellas, dials."""
+    x, y = _grid(size)
+    away = np.hypot(x, y) / rng.uniform(0.6, 0.98)
+    share = np.arctan2(y, x) / (2 * np.pi) + rng.random()
+    if rng.random() < 0.4:
+        sectors = int(rng.integers(2, 13))
+        share = np.floor(share * sectors) / sectors
+    hue = np.uint8(np.float32(180) * (share * rng.integers(1, 3) % 1))
+    saturation = np.clip(away, 0, 1) if rng.random() < 0.6 else np.full_like(away, rng.random())
+    value = np.full_like(away, rng.uniform(0.5, 1))
+    hsv = np.stack([hue, *(np.uint8(255 * part) for part in (saturation, value))], -1)
+    ground = _colors(rng, 1)[0] if rng.random() < 0.5 else np.full(3, 255 * rng.integers(2))
+    edge = np.clip((1 - away) * size / 3, 0, 1)[..., None]
+    disc = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return np.clip(disc * edge + ground * (1 - edge), 0, 255).astype(np.uint8)
+
+
 KINDS: tuple[Callable[[np.random.Generator, int], Picture], ...] = (
     *(_cloud, _stripes, _rings, _dots, _shapes, _writing),
-    *(_moon, _galaxies, _coins, _retina, _moon, _galaxies, _coins),
+    *(_moon, _galaxies, _coins, _retina, _moon, _galaxies, _coins, _wheel, _retina),
 )

@@ -19,6 +19,9 @@ class Mix(NamedTuple):
         upright: Of faces, those that stand nearly upright; others have any angle.
         smallest_single_px: Of a face alone.
         distractors: Pasted things that are no face, in composed scenes; fewer than so many.
+        smallest_ground: Longer side of a background photo, in the scene's, at least; the search
+            looks at photos with a border around, too.
+        covered_photos: Of whole photos, those whose face is covered in part.
     """
 
     photos: float = 0.0
@@ -28,6 +31,8 @@ class Mix(NamedTuple):
     upright: float = 0.4
     smallest_single_px: float = 24.0
     distractors: int = 5
+    smallest_ground: float = 0.9
+    covered_photos: float = 0.0
 
 
 # What detectors are measured on, and what this one learns from: more as photos usually are.
@@ -40,6 +45,8 @@ LEARNED = Mix(
     upright=0.45,
     smallest_single_px=32.0,
     distractors=8,
+    smallest_ground=0.45,
+    covered_photos=0.25,
 )
 
 

@@ -149,7 +149,7 @@ class SceneComposer:
         """A part of a photo at random zoom and angle."""
         photo = self.photos.photo(index)
         least = self.size / max(photo.shape[:2])
-        scale = least * np.exp(rng.uniform(np.log(0.9), np.log(4)))
+        scale = least * np.exp(rng.uniform(np.log(self.mix.smallest_ground), np.log(4)))
         turn = rng.uniform(-0.3, 0.3) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
         matrix = similarity_matrix(turn, scale, mirror=rng.random() < 0.5)
         return _warp_around(photo, matrix, self.size, rng)
@@ -169,6 +169,8 @@ class SceneComposer:
         opaque = np.ones((MASK_PX, MASK_PX), np.float32)
         canvas.paste(photo, (0.0, 0.0, *wh), matrix, 1.0, opaque)
         self._label(canvas, index, face, matrix)
+        if self.mix.covered_photos and rng.random() < self.mix.covered_photos:
+            self._occlude(canvas, rng)
 
     def _paste_face(
         self, canvas: Canvas, rng: np.random.Generator, px: float, whole: bool = False

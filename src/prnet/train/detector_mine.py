@@ -34,11 +34,21 @@ def mine_negatives(
     for _ in range(MOST_SCENES_EACH * count):
         if len(found) >= count:
             break
-        scene = composer.compose_faceless(rng)
+        scene = _as_searched(composer.compose_faceless(rng), rng)
         for box, score in zip(*look(scene), strict=True):
             if score >= LEAST_SCORE:
                 found.append(_cut_out(scene, box))
     return np.array(found[:count], np.uint8).reshape(-1, HARD_SIDE, HARD_SIDE, 3)
+
+
+def _as_searched(scene: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A scene in one of the looks that a search takes: turned by quarters, at full or half size."""
+    scene = np.ascontiguousarray(np.rot90(scene, rng.integers(4)))
+    if rng.random() < 0.5:
+        return scene
+    side = len(scene) // 2
+    half = cv2.resize(scene, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, np.uint8)
 
 
 def _cut_out(scene: NDArray[np.uint8], box: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -62,8 +62,10 @@ class Learner:
     def follow(self, step: int) -> None:
         """Move the average toward the weights; quickly at first."""
         share = max(1 - self.config.average_decay, 1 / (10 + step))
-        for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, share)
+        # all at once: a GPU would spend longer on launching than on the numbers
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.network.parameters()), share
+        )
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Tensor]) -> None:
