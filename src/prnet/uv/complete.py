@@ -140,11 +140,10 @@ def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
     is_known = known > 0.5
     if not is_known.any():
         return blend
-    nearest = nearest_covered(is_known)
+    nearest, distance = nearest_covered(is_known)
     rims = (weighted / np.maximum(known, 0.5)[..., None]).reshape(-1, 3)[nearest]
     smooth = np.asarray(cv2.GaussianBlur(rims, (0, 0), RIM_BLUR), np.float32)
-    distance = cv2.distanceTransform((~is_known).astype(np.uint8), cv2.DIST_L2, 5)
-    is_narrow = 1 - _smooth_step(np.asarray(distance, np.float32), *NARROW_GAP)
+    is_narrow = 1 - _smooth_step(distance, *NARROW_GAP)
     return np.asarray(blend + (smooth - blend) * is_narrow[..., None], np.float32)
 
 

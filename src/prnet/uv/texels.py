@@ -34,12 +34,12 @@ def weigh_texels(
     maps, first, share = _between(maps, size)
     cell = np.arange(size) * coarse // size
     own = np.empty((size, size), np.float32)
-    sums = np.zeros((coarse, coarse, 4), np.float32)
+    colors, total = (np.zeros((coarse, coarse, k), np.float32) for k in (3, 1))
     limits = np.array(stray, np.float32)
-    _weigh(np.ascontiguousarray(texture), maps, first, share, limits, cell, own, sums)
+    _weigh(np.ascontiguousarray(texture), maps, first, share, limits, cell, own, colors, total)
     count = np.bincount(cell, minlength=coarse).astype(np.float32)
-    sums /= (count[:, None] * count)[..., None]
-    return own, sums[..., :3], sums[..., 3]
+    texels = (count[:, None] * count)[..., None]
+    return own, colors / texels, (total / texels)[..., 0]
 
 
 def blend_texels(
@@ -82,8 +82,8 @@ def _between(
 
 
 @compiled
-def _weigh(texture, maps, first, share, stray, cell, own, sums):  # type: ignore[no-untyped-def]
-    """Fill `own`, and add to `sums` what falls into each of its cells."""
+def _weigh(texture, maps, first, share, stray, cell, own, colors, total):  # type: ignore[no-untyped-def]
+    """Fill `own`, and add up in `colors` and `total` what falls into each of their cells."""
     size, (side, depth) = len(texture), maps.shape[1:]
     line = np.empty((side, depth), np.float32)
     for y in range(size):
@@ -111,10 +111,10 @@ def _weigh(texture, maps, first, share, stray, cell, own, sums):  # type: ignore
                     t = min((off - stray[1]) / (stray[2] - stray[1]), np.float32(1))
                     weight *= np.float32(1 - t * t * (3 - 2 * t))
             own[y, x] = weight
-            total = sums[cell[y], cell[x]]
+            row, column = cell[y], cell[x]
             for c in range(3):
-                total[c] += weight * np.float32(texture[y, x, c])
-            total[3] += weight
+                colors[row, column, c] += weight * np.float32(texture[y, x, c])
+            total[row, column, 0] += weight
 
 
 @compiled

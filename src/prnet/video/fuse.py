@@ -248,4 +248,4 @@ def _nearest_vertex(atlas: Atlas) -> NDArray[np.int64]:
     """(M²,) int64, the vertex nearest to each pixel of the map."""
     number = np.zeros(MAP_SIZE * MAP_SIZE, np.int64)
     number[atlas.vertex_index] = np.arange(len(atlas.vertex_index))
-    return number[nearest_covered(atlas.mask).ravel()]
+    return number[nearest_covered(atlas.mask)[0].ravel()]
