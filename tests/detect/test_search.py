@@ -108,7 +108,7 @@ def looks_at(
 def test_looks() -> None:
     again = [(240, 320), (320, 240), (240, 320), (320, 240)]  # since it finds nothing
     assert looks_at((3000, 4000), 0.06) == [(240, 320), *again]
-    assert looks_at((3000, 4000), 0.015) == [(240, 320), *again, (768, 1024)]
+    assert looks_at((3000, 4000), 0.015) == [(240, 320), *again, (720, 960)]
     assert looks_at((54, 60), 0.01)[0] == (288, 320)
     assert looks_at((1, 1), 0.01)[0] == (8, 8)
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side

@@ -344,7 +344,7 @@ function resize(photo: Picture, scale: number): Resized {
   const width = Math.max(roundHalfEven(photo.width * scale), 1);
   const height = Math.max(roundHalfEven(photo.height * scale), 1);
   const step = Math.max(1, Math.floor(0.5 / scale));
-  if (step === 1 && scale <= 0.5 && photo.height > 1) {
+  if (scale > 0.2 && scale <= 0.5 && photo.height > 1) {
     return interpolate(everySecondRow(photo), width, height, [0, 0], [1, 2]);
   }
   const first: [number, number] = [
