@@ -166,7 +166,7 @@ def test_what_an_unusual_look_finds_must_be_surer(turns: int, score: float, coun
     photo = np.zeros((320, 320, 3), np.uint8)
     photo[100:200, 150:170] = 255
     photo = np.ascontiguousarray(np.rot90(photo, turns))
-    assert len(detect.search(photo, find, 1, closer_score=0.5)) == count
+    assert len(detect.search(photo, find, 0.1, closer_score=0.5)) == count
     assert len(detect.search(photo, find, 1)) == 1  # a detector whose word counts
 
 
