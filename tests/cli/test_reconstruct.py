@@ -1,6 +1,7 @@
 """`prnet reconstruct` on inputs as they come: names, folders, second runs, streams, bad luck."""
 
 import codecs
+import functools
 import io
 import json
 import os
@@ -33,17 +34,17 @@ def blank(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((64, 48, 3), np.uint8))
 
 
-def schema(part: str = "") -> dict[str, Any]:
+@functools.cache
+def validator(part: str) -> jsonschema.Draft202012Validator:
     whole = json.loads((files("prnet") / SCHEMA_FILE).read_text("utf-8"))
-    return whole | {"$ref": f"#/$defs/{part}"} if part else whole
-
-
-def check(record: object, part: str = "") -> None:
-    whole = schema()
     if part:
         whole = {"$defs": whole["$defs"], "$ref": f"#/$defs/{part}"}
     jsonschema.Draft202012Validator.check_schema(whole)
-    jsonschema.validate(record, whole)
+    return jsonschema.Draft202012Validator(whole)
+
+
+def check(record: object, part: str = "") -> None:
+    validator(part).validate(record)
 
 
 # second runs
