@@ -386,7 +386,7 @@ def make_uv_data(atlas: Atlas) -> Callable[[Path], Path]:
         is_face = np.zeros((MAP_SIZE, MAP_SIZE), bool)
         is_face.flat[atlas.vertex_index[is_kept]] = True
         columns, rows = np.floor(atlas.landmarks68_uv.T * MAP_SIZE).astype(int)
-        rows, columns = np.divmod(nearest_covered(is_face)[rows, columns], MAP_SIZE)
+        rows, columns = np.divmod(nearest_covered(is_face)[0][rows, columns], MAP_SIZE)
         gray = np.where(atlas.region >= EYE_NOSE_MOUTH, 64, 48).astype(np.uint8)
         gray[rows, columns] = 255
         gray[-1] = 0

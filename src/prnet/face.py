@@ -262,8 +262,8 @@ class Face:
     @cached_property
     def photo_map(self) -> NDArray[np.float32]:
         """The position map with a profile's outline moved onto the photo's, for its colors."""
-        rotation = self.pose.rotation
-        return read_only(meet_outline(self._photo, self.position_map, self.atlas, rotation))
+        place = self.atlas, self.view.normals, self.pose.rotation
+        return read_only(meet_outline(self._photo, self.position_map, *place))
 
     @cached_property
     def texture_size(self) -> int:
@@ -309,7 +309,8 @@ class Face:
         """
         vertices = self._to_metres(self.vertices).astype(np.float32)
         texture = self._complete(texture_size or self.texture_size)
-        return Mesh(vertices, self.triangles, self.atlas.vertices_uv, texture)
+        surface = self.triangles, self.atlas.vertices_uv, texture, self.view.normals
+        return Mesh(vertices, *surface)
 
     def in_topology(self, topology: Topology) -> NDArray[np.floating]:
         """The face in other polygons: (V, 3) float64, metres, in the frame of `mesh`."""

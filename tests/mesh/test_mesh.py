@@ -9,12 +9,9 @@ SQUARE: dict[str, Any] = {
     "vertices": np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], np.float32),
     "triangles": np.array([[0, 1, 2], [1, 3, 2]], np.int32),
     "uv": np.array([[0.25, 0.75], [0.75, 0.75], [0.25, 0.25], [0.5, 0.5]], np.float32),
+    "normals": np.tile(np.float32([0, 0, 1]), (4, 1)),
     "texture": np.array([[[0, 0, 0], [100, 0, 0]], [[0, 200, 0], [0, 0, 40]]], np.uint8),
 }
-
-
-def test_normals_point_outward() -> None:
-    np.testing.assert_array_equal(Mesh(**SQUARE).normals, np.tile([0, 0, 1], (4, 1)))
 
 
 def test_colors_are_the_textures() -> None:
@@ -32,6 +29,7 @@ def test_colors_are_the_textures() -> None:
         ("triangles", SQUARE["triangles"] + 1, "triangles must index the 4 vertices"),
         ("uv", SQUARE["uv"][:3], r"uv must be \(4, 2\)"),
         ("texture", SQUARE["texture"][..., :2], r"texture must be \(2, 2, 3\) uint8"),
+        ("normals", SQUARE["normals"][:1], r"normals must be \(4, 3\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, value: np.ndarray, message: str) -> None:

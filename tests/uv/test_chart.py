@@ -42,14 +42,16 @@ def test_uncovered_pixels_carry_their_nearest_value() -> None:
 def test_nearest_covered_by_hand() -> None:
     is_covered = np.zeros((5, 5), bool)
     is_covered[0, 0] = is_covered[4, 4] = True
-    nearest = nearest_covered(is_covered)
+    nearest, distance = nearest_covered(is_covered)
     assert nearest[0, 0] == nearest[1, 1] == nearest[0, 3] == 0
     assert nearest[4, 4] == nearest[3, 3] == nearest[4, 1] == 24
+    assert distance[0, 0] == 0 and distance[0, 3] == pytest.approx(3, rel=0.03)
 
 
 def test_nearest_covered_is_the_nearest() -> None:
     is_covered = np.random.default_rng(0).uniform(size=(30, 30)) < 0.05
-    chosen = np.stack(np.divmod(nearest_covered(is_covered), 30), -1)
+    nearest, distance = nearest_covered(is_covered)
+    chosen = np.stack(np.divmod(nearest, 30), -1)
     pixels = np.stack(np.mgrid[:30, :30], -1)
     candidates = np.argwhere(is_covered)
     best = np.linalg.norm(pixels[:, :, None] - candidates, axis=-1).min(-1)
@@ -57,6 +59,7 @@ def test_nearest_covered_is_the_nearest() -> None:
     assert is_covered[chosen[..., 0], chosen[..., 1]].all()
     # OpenCV's 5×5 distances are within 2% of the true ones
     assert (found <= best * 1.03 + 1e-9).all()
+    np.testing.assert_allclose(distance, found, rtol=0.03)
 
 
 def test_a_chart_outside_the_map_is_refused() -> None:

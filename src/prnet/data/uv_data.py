@@ -76,7 +76,7 @@ def load_uv_data(folder: str | os.PathLike[str]) -> Atlas:
         raise LabelError(f"{folder / LANDMARKS68}: has points off the face of {VERTICES}")
     canonical = np.zeros((MAP_SIZE**2, 3))
     canonical[vertex_index] = _canonical(folder / CANONICAL, len(vertex_index))
-    canonical = canonical[nearest_covered(is_vertex)]
+    canonical = canonical[nearest_covered(is_vertex)[0]]
     try:
         canonical = _in_cm(canonical, canonical[rows, columns], is_vertex)
     except ValueError as error:

@@ -244,8 +244,9 @@ def _resize(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
     """Bring a photo to about a scale.
 
-    Shrinking to a third or less leaves pixels out, then averages two by two, then interpolates:
-    averaging over any other number of pixels takes longer than the look.
+    Shrinking to a quarter or less leaves pixels out, then averages two by two, then interpolates:
+    averaging over any other number of pixels takes longer than the look. Shrinking to a half or
+    less leaves every second row out: averaging so many pixels takes a tenth of the search.
 
     Returns:
         The picture, how many photo pixels one of its pixels is wide and high, and where (x, y) in
@@ -254,6 +255,8 @@ def _resize(
     height, width = image.shape[:2]
     picture_wh = [max(round(side * scale), 1) for side in (width, height)]
     step = max(1, int(0.5 / scale))
+    if step == 1 and scale <= 0.5 and height > 1:
+        return _interpolated(image[::2], picture_wh, np.zeros(2), np.array([1.0, 2.0]))
     first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
     part = _thin(image[int(first[1]) :, int(first[0]) :], step)
     spacing = np.full(2, float(step))
@@ -263,6 +266,16 @@ def _resize(
         halved = cv2.resize(part, half_wh, interpolation=cv2.INTER_AREA)
         part = halved.astype(np.uint8, copy=False)
         first, spacing = first + spacing / 2, 2 * spacing
+    return _interpolated(part, picture_wh, first, spacing)
+
+
+def _interpolated(
+    part: NDArray[np.uint8],
+    picture_wh: list[int],
+    first: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    """`_resize` from some of a photo's pixels, the first of which is at `first`, `spacing` apart."""
     ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
     picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
     pixels = picture.astype(np.uint8, copy=False)

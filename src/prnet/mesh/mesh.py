@@ -18,6 +18,7 @@ class Mesh:
         triangles: (T, 3) int32, counter-clockwise seen from outside.
         uv: (V, 2) float32 in [0, 1], u right, v down from the texture's upper edge.
         texture: (S, S, 3) uint8 RGB.
+        normals: (V, 3) float32 of length 1, outward.
 
     Raises:
         ValueError: Another shape or type, or a triangle of vertices that aren't there.
@@ -27,6 +28,7 @@ class Mesh:
     triangles: NDArray[np.int32]
     uv: NDArray[np.float32]
     texture: NDArray[np.uint8]
+    normals: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         """Check what was given."""
@@ -36,6 +38,7 @@ class Mesh:
             "triangles": ((len(self.triangles), 3), np.int32),
             "uv": ((count, 2), np.float32),
             "texture": ((size, size, 3), np.uint8),
+            "normals": ((count, 3), np.float32),
         }
         for name, (shape, dtype) in expected.items():
             array = getattr(self, name)
@@ -45,13 +48,6 @@ class Mesh:
                 )
         if self.triangles.size and not 0 <= self.triangles.min() <= self.triangles.max() < count:
             raise ValueError(f"triangles must index the {count} vertices")
-
-    @cached_property
-    def normals(self) -> NDArray[np.float32]:
-        """(V, 3) float32 of length 1, outward."""
-        from prnet.geometry.normals import vertex_normals  # numba is slow to import
-
-        return vertex_normals(self.vertices, self.triangles)
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:

@@ -43,7 +43,7 @@ def mine_negatives(
 
 def _as_searched(scene: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """A scene in one of the looks that a search takes: turned by quarters, at full or half size."""
-    scene = np.ascontiguousarray(np.rot90(scene, rng.integers(4)))
+    scene = np.ascontiguousarray(np.rot90(scene, int(rng.integers(4))))
     if rng.random() < 0.5:
         return scene
     side = len(scene) // 2

@@ -63,9 +63,9 @@ class Learner:
         """Move the average toward the weights; quickly at first."""
         share = max(1 - self.config.average_decay, 1 / (10 + step))
         # all at once: a GPU would spend longer on launching than on the numbers
-        torch._foreach_lerp_(
-            list(self.average.parameters()), list(self.network.parameters()), share
-        )
+        means: list[Tensor] = list(self.average.parameters())
+        now: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(means, now, share)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Tensor]) -> None:

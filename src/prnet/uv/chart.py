@@ -82,7 +82,7 @@ def rasterize_chart(
     raster = rasterize(flat, triangles_uv, (size, size))
     if not raster.is_covered.any():
         raise ValueError("the chart covers no pixel of the map")
-    nearest = nearest_covered(raster.is_covered)
+    nearest, _ = nearest_covered(raster.is_covered)
     triangle = raster.triangle.ravel()[nearest]
     return ChartSampler(
         triangles[triangle].astype(np.int32),
@@ -91,21 +91,24 @@ def rasterize_chart(
     )
 
 
-def nearest_covered(is_covered: NDArray[np.bool_]) -> NDArray[np.int64]:
+def nearest_covered(
+    is_covered: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the nearest true pixel of every pixel.
 
     Args:
         is_covered: (M, M) bool, true somewhere.
 
     Returns:
-        (M, M) int64, flat index (row · M + column); a true pixel is its own nearest.
+        (M, M) int64, flat index (row · M + column), a true pixel being its own nearest; (M, M)
+        float32, the distance to it, pixels.
     """
-    _, labels = cv2.distanceTransformWithLabels(
+    distance, labels = cv2.distanceTransformWithLabels(
         (~is_covered).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     index_of_label = np.zeros(labels.max() + 1, np.int64)
     index_of_label[labels[is_covered]] = np.flatnonzero(is_covered)
-    return index_of_label[labels]
+    return index_of_label[labels], np.asarray(distance, np.float32)
 
 
 def boundary_edges(

@@ -1,7 +1,5 @@
 """A texture → the same with likely colors for the skin that its photo doesn't show."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +27,6 @@ SEAM_MARGIN, SEAM_BLUR = 5, 9  # map pixels over which the loan starts before sk
 # light is kept to come from the front, in pairs of texels
 USUAL_RATIO, NO_LIGHT = 0.7, 100.0
 NARROW_GAP, RIM_BLUR = (8, 24), 2.0  # map pixels from a gap's rim; pixels
-BAND_TEXELS = 1 << 16  # that are worked on at a time
 RELIGHT_SIZE = 256  # side of the map in which the two halves' lighting is compared: light is smooth
 
 
@@ -87,104 +84,66 @@ def complete_texture(
     Returns:
         (S, S, 3) uint8 RGB, a new array; gray if the photo shows nothing at all.
     """
+    from prnet.uv.texels import blend_texels, weigh_texels  # numba is slow to import
+
     size, coarse = len(texture), min(len(texture), RELIGHT_SIZE)
     shows = _smooth_step(facing_map, *GRAZED_FACING)
     telling = _smooth_step(facing_map, *LIT_FACING)
-    own = texture[..., 3].astype(np.float32) * (resize_map(shows, size) / np.float32(255))
     inside = np.ones_like(facing_map, np.float32)
+    seen = resize_map(texture, len(facing_map))
+    alpha, expected = seen[..., 3] / np.float32(255), None
     if edge_map is not None:
         inside = _smooth_step(edge_map, *EDGE_DISTANCE)
-        own *= resize_map(inside, size)
-        own *= _unlike_strays(texture, shows * inside, edge_map)
         telling *= _smooth_step(edge_map, *LIT_DISTANCE)
-    if not own.any():
+        expected = _expected_colors(seen[..., :3], alpha, shows * inside, edge_map)
+    if edge_map is None or expected is None:
+        edge_map, expected = np.ones_like(shows), np.zeros((*shows.shape, 3), np.float32)
+    maps = np.concatenate([np.stack([shows, inside, edge_map], 2), expected], 2)
+    stray = CHECKED_DISTANCE, *STRAY_LEVELS
+    own, small, share = weigh_texels(texture, maps, stray, coarse)
+    if not share.any():
         return np.full((size, size, 3), 128, np.uint8)
-    weighted = np.empty((size, size, 3), np.float32)
-    for rows in _bands(size):
-        np.multiply(texture[rows, :, :3], own[rows, :, None], out=weighted[rows])
-    small, share = resize_map(weighted, coarse), resize_map(own, coarse)[..., None]
     light = np.ones((coarse, coarse), np.float32)
     if side_map is not None:
-        lit_own = resize_map(own, len(side_map)) * telling
-        lit_level = resize_map(weighted, len(side_map)) @ np.full(3, 1 / 3, np.float32) * telling
+        lit_own = resize_map(share, len(side_map)) * telling
+        lit_level = resize_map(small, len(side_map)) @ np.full(3, 1 / 3, np.float32) * telling
         turned = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
         light = resize_map(turned / turned[:, ::-1], coarse)
     # where both halves are seen well, the difference between their colors is that of their light
-    lit = resize_map(telling, coarse)[..., None]
+    lit = resize_map(telling, coarse)
     lit = lit * lit[:, ::-1]
-    difference = (small * share[:, ::-1] - small[:, ::-1] * light[..., None] * share) * lit
-    relight = push_pull(difference, (share * share[:, ::-1] * lit)[..., 0])
+    theirs = share[:, ::-1]
+    lent = small[:, ::-1] * light[..., None]
+    difference = (small * theirs[..., None] - lent * share[..., None]) * lit[..., None]
+    relight = push_pull(difference, share * theirs * lit)
     # the other half lends its colors where it is shown much better
-    alpha = resize_map(texture[..., 3], len(facing_map)) / np.float32(255)
     shown = cv2.erode(np.minimum(alpha, inside), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
     shown = cv2.blur(shown * np.maximum(facing_map, 0), (SEAM_BLUR, SEAM_BLUR))
-    loan = resize_map(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), size)
-    known = _lend(weighted, own, resize_map(light, size), resize_map(relight, size), loan)
-    guess = resize_map(_guess(weighted, known), size)
-    filled = np.empty((size, size, 3), np.uint8)
-    for rows in _bands(size):
-        band = weighted[rows] + guess[rows] * (1 - known[rows, :, None])
-        filled[rows] = np.rint(np.clip(band, 0, 255, out=band), out=band)
-    return filled
-
-
-def _lend(
-    weighted: NDArray[np.float32],
-    own: NDArray[np.floating],
-    light: NDArray[np.float32],
-    relight: NDArray[np.float32],
-    loan: NDArray[np.float32],
-) -> NDArray[np.floating]:
-    """Let each half take colors from the other, in place.
-
-    Args:
-        weighted: (S, S, 3), colors times `own`; becomes the colors times what is returned.
-        own: (S, S) in [0, 1], how well a texel shows its own color.
-        light: (S, S), by how much the other half's colors are brightened.
-        relight: (S, S, 3), what is added to them then.
-        loan: (S, S) in [0, 1], how much of them is taken where both halves are shown.
-
-    Returns:
-        (S, S) in [0, 1], how well a color is known now.
-    """
-    known = np.empty_like(own)
-    for rows in _bands(len(own)):
-        theirs = own[rows, ::-1]
-        # (and wherever there is nothing else: relit is its color times its share, theirs)
-        taken = np.maximum(loan[rows], 1 - own[rows])
-        relit = weighted[rows, ::-1] * light[rows, :, None]
-        relit += relight[rows] * theirs[..., None]
-        relit *= taken[..., None]
-        relit += weighted[rows] * (1 - taken)[..., None]
-        known[rows] = own[rows] * (1 - taken) + theirs * taken
-        weighted[rows] = relit
-    return known
-
-
-def _bands(size: int) -> Iterator[slice]:
-    """Cut rows of texels into so few at a time that they stay in a processor's cache."""
-    count = max(BAND_TEXELS // size, 1)
-    return (slice(first, first + count) for first in range(0, size, count))
+    loan = resize_map(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), coarse)
+    # what the texels themselves will do, for the guess, in the mean
+    taken = np.maximum(loan, 1 - share)
+    relit = lent + relight * theirs[..., None]
+    known = share + (theirs - share) * taken
+    guess = _guess(small + (relit - small) * taken[..., None], known)
+    maps = np.concatenate([np.stack([loan, light], 2), relight, guess], 2)
+    return blend_texels(texture, own, maps)
 
 
 def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float32]:
     """Colors for what neither half shows, (C, C, 3): narrow gaps take their rims', others a blend.
 
     Args:
-        weighted: (S, S, 3) float, colors times `known`.
-        known: (S, S) float in [0, 1].
+        weighted: (C, C, 3) float, colors times `known`.
+        known: (C, C) float in [0, 1].
     """
-    coarse = min(len(known), RELIGHT_SIZE)
-    small, share = resize_map(weighted, coarse), resize_map(known, coarse)
-    blend = push_pull(small, share)
-    is_known = share > 0.5
+    blend = push_pull(weighted, known)
+    is_known = known > 0.5
     if not is_known.any():
         return blend
-    nearest = nearest_covered(is_known)
-    rims = (small / np.maximum(share, 0.5)[..., None]).reshape(-1, 3)[nearest]
+    nearest, distance = nearest_covered(is_known)
+    rims = (weighted / np.maximum(known, 0.5)[..., None]).reshape(-1, 3)[nearest]
     smooth = np.asarray(cv2.GaussianBlur(rims, (0, 0), RIM_BLUR), np.float32)
-    distance = cv2.distanceTransform((~is_known).astype(np.uint8), cv2.DIST_L2, 5)
-    is_narrow = 1 - _smooth_step(np.asarray(distance, np.float32), *NARROW_GAP)
+    is_narrow = 1 - _smooth_step(distance, *NARROW_GAP)
     return np.asarray(blend + (smooth - blend) * is_narrow[..., None], np.float32)
 
 
@@ -209,31 +168,26 @@ def _side_light(
     return float((ratio * side)[usual].sum() / ((side[usual] ** 2).sum() + NO_LIGHT))
 
 
-def _unlike_strays(
-    texture: NDArray[np.uint8], shows: NDArray[np.floating], edge_map: NDArray[np.floating]
-) -> NDArray[np.float32]:
-    """1 for colors like the skin's around, 0 for what strayed onto it near an outline: (S, S).
+def _expected_colors(
+    seen: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    shows: NDArray[np.floating],
+    edge_map: NDArray[np.floating],
+) -> NDArray[np.float32] | None:
+    """The skin's colors near an outline, by those further inside; None if there are none.
 
     Args:
-        texture: (S, S, 4) uint8 RGBA.
+        seen: (M, M, 3) float32, the texture at the map's pixels, black where alpha is 0.
+        alpha: (M, M) float32 in [0, 1], the texture's.
         shows: (M, M) float in [0, 1], how well the map's pixels show their own colors.
         edge_map: (M, M) float, their distance from an outline.
     """
-    size, side = len(texture), len(edge_map)
-    alike = np.ones((size, size), np.float32)
-    seen = resize_map(texture[..., 3], side) / np.float32(255)
-    inside = seen * shows * (edge_map > CHECKED_DISTANCE)
+    inside = alpha * shows * (edge_map > CHECKED_DISTANCE)
     if not inside.any():
-        return alike
+        return None
     # where a texel is seen in part, its color is black in part
-    colors = resize_map(texture[..., :3], side) / np.maximum(seen, 1e-3)[..., None]
-    around = resize_map(push_pull(colors * inside[..., None], inside), size)
-    is_near = resize_map(edge_map, size) <= CHECKED_DISTANCE
-    for rows in _bands(size):
-        off = np.abs(texture[rows, :, :3] - around[rows])
-        off = np.maximum(np.maximum(off[..., 0], off[..., 1]), off[..., 2])
-        alike[rows] -= _smooth_step(off, *STRAY_LEVELS) * is_near[rows]
-    return alike
+    colors = seen / np.maximum(alpha, 1e-3)[..., None]
+    return push_pull(colors * inside[..., None], inside)
 
 
 def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:

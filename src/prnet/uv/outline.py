@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.boxes import bounds, longer_side
-from prnet.geometry.pose import flip_y
 from prnet.uv.atlas import Atlas
 
 MIN_TURN = 0.5  # sine of the angle to the viewer under which the midline is no outline
@@ -35,6 +34,7 @@ def meet_outline(
     image: NDArray[np.uint8],
     position_map: NDArray[np.float32],
     atlas: Atlas,
+    normals: NDArray[np.floating],
     rotation: NDArray[np.floating],
 ) -> NDArray[np.float32]:
     """Move a position map across the photo so that its profile's outline meets the photo's.
@@ -47,6 +47,7 @@ def meet_outline(
         image: (H, W, 3) uint8 RGB.
         position_map: (M, M, 3) float32, photo frame.
         atlas: The UV space.
+        normals: (V, 3) float, the map's vertices', y up.
         rotation: (3, 3) float, canonical frame → photo frame with y up.
 
     Returns:
@@ -54,14 +55,14 @@ def meet_outline(
     """
     skin = position_map.reshape(-1, 3)[atlas.vertex_index]
     size = longer_side(skin)
-    outline = _find_outline(position_map, atlas, rotation, size)
+    outline = _find_outline(position_map, atlas, normals, rotation, size)
     if outline is None:
         return position_map.copy()
-    rows, columns, normals = outline
+    rows, columns, across = outline
     points = position_map[rows, columns, :2]
-    profiles = _read_profiles(image, points, normals, size)
+    profiles = _read_profiles(image, points, across, size)
     offsets = _place_border(profiles, points, size)
-    moves = _spread_rows(offsets[:, None] * normals * size, rows, columns, len(position_map))
+    moves = _spread_rows(offsets[:, None] * across * size, rows, columns, len(position_map))
     every = np.arange(len(position_map))
     places = [np.interp(every, rows, points[:, axis]) for axis in (0, 1)]
     apart = np.linalg.norm(position_map[..., :2] - np.stack(places, 1)[:, None], axis=2) / size
@@ -73,14 +74,17 @@ def meet_outline(
 
 
 def _find_outline(
-    position_map: NDArray[np.float32], atlas: Atlas, rotation: NDArray[np.floating], size: float
+    position_map: NDArray[np.float32],
+    atlas: Atlas,
+    normals: NDArray[np.floating],
+    rotation: NDArray[np.floating],
+    size: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]] | None:
     """The map's rows and columns (K,) that are a face's outline, and its normals (K, 2).
 
     In each row that is the point furthest where the face looks.
     """
-    from prnet.geometry.normals import vertex_normals  # numba is slow to import
-    from prnet.geometry.rasterize import rasterize
+    from prnet.geometry.rasterize import rasterize  # numba is slow to import
 
     ahead = rotation[:2, 2] * [1, -1]
     turn = float(np.linalg.norm(ahead))
@@ -90,8 +94,7 @@ def _find_outline(
     rows = np.flatnonzero(atlas.mask.any(1))
     columns = reach.argmax(1)[rows]
     vertices = position_map.reshape(-1, 3)[atlas.vertex_index]
-    normals = atlas.spread(vertex_normals(flip_y(vertices), atlas.triangles))
-    across = normals[rows, columns, :2] * [1.0, -1.0]
+    across = atlas.spread(normals)[rows, columns, :2] * [1.0, -1.0]
     around = np.ones((HOLE_ROWS, HOLE_COLUMNS), np.uint8)
     near_hole = cv2.dilate((~atlas.mask).astype(np.uint8), around)[rows, columns] > 0
     is_outline = ~near_hole & (np.linalg.norm(across, axis=1) > MIN_ACROSS)

@@ -74,13 +74,17 @@ def sample_texture(
     if photo.size == 0:
         return np.zeros((size, size, 4), np.uint8)
     height, width = photo.shape[:2]
-    x, y = cv2.split(resize_map(xy, size))
+    places = resize_map(xy, size)
     share = np.clip(resize_map(is_used.astype(np.float32), size) * 510 - 255, 0, 255)
     low, high = bounds(xy.reshape(-1, 2))
     if min(low) <= -0.5 or (high >= np.array([width, height]) - 0.5).any():
+        x, y = cv2.split(places)
         share *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
     alpha = np.rint(share).astype(np.uint8)
-    colors = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # x and y in one map, which the stubs don't know
+    colors = cv2.remap(  # type: ignore[call-overload]
+        photo, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(cv2.merge([cv2.bitwise_and(colors, colors, mask=alpha), alpha]), np.uint8)
 
 
@@ -113,5 +117,9 @@ def resize_map(values: NDArray[np.floating] | NDArray[np.uint8], size: int) -> N
     if len(values) == size:
         return np.asarray(values, np.float32)
     shrinks = size < len(values)
+    while values.dtype == np.uint8 and len(values) % 2 == 0 and len(values) >= 2 * size:
+        # by halves it takes a fifth of the time
+        half = (len(values) // 2,) * 2
+        values = np.asarray(cv2.resize(values, half, interpolation=cv2.INTER_AREA), np.uint8)
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, (size, size), interpolation=method), np.float32)

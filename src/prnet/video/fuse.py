@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.face import Face
+from prnet.geometry.normals import vertex_normals
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import blendshape_fitter, sample_chart
 from prnet.morphable.head_model import FACE as FACE_PART
@@ -75,7 +76,8 @@ class FusedFace:
             raise ValueError("none of the faces had a photo, so there is no texture")
         centred = self.vertices - self.vertices.mean(0)
         vertices = (centred / CM_PER_METRE).astype(np.float32)
-        return Mesh(vertices, self.atlas.triangles, self.atlas.vertices_uv, self.texture)
+        triangles, uv = self.atlas.triangles, self.atlas.vertices_uv
+        return Mesh(vertices, triangles, uv, self.texture, vertex_normals(vertices, triangles))
 
     def head(self) -> "Head":
         """Make a whole head, at rest: eyes, teeth, skull, and ARKit's shapes to animate it by.
@@ -246,4 +248,4 @@ def _nearest_vertex(atlas: Atlas) -> NDArray[np.int64]:
     """(M²,) int64, the vertex nearest to each pixel of the map."""
     number = np.zeros(MAP_SIZE * MAP_SIZE, np.int64)
     number[atlas.vertex_index] = np.arange(len(atlas.vertex_index))
-    return number[nearest_covered(atlas.mask).ravel()]
+    return number[nearest_covered(atlas.mask)[0].ravel()]

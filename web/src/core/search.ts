@@ -339,11 +339,14 @@ interface Resized {
   first: [number, number]; // where in the photo the first pixel has its centre
 }
 
-/** Bring a photo to about a scale: leave pixels out, average two by two, interpolate. */
+/** Bring a photo to about a scale: leave pixels or rows out, average two by two, interpolate. */
 function resize(photo: Picture, scale: number): Resized {
   const width = Math.max(roundHalfEven(photo.width * scale), 1);
   const height = Math.max(roundHalfEven(photo.height * scale), 1);
   const step = Math.max(1, Math.floor(0.5 / scale));
+  if (step === 1 && scale <= 0.5 && photo.height > 1) {
+    return interpolate(everySecondRow(photo), width, height, [0, 0], [1, 2]);
+  }
   const first: [number, number] = [
     Math.floor(Math.min(step, photo.width) / 2), Math.floor(Math.min(step, photo.height) / 2),
   ];
@@ -355,10 +358,28 @@ function resize(photo: Picture, scale: number): Resized {
     first[1] += spacing / 2;
     spacing *= 2;
   }
+  return interpolate(part, width, height, first, [spacing, spacing]);
+}
+
+/** `resize` from some of a photo's pixels, the first of which is at `first`, `spacing` apart. */
+function interpolate(
+  part: Picture, width: number, height: number, first: [number, number], spacing: [number, number],
+): Resized {
   const ratio = [part.width / width, part.height / height];
   return {
     picture: resizeLinear(part, width, height),
-    spacing: [ratio[0] * spacing, ratio[1] * spacing],
-    first: [first[0] + (ratio[0] / 2 - 0.5) * spacing, first[1] + (ratio[1] / 2 - 0.5) * spacing],
+    spacing: [ratio[0] * spacing[0], ratio[1] * spacing[1]],
+    first: [
+      first[0] + (ratio[0] / 2 - 0.5) * spacing[0], first[1] + (ratio[1] / 2 - 0.5) * spacing[1],
+    ],
   };
+}
+
+function everySecondRow(photo: Picture): Picture {
+  const part = emptyPicture(photo.width, (photo.height + 1) >> 1);
+  const row = 3 * photo.width;
+  for (let y = 0; y < part.height; y++) {
+    part.data.set(photo.data.subarray(2 * y * row, (2 * y + 1) * row), y * row);
+  }
+  return part;
 }
