@@ -253,9 +253,13 @@ def test_a_missing_extra_says_what_to_install(
     assert err == message
 
 
+@pytest.mark.weights
 @pytest.mark.parametrize(
-    ("protocol", "name", "title"),
-    [("ibug", "nme51_2d", "51 inner points"), ("profiles", "nme_inner_2d", "Front to profile")],
+    ("protocol", "count", "name", "title"),
+    [
+        ("ibug", 2, "nme51_2d", "51 inner points"),
+        ("profiles", 8, "nme_inner_2d", "Front to profile"),  # of two people
+    ],
 )
 def test_human_points_are_measured_against(
     evaluate: Run,
@@ -263,12 +267,14 @@ def test_human_points_are_measured_against(
     tmp_path: Path,
     metrics: Callable[[], dict[str, float]],
     protocol: str,
+    count: int,
     name: str,
     title: str,
 ) -> None:
-    code, out, err = evaluate(protocol, facekit, "--limit", 2)
+    code, out, err = evaluate(protocol, facekit, "--limit", 2, is_built_in=True)
     assert (code, err) == (0, "")
-    assert title in out and metrics()[name] > 0
+    assert title in out and metrics()["count"] == count
+    assert 0 < metrics()[name] < 10  # of so few no more than that it works
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"metrics.json", "rows.csv", "error_curve.png", "worst.png"}
 
