@@ -108,7 +108,7 @@ def looks_at(
 def test_looks() -> None:
     again = [(240, 320), (320, 240), (240, 320), (320, 240)]  # since it finds nothing
     assert looks_at((3000, 4000), 0.06) == [(240, 320), *again]
-    assert looks_at((3000, 4000), 0.015) == [(240, 320), *again, (768, 1024)]
+    assert looks_at((3000, 4000), 0.015) == [(240, 320), *again, (720, 960)]
     assert looks_at((54, 60), 0.01)[0] == (288, 320)
     assert looks_at((1, 1), 0.01)[0] == (8, 8)
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side
@@ -152,6 +152,22 @@ def test_a_face_that_fills_the_photo(width: int, height: int) -> None:
 
     (box,) = detect.search(np.full((height, width, 3), 255, np.uint8), find, 1).boxes
     np.testing.assert_allclose(box, [-0.5, -0.5, width - 0.5, height - 0.5], atol=width / 100)
+
+
+@pytest.mark.parametrize(("turns", "score", "count"), [(0, 0.6, 1), (1, 0.74, 0), (1, 0.76, 1)])
+def test_what_an_unusual_look_finds_must_be_surer(turns: int, score: float, count: int) -> None:
+    # the detector finds a white stripe that stands
+    def find(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        y, x = np.nonzero(picture[..., 0] > 200)
+        stands = int(np.ptp(y) > np.ptp(x))
+        box = [[x.mean(), y.mean(), 50, 50, 0.0]][:stands]
+        return np.array(box).reshape(-1, 5), np.full(stands, score)
+
+    photo = np.zeros((320, 320, 3), np.uint8)
+    photo[100:200, 150:170] = 255
+    photo = np.ascontiguousarray(np.rot90(photo, turns))
+    assert len(detect.search(photo, find, 0.1, closer_score=0.5)) == count
+    assert len(detect.search(photo, find, 1)) == 1  # a detector whose word counts
 
 
 def test_of_two_boxes_of_one_face_the_better_stays() -> None:

@@ -95,10 +95,12 @@ def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no
         x1 = min(int(np.floor(max(ax, bx, cx))), width - 1)
         y0 = max(int(np.ceil(min(ay, by, cy))), 0)
         y1 = min(int(np.floor(max(ay, by, cy))), height - 1)
+        b_right, b_down = (cy - ay) / area, (cx - ax) / area
+        c_right, c_down = (by - ay) / area, (bx - ax) / area
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
-                wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
-                wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
+                wb = (x - ax) * b_right - (y - ay) * b_down
+                wc = (y - ay) * c_down - (x - ax) * c_right
                 wa = 1.0 - wb - wc
                 if wa < -1e-9 or wb < -1e-9 or wc < -1e-9:
                     continue

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.sampling import push_pull
+from prnet.geometry.sampling import per_channel, push_pull
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
 from prnet.uv.texture import resize_map
@@ -98,7 +98,7 @@ def complete_texture(
         expected = _expected_colors(seen[..., :3], alpha, shows * inside, edge_map)
     if edge_map is None or expected is None:
         edge_map, expected = np.ones_like(shows), np.zeros((*shows.shape, 3), np.float32)
-    maps = np.concatenate([np.stack([shows, inside, edge_map], 2), expected], 2)
+    maps = np.asarray(cv2.merge([shows, inside, edge_map, *cv2.split(expected)]), np.float32)
     stray = CHECKED_DISTANCE, *STRAY_LEVELS
     own, small, share = weigh_texels(texture, maps, stray, coarse)
     if not share.any():
@@ -113,8 +113,8 @@ def complete_texture(
     lit = resize_map(telling, coarse)
     lit = lit * lit[:, ::-1]
     theirs = share[:, ::-1]
-    lent = small[:, ::-1] * light[..., None]
-    difference = (small * theirs[..., None] - lent * share[..., None]) * lit[..., None]
+    lent = cv2.flip(small, 1) * per_channel(light, 3)
+    difference = small * per_channel(theirs * lit, 3) - lent * per_channel(share * lit, 3)
     relight = push_pull(difference, share * theirs * lit)
     # the other half lends its colors where it is shown much better
     shown = cv2.erode(np.minimum(alpha, inside), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
@@ -122,10 +122,10 @@ def complete_texture(
     loan = resize_map(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), coarse)
     # what the texels themselves will do, for the guess, in the mean
     taken = np.maximum(loan, 1 - share)
-    relit = lent + relight * theirs[..., None]
+    relit = lent + relight * per_channel(theirs, 3)
     known = share + (theirs - share) * taken
-    guess = _guess(small + (relit - small) * taken[..., None], known)
-    maps = np.concatenate([np.stack([loan, light], 2), relight, guess], 2)
+    guess = _guess(small + (relit - small) * per_channel(taken, 3), known)
+    maps = np.asarray(cv2.merge([loan, light, *cv2.split(relight), *cv2.split(guess)]), np.float32)
     return blend_texels(texture, own, maps)
 
 
@@ -141,10 +141,11 @@ def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
     if not is_known.any():
         return blend
     nearest, distance = nearest_covered(is_known)
-    rims = (weighted / np.maximum(known, 0.5)[..., None]).reshape(-1, 3)[nearest]
+    colors = weighted / per_channel(np.maximum(known, 0.5), 3)
+    rims = colors.reshape(-1, 3)[nearest]
     smooth = np.asarray(cv2.GaussianBlur(rims, (0, 0), RIM_BLUR), np.float32)
     is_narrow = 1 - _smooth_step(distance, *NARROW_GAP)
-    return np.asarray(blend + (smooth - blend) * is_narrow[..., None], np.float32)
+    return np.asarray(blend + (smooth - blend) * per_channel(is_narrow, 3), np.float32)
 
 
 def _side_light(
@@ -186,8 +187,8 @@ def _expected_colors(
     if not inside.any():
         return None
     # where a texel is seen in part, its color is black in part
-    colors = seen / np.maximum(alpha, 1e-3)[..., None]
-    return push_pull(colors * inside[..., None], inside)
+    colors = seen * per_channel(inside / np.maximum(alpha, 1e-3), 3)
+    return push_pull(colors, inside)
 
 
 def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from prnet.geometry.compiled import compiled
 from prnet.uv.texture import resize_map
 
+WEIGHED, BLENDED = 6, 8  # maps that the two steps read; compiled in, they go side by side
+
 
 def weigh_texels(
     texture: NDArray[np.uint8],
@@ -39,7 +41,9 @@ def weigh_texels(
     _weigh(np.ascontiguousarray(texture), maps, first, share, limits, cell, own, colors, total)
     count = np.bincount(cell, minlength=coarse).astype(np.float32)
     texels = (count[:, None] * count)[..., None]
-    return own, colors / texels, (total / texels)[..., 0]
+    colors /= texels
+    total /= texels
+    return own, colors, total[..., 0]
 
 
 def blend_texels(
@@ -84,12 +88,12 @@ def _between(
 @compiled
 def _weigh(texture, maps, first, share, stray, cell, own, colors, total):  # type: ignore[no-untyped-def]
     """Fill `own`, and add up in `colors` and `total` what falls into each of their cells."""
-    size, (side, depth) = len(texture), maps.shape[1:]
-    line = np.empty((side, depth), np.float32)
+    size, side = len(texture), maps.shape[1]
+    line = np.empty((side, WEIGHED), np.float32)
     for y in range(size):
         top, below = maps[first[y]], maps[min(first[y] + 1, side - 1)]
         for i in range(side):
-            for k in range(depth):
+            for k in range(WEIGHED):
                 line[i, k] = top[i, k] + share[y] * (below[i, k] - top[i, k])
         for x in range(size):
             own[y, x] = 0
@@ -121,13 +125,13 @@ def _weigh(texture, maps, first, share, stray, cell, own, colors, total):  # typ
 def _blend(texture, own, maps, first, share, filled):  # type: ignore[no-untyped-def]
     """Fill `filled`."""
     zero, half, one, white = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
-    size, (side, depth) = len(texture), maps.shape[1:]
-    line = np.empty((side, depth), np.float32)
-    read = np.empty(depth, np.float32)
+    size, side = len(texture), maps.shape[1]
+    line = np.empty((side, BLENDED), np.float32)
+    read = np.empty(BLENDED, np.float32)
     for y in range(size):
         top, below = maps[first[y]], maps[min(first[y] + 1, side - 1)]
         for i in range(side):
-            for k in range(depth):
+            for k in range(BLENDED):
                 line[i, k] = top[i, k] + share[y] * (below[i, k] - top[i, k])
         for x in range(size):
             i, f = first[x], share[x]
@@ -138,7 +142,7 @@ def _blend(texture, own, maps, first, share, filled):  # type: ignore[no-untyped
                 for c in range(3):
                     filled[y, x, c] = texture[y, x, c]
                 continue
-            for k in range(1, depth):
+            for k in range(BLENDED):
                 read[k] = line[i, k] + f * (line[j, k] - line[i, k])
             # (and wherever there is nothing else: relit is its color times its share, theirs)
             taken = max(loan, one - mine)
