@@ -112,9 +112,10 @@ def describe_commands() -> Iterator[str]:
         for name, each in (subcommands or {}).items():
             yield from walk(each, *names, name)
 
-    for names in walk(typer.main.get_command(app)):
-        result = CliRunner().invoke(
-            app, [*names, "--help"], prog_name="prnet", env={"COLUMNS": "80"}
-        )
-        lines = [line.rstrip() for line in result.output.strip().splitlines()]
+    whole = typer.main.get_command(app)  # which takes longer than what it is asked
+    for names in walk(whole):
+        with CliRunner().isolation(env={"COLUMNS": "80"}) as (output, *_):
+            whole.main([*names, "--help"], prog_name="prnet", standalone_mode=False)
+            text = output.getvalue().decode()
+        lines = [line.rstrip() for line in text.strip().splitlines()]
         yield "\n".join([f"## {' '.join(names)}\n", "```text", *lines, "```\n"])

@@ -4,6 +4,7 @@ import functools
 import gc
 import io
 import os
+import pkgutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +20,14 @@ os.environ.update(
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import skimage.data
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
 
 from prnet.data import facekit as kit_reader
 from prnet.data.face_crops import build_face_crops
@@ -39,12 +46,12 @@ REPOSITORY = Path(__file__).parents[1]
 LONGEST = (
     "serve/test_browser.py",
     "test_docs.py",
+    "export/test_prnet_official.py",  # while the other worker compiles what this one leaves alone
     "cli/test_reconstruct.py",
     "train/test_run.py",
     "cli/test_evaluate.py",
     "video/test_tracker.py",
     "cli/test_head.py",
-    "export/test_prnet_official.py",
     "synthesis/test_on_device.py",
     "cli/test_cli.py",
     "serve/test_process.py",
@@ -69,13 +76,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
-def pytest_collection() -> None:
-    """What is imported while tests are collected stays: there is no garbage to look for."""
+TURN = os.open(__file__, os.O_RDONLY)  # locked by whoever collects
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """What is imported while tests are collected stays: there is no garbage to look for.
+
+    Worker processes collect in turn: of packages just installed, the first compiles what all use.
+    """
+    if fcntl is not None and hasattr(session.config, "workerinput"):
+        fcntl.flock(TURN, fcntl.LOCK_EX)
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """The garbage collector never looks at it again, which would take a fifth of all time."""
+    if fcntl is not None:
+        fcntl.flock(TURN, fcntl.LOCK_UN)
     gc.freeze()
     gc.enable()
 
@@ -89,10 +106,49 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def networks_opened_once() -> Iterator[None]:
+    """To open a file takes ONNX Runtime longer than most tests of it take, and it's often the same.
+
+    Another content, another process, or a stand-in for ONNX Runtime is opened anew.
+    """
+
+    def once(open_file: Callable[..., Any]) -> Callable[..., Any]:
+        keep = functools.lru_cache(8)(lambda path, how, *_: open_file(path, *how))
+
+        def open_or_reuse(path: Path, *how: object) -> Any:
+            if not path.is_file():
+                return open_file(path, *how)
+            stat = path.stat()
+            content = stat.st_mtime_ns, stat.st_size, stat.st_ino
+            return keep(path, how, content, os.getpid(), onnxruntime.InferenceSession)
+
+        return open_or_reuse
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("prnet.model.model._open_session", "prnet.detect.network._open"):
+            patch.setattr(name, once(pkgutil.resolve_name(name)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def few_textures() -> Iterator[None]:
     """Scenes lie over a tenth of the drawings that training has: drawing them takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("prnet.data.scenes.TEXTURES", 24)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictures_in_words() -> Iterator[None]:
+    """A figure is written as its lines' labels; test_plots.py is about how figures look."""
+    from prnet.evaluate import plots
+
+    def name_lines(figure: Any) -> bytes:
+        plots.plt.close(figure)
+        return "\n".join(line.get_label() for axes in figure.axes for line in axes.lines).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_png", name_lines)
         yield
 
 
@@ -309,7 +365,7 @@ def make_face(atlas: Atlas) -> Callable[..., Face]:
             array.flags.writeable = False  # a Face never writes into what it is given
         return Face(position_map, atlas, box, 0.9, photo)
 
-    return make
+    return functools.lru_cache(32)(make)  # with all that they were asked for
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import functools
 import importlib.util
 import re
 import shlex
@@ -75,8 +76,9 @@ def shell_lines(block: Block) -> list[str]:
     return [line.replace("'>'", ">") for line in lines if line]
 
 
-def check_command(line: str) -> None:
-    """Let the command line read its arguments, and do nothing."""
+@functools.cache
+def idle_command() -> Any:
+    """The command line, whose commands do nothing."""
 
     def disarm(command: Any) -> None:
         command.callback = lambda **_: None
@@ -85,7 +87,12 @@ def check_command(line: str) -> None:
 
     command = typer.main.get_command(app)
     disarm(command)
-    command.main(shlex.split(line)[1:], prog_name="prnet", standalone_mode=False)
+    return command
+
+
+def check_command(line: str) -> None:
+    """Let the command line read its arguments."""
+    idle_command().main(shlex.split(line)[1:], prog_name="prnet", standalone_mode=False)
 
 
 def is_absent(line: ast.Import | ast.ImportFrom) -> bool:

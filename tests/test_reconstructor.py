@@ -337,9 +337,10 @@ def test_a_pil_image_is_read_as_its_file_is(
 
 
 @pytest.mark.core
-def test_a_spawned_worker_says_the_same(model_folder: Path, portrait: Path) -> None:
+@pytest.mark.weights
+def test_a_spawned_worker_says_the_same(portrait: Path) -> None:
     """Sent to another process, it opens its model there."""
-    one = Reconstructor(model_folder, threads=2)
+    one = Reconstructor(threads=2)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         said = pool.submit(landmarks_of, one, portrait).result(timeout=60)
     np.testing.assert_array_equal(said, landmarks_of(one, portrait))

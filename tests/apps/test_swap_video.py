@@ -59,7 +59,7 @@ def test_light_is_followed(make_face: MakeFace) -> None:
     swap = VideoSwap([source])
     for frame in film(target, 2):
         swap.draw(frame)
-    for frame in film(dark, 12, noise=0, rate=4):
+    for frame in film(dark, 6, noise=0, rate=2):
         late = replace(frame, time_s=frame.time_s + 1)
         swapped = swap.draw(late)
     still = Swapper(source).draw(dark)

@@ -70,7 +70,6 @@ def test_the_record_says_what_python_says(
         np.testing.assert_allclose(value, getattr(face.pose, name), atol=1e-4)
 
 
-@pytest.mark.core
 def test_everything_on_demand(
     reconstruct: Run, drawn_photo: Path, out: Path, tmp_path: Path, model_folder: Path
 ) -> None:
@@ -179,18 +178,17 @@ def test_demo(
 
 
 @pytest.mark.core
-def test_bench(
-    run: Run, model_folder: Path, portrait: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.weights
+def test_bench(run: Run, portrait: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that it is put back after the command set it
     stages = ["read", "detect", "crop", "network", "decode", "save", "call"]
-    outcome = run("bench", portrait, "--model", model_folder, "--runs", 2, "--json")
+    outcome = run("bench", portrait, "--runs", 2, "--json")
     record = json.loads(outcome.stdout)
     assert record["threads"] == 1
     assert list(record["median_ms"]) == stages
     assert all(each > 0 for each in record["median_ms"].values())
     assert 50 < record["peak_memory_mb"] < 20_000
-    table = run("bench", "--model", model_folder, "--runs", 1)
+    table = run("bench", "--runs", 1)
     assert table.code == 0
     assert all(stage in table.stdout for stage in stages)
 
@@ -218,7 +216,6 @@ def broken_photos(folder: Path, portrait: Path) -> dict[str, str]:
     return {"text.jpg": "", "empty.jpg": "", "cut.jpg": "", "missing.jpg": "no such file"}
 
 
-@pytest.mark.core
 def test_photos_that_cannot_be_read(
     reconstruct: Run, portrait: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,6 @@ from prnet.evaluate.profiles import (
 )
 from prnet.geometry.pose import flip_y, rotation_from_angles
 from prnet.landmarks import MIRROR68
-from prnet.reconstructor import Reconstructor
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import decode_landmarks68
 
@@ -211,10 +210,3 @@ def test_labels_that_saw_the_profiles_know_something_of_the_people(
     found = front_to_profile(np.stack(points), np.array(persons), shapes, mean_shape)
     assert len(found.residuals) == 48
     assert 0.94 < found.ratio < 0.97
-
-
-@pytest.mark.weights
-def test_the_built_in_network_on_real_profiles(facekit: Path) -> None:
-    metrics = evaluate_profiles(facekit, Reconstructor(threads=1), limit=2).metrics
-    assert metrics["count"] == 8
-    assert metrics["nme_inner_2d"] < 10 and metrics["people"] == 2

@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from prnet.data.facekit import Facekit, FacekitRecord
+from prnet.evaluate import robustness
 from prnet.evaluate.metrics import aligned_distance
 from prnet.evaluate.perturb import mirror, shrink
 from prnet.evaluate.report import where
@@ -44,6 +45,14 @@ KINDS = AS_IS, COVERED, SMALL, MIRRORED, NOTHING = (
     "mirrored",
     "nothing",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pictures_read_once() -> Iterator[None]:
+    """The pictures of things are the same every time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(robustness, "object_pictures", cache(robustness.object_pictures))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -129,6 +129,7 @@ def test_reconstruct_runs_it(model: Path, portrait: Path, tmp_path: Path) -> Non
     assert len(face.vertices) == len(atlas.vertex_index)
 
 
+@pytest.mark.usefixtures("pictures_in_words")
 def test_evaluate_runs_it_on_real_photos(
     model: Path, facekit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

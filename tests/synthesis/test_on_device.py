@@ -22,7 +22,7 @@ from prnet.train.on_device import DeviceRun, train_on_device  # noqa: E402
 from prnet.train.recipe import build_config, load_any_recipe  # noqa: E402
 from prnet.uv.atlas import Atlas  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("shared_targets")
+pytestmark = pytest.mark.usefixtures("shared_targets", "pictures_in_words")
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def test_a_run_leaves_weights_a_record_and_what_export_needs(
         (row,) = csv.DictReader(stream)
     assert int(row["step"]) >= 1 and int(row["samples"]) == 6 * int(row["step"])
     assert {"loss_total", "loss_consistency", "nme", "nme_75", "nme_lfw"} <= set(row)
+    assert {"loss_total", "nme"} <= set((tmp_path / "curves.png").read_text().split())
     description = json.loads((tmp_path / "run.json").read_text())
     assert build_config(description["recipe"]) == config
     assert weights == tmp_path / "weights.pt"

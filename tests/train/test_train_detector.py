@@ -25,6 +25,8 @@ from prnet.train.detector_loss import Truth  # noqa: E402
 from prnet.train.detector_recipe import DetectorRecipe, load_detector_recipe  # noqa: E402
 from prnet.train.scene_feed import SceneBatch, SceneFeed  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("pictures_in_words")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def few_textures_everywhere() -> Iterator[None]:
@@ -106,7 +108,7 @@ def test_a_run_writes_weights_and_log(packed: Path, tmp_path: Path) -> None:
         (row,) = csv.DictReader(stream)
     assert (row["step"], row["scenes"]) == ("3", "48")
     assert float(row["loss_score"]) > 0
-    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    assert "loss_score" in (tmp_path / "run" / "curves.png").read_text().split()
 
 
 def test_frozen_stages_and_hard_negatives(packed: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -167,10 +168,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+@cache
+def _whole_command() -> Callable[..., object]:
+    """What typer makes of `app`, which takes longer than to read a line's arguments."""
+    return typer.main.get_command(app)
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     """Run a command and give the exit code that typer leaves with."""
     try:
-        app(arguments, prog_name="prnet")
+        _whole_command()(arguments, prog_name="prnet")
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0
     return 0

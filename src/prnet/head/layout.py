@@ -21,7 +21,7 @@ from prnet.morphable.head_model import (
     HeadModel,
     embedded_head,
 )
-from prnet.uv.atlas import MAP_SIZE, NECK, Atlas, embedded_atlas
+from prnet.uv.atlas import MAP_SIZE, NECK, Atlas, embedded_atlas, read_only
 from prnet.uv.chart import ChartSampler, rasterize_chart
 
 # The network never learned the neck: below the jaw the head model takes over, over so many map
@@ -61,6 +61,9 @@ class Eye:
         return np.concatenate([self.upper, self.lower])
 
 
+Corners = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
+
+
 class HeadLayout:
     """The head model's fixed relations, each worked out when first asked for.
 
@@ -80,6 +83,7 @@ class HeadLayout:
         self.skin_triangles = model.triangles_of(*SKIN)[0]
         self.skin_count = int(self.skin_triangles.max()) + 1
         self.chart_count = len(model.chart_uv)
+        self._corners: dict[tuple[int, ...], Corners] = {}
 
     @cached_property
     def triangles(self) -> NDArray[np.int32]:
@@ -122,18 +126,25 @@ class HeadLayout:
         corners = self.skin_triangles.ravel()
         return np.bincount(corners, np.repeat(areas, 3), minlength=self.skin_count).astype(float)
 
-    def corners_of(
-        self, *parts: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    def corners_of(self, *parts: int) -> Corners:
         """What a file draws parts of the head from: a row for each pair of vertex and UV.
 
         Returns:
-            (N,) int64, vertices; (N, 2) float32, their UVs; (T, 3) int64, triangles of these rows.
+            (N,) int64, vertices; (N, 2) float32, their UVs; (T, 3) int64, triangles of these rows;
+            none may be written to.
         """
-        triangles, rows = self.model.triangles_of(*parts)
-        corners = np.stack([triangles.ravel(), rows.ravel()], 1)
-        pairs, index = np.unique(corners, axis=0, return_inverse=True)
-        return pairs[:, 0].astype(np.int64), self.model.uv[pairs[:, 1]], index.reshape(-1, 3)
+        if parts not in self._corners:
+            triangles, rows = self.model.triangles_of(*parts)
+            count = len(self.model.uv)
+            pairs = triangles.ravel().astype(np.int64) * count + rows.ravel()
+            pairs, index = np.unique(pairs, return_inverse=True)
+            uv = self.model.uv[pairs % count]
+            self._corners[parts] = (
+                read_only(pairs // count),
+                read_only(uv),
+                read_only(index.reshape(-1, 3)),
+            )
+        return self._corners[parts]
 
     def rim(self, lining: int) -> NDArray[np.int64]:
         """The vertices that a lining (MOUTH or SOCKETS) shares with the face: lips or lids."""

@@ -156,58 +156,83 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
     kept: list[str] = []
     vertices: list[list[float]] = []
     uvs: list[list[float]] = []
-    polygons: list[list[tuple[int, int]]] = []
-    known: dict[str, tuple[int, int]] = {}  # corners that mean the same in every line
+    corners = _Corners(vertices, uvs)
+    named: list[int] = []  # by the polygons, one after the other
+    sizes: list[int] = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
+        kind = fields[0] if fields else ""
         try:
-            if fields[:1] == ["v"]:
+            if kind == "f":
+                own = [corners[field] for field in fields[1:]]
+                named += own
+                sizes.append(len(own))
+                line = "f " + " ".join([corners.texts[corner] for corner in own])
+            elif kind == "v":
                 vertices.append([float(field) for field in fields[1:4]])
                 line = "v " + " ".join(fields[1:])
-            elif fields[:1] == ["vt"]:
+            elif kind == "vt":
                 uvs.append([float(fields[1]), 1 - float(fields[2])])
-            elif fields[:1] == ["vn"]:
+            elif kind == "vn":
                 continue
-            elif fields[:1] == ["f"]:
-                for field in fields[1:]:
-                    if field not in known or "-" in field:
-                        known[field] = _corner(field, len(vertices), len(uvs))
-                corners = [known[field] for field in fields[1:]]
-                polygons.append(corners)
-                line = "f " + " ".join(
-                    [f"{v + 1}/{t + 1}" if t >= 0 else str(v + 1) for v, t in corners]
-                )
         except (ValueError, IndexError) as error:
             raise LabelError(f"{path}: line {number} is not OBJ's ({error})") from error
         kept.append(line)
-    if not polygons or any(len(vertex) != 3 for vertex in vertices):
+    if not sizes or any(len(vertex) != 3 for vertex in vertices):
         raise LabelError(f"{path}: not an OBJ mesh with vertices and polygons")
+    vertex, row = np.array(corners.pairs, np.int64).reshape(-1, 2)[named].T
     uv = np.full((len(vertices), 2), np.nan, np.float32)
-    given = np.array([corner for polygon in polygons for corner in polygon if corner[1] >= 0])
-    if len(given):
-        vertex, row = given[::-1].T  # backwards, so that the first stays
-        uv[vertex] = np.array(uvs, np.float32)[row]
-    triangles = [
-        (polygon[0][0], second[0], third[0])
-        for polygon in polygons
-        for second, third in zip(polygon[1:], polygon[2:], strict=False)
-    ]
-    return ObjMesh("\n".join(kept), np.array(vertices), uv, np.array(triangles))
+    if (given := row >= 0).any():
+        # backwards, so that the first stays
+        uv[vertex[given][::-1]] = np.array(uvs, np.float32)[row[given][::-1]]
+    return ObjMesh("\n".join(kept), np.array(vertices), uv, _fans(vertex, np.array(sizes)))
 
 
-def _corner(field: str, vertices: int, uvs: int) -> tuple[int, int]:
-    """`v`, `v/t`, `v/t/n` or `v//n`, from 1 or from the end, as indices from 0; −1 for no UV."""
-    parts = field.split("/")
+class _Corners(dict[str, int]):
+    """What polygons name, `v`, `v/t`, `v/t/n` or `v//n`, → its number.
 
-    def index(text: str, count: int) -> int:
-        number = int(text)
-        found = number - 1 if number > 0 else count + number
-        if not 0 <= found < count:
-            raise ValueError(f"{field} names what isn't there")
-        return found
+    Args:
+        vertices: Those read so far; from their end negative indices count.
+        uvs: The same of UVs.
 
-    uv = index(parts[1], uvs) if len(parts) > 1 and parts[1] else -1
-    return index(parts[0], vertices), uv
+    Attributes:
+        pairs: By number: vertex and UV, from 0; −1 for no UV.
+        texts: By number: `v/t` or `v`, from 1.
+    """
+
+    def __init__(self, vertices: list[list[float]], uvs: list[list[float]]) -> None:
+        super().__init__()
+        self.pairs: list[tuple[int, int]] = []
+        self.texts: list[str] = []
+        self._read = vertices, uvs
+
+    def __missing__(self, field: str) -> int:
+        """Read it; raises ValueError for what isn't there."""
+        parts = field.split("/")
+        counts = [len(each) for each in self._read]
+
+        def index(text: str, count: int) -> int:
+            number = int(text)
+            found = number - 1 if number > 0 else count + number
+            if not 0 <= found < count:
+                raise ValueError(f"{field} names what isn't there")
+            return found
+
+        uv = index(parts[1], counts[1]) if len(parts) > 1 and parts[1] else -1
+        vertex = index(parts[0], counts[0])
+        self.pairs.append((vertex, uv))
+        self.texts.append(f"{vertex + 1}/{uv + 1}" if uv >= 0 else str(vertex + 1))
+        if "-" not in field:  # which means the same in every line
+            self[field] = len(self.pairs) - 1
+        return len(self.pairs) - 1
+
+
+def _fans(vertices: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Polygons, whose vertices stand one after the other, (N,), as triangles, (T, 3)."""
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = np.arange(len(vertices)) - first
+    second = np.flatnonzero((place > 0) & (place < np.repeat(sizes, sizes) - 1))
+    return np.stack([vertices[first[second]], vertices[second], vertices[second + 1]], 1)
 
 
 def _vertex_line(line: str, place: list[float]) -> str:
