@@ -19,7 +19,7 @@ DEVIATION_CM, INDEPENDENT_POINTS = 0.15, 400
 # Several shapes of the lips together imitate a jaw, so they come dearer. Chosen on the training
 # photos of AFW and Helen: more of it and half-closed eyes go unnoticed, less and neutral faces get
 # expressions.
-SPARSITY, LIPS_SPARSITY = 2.0, 5.0
+SPARSITY, LIPS_SPARSITY = 2.0, 10.0
 EXPRESSION_PRECISION = 1.0
 RIGID_PRECISION = 1e-4  # the pose was fitted to the mean face; how this one deviates is free
 RIGID_UNIT = 0.1  # of a turn and of the size: keeps the columns alike
