@@ -2,8 +2,10 @@
 
 import functools
 import gc
+import hashlib
 import io
 import os
+import pickle
 import pkgutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -127,6 +129,23 @@ def networks_opened_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("prnet.model.model._open_session", "prnet.detect.network._open"):
             patch.setattr(name, once(pkgutil.resolve_name(name)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heads_built_once() -> Iterator[None]:
+    """The head of one face, which most tests of heads are about, takes a second to build."""
+    name, built = "prnet.head.head.build_head", {}
+    build = pkgutil.resolve_name(name)
+
+    def build_or_reuse(*arguments: Any) -> Any:
+        key = hashlib.sha256(pickle.dumps(arguments)).digest()
+        if key not in built:
+            built[key] = build(*arguments)
+        return built[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(name, build_or_reuse)
         yield
 
 

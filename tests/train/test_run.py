@@ -29,7 +29,7 @@ from prnet.train.validate import plain_batches, validate  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("shared_targets")]
 
-STEPS, EVALUATED = 6, 2
+STEPS, EVALUATED = 4, 2
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ class Killed(BaseException):
 
 def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: Atlas) -> None:
     rows = read_record(finished)
-    assert [int(row["step"]) for row in rows] == [2, 4, 6]
+    assert [int(row["step"]) for row in rows] == [2, 4]
     for row in rows:
         for name in ("loss_total", "nme", "nme_rotated_30_60", "nme_rotated_60_90", "shape_ratio"):
             assert 0 < float(row[name]) < 1000
@@ -117,13 +117,13 @@ def test_a_run_leaves_its_record_and_files(finished: Path, recipe: Path, atlas: 
 def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
     recipe: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in step 5, and its last checkpoint is of step 4: the record is ahead of it."""
+    """Killed in step 3, and its last checkpoint is of step 2: the record is ahead of it."""
     optimise = Run.optimise
 
     def optimise_until_killed(run: Run, batch: Any) -> Any:
-        if run.step == 4:
-            shutil.copy(tmp_path / CHECKPOINT, tmp_path / "of step 4")
-        if run.step == 5:
+        if run.step == 2:
+            shutil.copy(tmp_path / CHECKPOINT, tmp_path / "of step 2")
+        if run.step == 3:
             raise Killed
         return optimise(run, batch)
 
@@ -131,10 +131,10 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
         patch.setattr(Run, "optimise", optimise_until_killed)
         with pytest.raises(Killed):
             train(recipe, tmp_path, devices=1)
-    (tmp_path / "of step 4").rename(tmp_path / CHECKPOINT)
+    (tmp_path / "of step 2").rename(tmp_path / CHECKPOINT)
     last = (tmp_path / RECORD).read_text().splitlines()[-1]
     with (tmp_path / RECORD).open("a") as stream:
-        stream.write(last.replace("4,", "5,", 1) + "\n")  # as a run evaluated at 5 would have it
+        stream.write(last.replace("2,", "3,", 1) + "\n")  # as a run evaluated at 3 would have it
     steps: list[int] = []
 
     def optimise_and_count(run: Run, batch: Any) -> Any:
@@ -143,13 +143,13 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed(
 
     monkeypatch.setattr(Run, "optimise", optimise_and_count)
     train(recipe, tmp_path, devices=1)
-    assert steps == [4, 5]
+    assert steps == [2, 3]
     assert read_record(tmp_path) == read_record(finished)
     assert_equal_checkpoints(tmp_path, finished)
     assert load_checkpoint(tmp_path / CHECKPOINT)["seconds"] > 0
     # a finished run has nothing to do
     train(recipe, tmp_path, devices=1)
-    assert steps == [4, 5] and read_record(tmp_path) == read_record(finished)
+    assert steps == [2, 3] and read_record(tmp_path) == read_record(finished)
 
 
 def test_a_kill_while_saving_leaves_the_last_checkpoint(
