@@ -101,7 +101,7 @@ def test_distillation_is_nothing_between_equals(atlas: Atlas) -> None:
 def test_the_shipped_recipe_can_be_read(repository: Path) -> None:
     recipe = load_any_recipe(repository / "recipes/lite-gpu.toml")
     assert isinstance(recipe, DeviceConfig)
-    assert recipe.teacher is not None and recipe.teacher.name == "large"
+    assert recipe.network.name == "lite" and recipe.network.warm_start and recipe.teacher is None
 
 
 @pytest.mark.parametrize(
