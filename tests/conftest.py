@@ -78,17 +78,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
-TURN = os.open(__file__, os.O_RDONLY)  # locked by whoever collects
+TURN = os.open(__file__, os.O_RDONLY)  # locked by whoever compiles what tests import
+COMPILED = "detect"  # folders up to this one import nearly all that any test does
 
 
 def pytest_collection(session: pytest.Session) -> None:
     """What is imported while tests are collected stays: there is no garbage to look for.
 
-    Worker processes collect in turn: of packages just installed, the first compiles what all use.
+    Worker processes begin in turn: of packages just installed, the first compiles what all use.
     """
     if fcntl is not None and hasattr(session.config, "workerinput"):
         fcntl.flock(TURN, fcntl.LOCK_EX)
     gc.disable()
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """The next worker may begin once most is compiled."""
+    is_later = isinstance(collector, pytest.Module) and collector.path.parent.name > COMPILED
+    if fcntl is not None and is_later:
+        fcntl.flock(TURN, fcntl.LOCK_UN)
 
 
 def pytest_collection_finish() -> None:
