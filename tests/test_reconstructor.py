@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -249,10 +250,12 @@ def test_the_detectors_score_stays_beside_the_networks(
     make_model: MakeModel, tmp_path: Path, drawn_photo: Path
 ) -> None:
     model = make_model(tmp_path, confidences="confidences")
-    reconstructor = Reconstructor(model, FixedDetector(), threads=1)
+    surely = Detections(BOXES, np.array([0.95, 0.9], np.float32))
+    detector = SimpleNamespace(detect=lambda image: surely)
+    reconstructor = Reconstructor(model, detector, threads=1)
     faces = reconstructor(drawn_photo)
-    assert faces[0].detection_score == pytest.approx(0.9)
-    assert faces[0].score != pytest.approx(0.9)
+    assert [face.detection_score for face in faces] == pytest.approx([0.95, 0.9])
+    assert faces[0].score != pytest.approx(0.95)
     (by_hand,) = reconstructor(drawn_photo, boxes=BOXES[:1])
     assert by_hand.detection_score is None
 

@@ -141,29 +141,10 @@ class Facekit:
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
     """Name → (offset, size) of every file in a tar."""
     try:
-        if (index := _plain_tar_index(path)) is not None:
-            return index
         with tarfile.open(path, "r:") as tar:
             return {member.name: (member.offset_data, member.size) for member in tar}
     except (OSError, tarfile.TarError) as error:
         raise LabelError(f"{path}: can't read the facekit's photos ({error})") from error
-
-
-def _plain_tar_index(path: Path) -> dict[str, tuple[int, int]] | None:
-    """The same, ten times as fast, of a whole tar that holds files of short names alone."""
-    index = {}
-    with path.open("rb", buffering=0) as stream:
-        while (header := stream.read(tarfile.BLOCKSIZE)).strip(b"\0"):
-            fields = header[124:135], header[148:154]  # size; checksum, made as if it were spaces
-            is_file = header[156:157] == b"0" and header[257:263] == b"ustar\0" and not header[345]
-            if not is_file or not all(field.isdigit() for field in fields):
-                return None
-            size, checksum = (int(field, 8) for field in fields)
-            if sum(header) - sum(header[148:156]) + 8 * ord(" ") != checksum:
-                return None
-            index[header[:100].rstrip(b"\0").decode()] = stream.tell(), size
-            stream.seek(-(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, os.SEEK_CUR)
-    return index if len(header) == tarfile.BLOCKSIZE else None
 
 
 def _read_labels(

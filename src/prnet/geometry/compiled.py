@@ -5,6 +5,9 @@ from functools import cache, wraps
 from typing import Any
 
 import numba
+from numba.extending import register_jitable
+
+compiled_part = register_jitable  # of functions that only compiled ones call, with these
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

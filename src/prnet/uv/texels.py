@@ -7,7 +7,7 @@ map for every texel would take longer to write than all the rest.
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.compiled import compiled
+from prnet.geometry.compiled import compiled, compiled_part
 from prnet.uv.texture import resize_map
 
 WEIGHED, BLENDED = 6, 8  # maps that the two steps read; compiled in, they go side by side
@@ -85,32 +85,42 @@ def _between(
     return maps, first, (place - first).astype(np.float32)
 
 
+@compiled_part
+def _read_row(maps, first, share, line):  # type: ignore[no-untyped-def]
+    """Fill `line` with what lies between a row of maps and the next."""
+    above, below = maps[first], maps[min(first + 1, len(maps) - 1)]
+    for i in range(line.shape[0]):
+        for k in range(line.shape[1]):
+            line[i, k] = above[i, k] + share * (below[i, k] - above[i, k])
+
+
+@compiled_part
+def _read(line, first, share, k):  # type: ignore[no-untyped-def]
+    """What lies between a place of a line of maps and the next."""
+    here = line[first, k]
+    return here + share * (line[min(first + 1, len(line) - 1), k] - here)
+
+
 @compiled
 def _weigh(texture, maps, first, share, stray, cell, own, colors, total):  # type: ignore[no-untyped-def]
     """Fill `own`, and add up in `colors` and `total` what falls into each of their cells."""
     size, side = len(texture), maps.shape[1]
     line = np.empty((side, WEIGHED), np.float32)
     for y in range(size):
-        top, below = maps[first[y]], maps[min(first[y] + 1, side - 1)]
-        for i in range(side):
-            for k in range(WEIGHED):
-                line[i, k] = top[i, k] + share[y] * (below[i, k] - top[i, k])
+        _read_row(maps, first[y], share[y], line)
         for x in range(size):
             own[y, x] = 0
             if texture[y, x, 3] == 0:
                 continue
             i, f = first[x], share[x]
-            j = min(i + 1, side - 1)
             weight = np.float32(texture[y, x, 3]) * np.float32(1 / 255)
-            weight *= line[i, 0] + f * (line[j, 0] - line[i, 0])
-            weight *= line[i, 1] + f * (line[j, 1] - line[i, 1])
+            weight *= _read(line, i, f, 0) * _read(line, i, f, 1)
             if weight <= 0:
                 continue
-            if line[i, 2] + f * (line[j, 2] - line[i, 2]) <= stray[0]:
+            if _read(line, i, f, 2) <= stray[0]:
                 off = np.float32(0)
                 for c in range(3):
-                    expected = line[i, 3 + c] + f * (line[j, 3 + c] - line[i, 3 + c])
-                    off = max(off, abs(np.float32(texture[y, x, c]) - expected))
+                    off = max(off, abs(np.float32(texture[y, x, c]) - _read(line, i, f, 3 + c)))
                 if off > stray[1]:
                     t = min((off - stray[1]) / (stray[2] - stray[1]), np.float32(1))
                     weight *= np.float32(1 - t * t * (3 - 2 * t))
@@ -129,21 +139,17 @@ def _blend(texture, own, maps, first, share, filled):  # type: ignore[no-untyped
     line = np.empty((side, BLENDED), np.float32)
     read = np.empty(BLENDED, np.float32)
     for y in range(size):
-        top, below = maps[first[y]], maps[min(first[y] + 1, side - 1)]
-        for i in range(side):
-            for k in range(BLENDED):
-                line[i, k] = top[i, k] + share[y] * (below[i, k] - top[i, k])
+        _read_row(maps, first[y], share[y], line)
         for x in range(size):
             i, f = first[x], share[x]
-            j = min(i + 1, side - 1)
-            loan = line[i, 0] + f * (line[j, 0] - line[i, 0])
+            loan = _read(line, i, f, 0)
             mine, theirs = own[y, x], own[y, size - 1 - x]
             if mine == 1 and loan <= 0:
                 for c in range(3):
                     filled[y, x, c] = texture[y, x, c]
                 continue
             for k in range(BLENDED):
-                read[k] = line[i, k] + f * (line[j, k] - line[i, k])
+                read[k] = _read(line, i, f, k)
             # (and wherever there is nothing else: relit is its color times its share, theirs)
             taken = max(loan, one - mine)
             kept = mine * (one - taken)
