@@ -1,6 +1,7 @@
 """The detector's network in PyTorch, its loss, and its file."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_it_starts_as_yunet(facekit: Path) -> None:
     # behind the two stages that differ, its layers say what YuNet's say
     picture = torch.rand(1, 3, 96, 128) * 255
     with torch.inference_mode():
-        features = YuNetStages(weights)(picture)
+        features = torch.relu(YuNetStages(weights).before_relu(picture))
         pyramid = [features]
         for stage in network.stages[2:]:
             pyramid.append(stage(torch.nn.functional.max_pool2d(pyramid[-1], 2)))
@@ -93,6 +94,38 @@ def test_it_starts_as_yunet(facekit: Path) -> None:
     wanted = np.concatenate([part[0] for part in parts], 1).T
     wanted[:2] = np.log(wanted[:2] / (1 - wanted[:2]))
     np.testing.assert_allclose(deepest.numpy(), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_its_first_stages_learn_what_those_of_more_units_say() -> None:
+    from prnet.train.detector_start import DEEPER_STAGES, start_from_deeper
+
+    class Blotches:
+        def compose(self, rng: np.random.Generator) -> SimpleNamespace:
+            blotches = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            return SimpleNamespace(image=blotches.repeat(4, 0).repeat(4, 1))
+
+    torch.manual_seed(0)
+    teacher = Detector(DEEPER_STAGES)
+    rng, blotches = np.random.default_rng(1), Blotches()
+    pictures = torch.from_numpy(np.stack([blotches.compose(rng).image for _ in range(8)]))
+    errors = []
+    for steps in (1, 150):
+        network = Detector()
+        start_from_deeper(network, teacher, blotches, steps, seed=0)  # type: ignore[arg-type]
+        with torch.inference_mode():
+            wanted, found = (
+                _first_stages(each, pictures.permute(0, 3, 1, 2).float())
+                for each in (teacher, network)
+            )
+        errors.append(float((found - wanted).square().mean() / wanted.var()))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def _first_stages(network: Detector, pictures: "torch.Tensor") -> "torch.Tensor":
+    features = torch.relu(network.stem(pictures))
+    for stage in network.stages[:2]:
+        features = stage(torch.nn.functional.max_pool2d(features, 2))
+    return features
 
 
 def test_what_is_not_yunet_is_refused(tmp_path: Path) -> None:

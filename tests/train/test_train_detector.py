@@ -23,6 +23,7 @@ from prnet.networks.detector import Detector  # noqa: E402
 from prnet.train.detector import train_detector  # noqa: E402
 from prnet.train.detector_loss import Truth  # noqa: E402
 from prnet.train.detector_recipe import DetectorRecipe, load_detector_recipe  # noqa: E402
+from prnet.train.detector_start import DEEPER_STAGES  # noqa: E402
 from prnet.train.scene_feed import SceneBatch, SceneFeed  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("pictures_in_words")
@@ -138,6 +139,28 @@ def test_frozen_stages_and_hard_negatives(packed: Path, tmp_path: Path) -> None:
     assert learned == {
         name for name in old if not name.startswith(("stem", "stages.0", "stages.1"))
     }
+
+
+def test_a_network_starts_as_one_with_more_units(packed: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.pt"
+    torch.manual_seed(1)
+    deeper = Detector(DEEPER_STAGES)
+    torch.save(deeper.state_dict(), start)
+    recipe = DetectorRecipe(
+        photos=str(packed),
+        start=str(start),
+        imitate_steps=1,
+        max_steps=1,
+        scene_size=64,
+        batch_size=16,
+        workers=1,
+        learning_rate=1e-9,
+        validation_scenes=1,
+    )
+    own, theirs = train_detector(recipe, tmp_path / "run").state_dict(), deeper.state_dict()
+    for name in own:
+        if not name.startswith(("stages.0", "stages.1")):
+            torch.testing.assert_close(own[name], theirs[name])
 
 
 def test_mirrored_and_rotated_labels_stay_on_their_faces() -> None:

@@ -18,17 +18,15 @@ OPSET = 17
 LEAST_HALVED = 64
 
 
-class _FromPixels(nn.Module):
-    """The network as the file has it: takes pictures as they lie in memory."""
+class _Finished(nn.Module):
+    """The network as the file has it."""
 
     def __init__(self, network: Detector) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 RGB → (N, 7, C) float32: ONNX Runtime drops both transposes."""
-        cells: Tensor = self.network(pictures.permute(0, 3, 1, 2).float())
-        return cells.transpose(1, 2)
+        return self.network.finish(pictures)
 
 
 def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
@@ -45,7 +43,7 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "detector.onnx"
         torch.onnx.export(
-            _FromPixels(network).eval(),
+            _Finished(network).eval(),
             (torch.zeros(1, 64, 96, 3, dtype=torch.uint8),),
             path,
             input_names=[INPUT],
@@ -66,15 +64,16 @@ def export_detector(network: Detector, spec: dict[str, object]) -> bytes:
 
 
 def _fix_reshapes(model: onnx.ModelProto) -> None:
-    """Let (N, 7, H, W) become (N, 7, H·W) without working out H·W from the shape, which takes time.
+    """Flatten without working out products from shapes, which takes time.
 
-    The only reshapes are those.
+    That is the pictures, (N, H, W, 3) to (N, H, 3·W), and the cells, (N, 7, H, W) to (N, 7, H·W).
     """
-    shape = numpy_helper.from_array(np.array([0, OUTPUTS, -1], np.int64), "rows_of_cells")
-    model.graph.initializer.append(shape)
+    rows = numpy_helper.from_array(np.array([0, 0, -1], np.int64), "rows_of_pixels")
+    cells = numpy_helper.from_array(np.array([0, OUTPUTS, -1], np.int64), "rows_of_cells")
+    model.graph.initializer.extend([rows, cells])
     for node in model.graph.node:
         if node.op_type == "Reshape":
-            node.input[1] = shape.name
+            node.input[1] = (rows if node.input[0] == INPUT else cells).name
     # what worked it out has no use now
     nodes = list(model.graph.node)
     while True:

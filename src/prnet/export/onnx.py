@@ -6,7 +6,6 @@ import logging
 import os
 import tempfile
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from prnet.errors import ModelFileError, OutputError
+from prnet.export.fold import fold_batch_norms, fold_enlargements
 from prnet.files import read_json
 from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
 from prnet.model.spec import METADATA_KEY, NetworkSpec
@@ -35,6 +34,7 @@ logger = logging.getLogger(__name__)
 OPSET = 17  # old enough for every ONNX Runtime that prnet allows, and for those in browsers
 TOLERANCE_PX = 0.01  # crop pixels between PyTorch and ONNX Runtime: rounding only
 CHECKED_CROPS = 3
+LAYERS = "Gemm", "Conv", "ConvTranspose"
 
 
 def export_model(
@@ -53,9 +53,8 @@ def export_model(
         spec: What the file will say about itself; S = spec.input_size.
         atlas: The one that the spec names.
         folder: Made if missing; a model in it is replaced.
-        half_weights: Fold batch norms and round the weights of convolutions and linear layers to 16
-            bits, here and in the file, which gets half as large; it computes in 32 bits all the
-            same.
+        half_weights: Round the weights of convolutions and linear layers to 16 bits, here and in
+            the file, which gets half as large; it computes in 32 bits all the same.
 
     Returns:
         The largest difference between a coordinate of PyTorch's and of ONNX Runtime's maps, in crop
@@ -72,10 +71,11 @@ def export_model(
         )
     folder = Path(folder)
     maps = _Finished(copy.deepcopy(network)).cpu().float().eval()
+    fold_batch_norms(maps)
+    fold_enlargements(maps)
     if half_weights:
-        _fold_batch_norms(maps)
         for layer in maps.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d):
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
                 layer.weight.data = layer.weight.data.half().float()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,26 +191,13 @@ def _to_onnx(maps: _Finished, spec: NetworkSpec, path: Path) -> onnx.ModelProto:
     return model
 
 
-def _fold_batch_norms(network: nn.Module) -> None:
-    """Make each batch norm part of the convolution or linear layer before it."""
-    for child in network.children():
-        _fold_batch_norms(child)
-    if not isinstance(network, nn.Sequential):
-        return
-    for k, (layer, norm) in enumerate(pairwise(network)):
-        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            network[k], network[k + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
-        elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
-            network[k], network[k + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()
-
-
 def _store_in_16_bits(model: onnx.ModelProto) -> None:
     """Store what 16 bits hold exactly in 16 bits; ONNX Runtime widens it again when it loads.
 
     Weights of layers as float16; the mean face, in steps of 1/FIXED_POINT, as int16.
     """
     graph, float32 = model.graph, onnx.TensorProto.FLOAT
-    weights = {node.input[1] for node in graph.node if node.op_type in ("Gemm", "Conv")}
+    weights = {node.input[1] for node in graph.node if node.op_type in LAYERS}
     step = numpy_helper.from_array(np.array(1 / FIXED_POINT, np.float32), "step")
     widening = []
     for tensor in graph.initializer:

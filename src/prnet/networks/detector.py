@@ -15,10 +15,11 @@ from prnet.detect.cells import LARGEST_LOG, OUTPUTS, STRIDES, UNIT_STRIDES
 
 STEM_CHANNELS = 16
 # Channels of the units of each stage; each begins with halving the picture. YuNet halves it one
-# unit later the first two times, and has one unit more in the first stage: a quarter of its time.
-STAGES = ((16, 32, 32), (64, 64, 64), (64, 64), (64, 64))
+# unit later the first two times, and has three units more in the first two stages: half its time.
+Stages = tuple[tuple[int, ...], ...]
+STAGES: Stages = ((16, 32), (64, 64), (64, 64), (64, 64))
 # YuNet's units, in the order of its file, that have no counterpart here
-LEFT_OUT_UNITS = (1,)
+LEFT_OUT_UNITS = (1, 3, 5)
 # units added to each stage, and to each stride's neck, which change what they are given rather than
 # replace it
 REFINEMENTS, NECK_REFINEMENTS = (0, 0, 3, 4), (0, 1, 2)
@@ -35,12 +36,18 @@ BOX_DOWN, BOX_SIZE = 0.13, (1.027, 0.765)
 class Detector(nn.Module):
     """Pictures → cells, see `forward`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Stages = STAGES) -> None:
+        """Build it with random weights.
+
+        Args:
+            stages: Channels of the units of each stage; another number of units is for networks to
+                learn from.
+        """
         super().__init__()
         self.stem = nn.Conv2d(3, STEM_CHANNELS, 3, 2, 1)
         self.stages = nn.ModuleList()
         channels = STEM_CHANNELS
-        for widths, refinements in zip(STAGES, REFINEMENTS, strict=True):
+        for widths, refinements in zip(stages, REFINEMENTS, strict=True):
             units: list[nn.Module] = []
             for width in widths:
                 units.append(Unit(channels, width))
@@ -70,7 +77,27 @@ class Detector(nn.Module):
             (N, C, 7) float: the cells of `prnet.detect.cells.cell_centers`, and of each what
             OUTPUTS says there.
         """
-        features = functional.relu(self.stem(pictures))
+        return self._look(self.stem(pictures))
+
+    def finish(self, pictures: Tensor) -> Tensor:
+        """Look at pictures as they lie in memory: what the network's file does.
+
+        Args:
+            pictures: (N, H, W, 3) uint8 RGB; H and W multiples of 32.
+
+        Returns:
+            (N, 7, C) float, see `forward`.
+        """
+        # a row's pixels, each three numbers, are to a kernel three times as wide what the three
+        # colors' pictures are to the stem: so they needn't be taken apart first
+        rows = pictures.flatten(2)[:, None].float()
+        kernel = self.stem.weight.permute(0, 2, 3, 1).flatten(2)[:, None]
+        stem = functional.conv2d(rows, kernel, self.stem.bias, stride=(2, 6), padding=(1, 3))
+        return self._look(stem).transpose(1, 2)
+
+    def _look(self, stem: Tensor) -> Tensor:
+        """`forward` from what the first convolution gives on."""
+        features = functional.relu(stem)
         pyramid = []
         for stage in self.stages:
             features = stage(functional.max_pool2d(features, 2))
@@ -99,7 +126,7 @@ class Detector(nn.Module):
         units += [unit for unit in reversed(self.necks) if isinstance(unit, Unit)]
         layers = [self.stem, *(layer for unit in units for layer in (unit.across, unit.within))]
         rest = list(weights)
-        for number in LEFT_OUT_UNITS:
+        for number in reversed(LEFT_OUT_UNITS):
             del rest[1 + 2 * number : 3 + 2 * number]
         body, parts = rest[: len(layers)], rest[len(layers) :]
         levels = len(STRIDES)
@@ -159,7 +186,12 @@ class Unit(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, H, W) → (N, outputs, H, W)."""
-        return functional.relu(self.within(self.across(features)))
+        return functional.relu(self.before_relu(features))
+
+    def before_relu(self, features: Tensor) -> Tensor:
+        """`forward` without its last step."""
+        answer: Tensor = self.within(self.across(features))
+        return answer
 
 
 class Refinement(nn.Module):

@@ -13,7 +13,7 @@ from typing import TextIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from prnet.data.scene_mix import LEARNED
 from prnet.data.scene_photos import ScenePhotos, load_photos
@@ -27,7 +27,12 @@ from prnet.networks.detector import Detector, Refinement
 from prnet.train.detector_loss import detector_loss
 from prnet.train.detector_mine import HARD_SIDE, mine_negatives
 from prnet.train.detector_recipe import DetectorRecipe, prepare_photos, yunet_file
-from prnet.train.detector_start import start_from_yunet
+from prnet.train.detector_start import (
+    DEEPER_STAGES,
+    is_deeper,
+    start_from_deeper,
+    start_from_yunet,
+)
 from prnet.train.scene_feed import SceneFeed
 
 FALSE_PER_SCENE = 0.1  # at which recall is given
@@ -63,15 +68,21 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = Detector()
+    teacher = None
     if recipe.start:
-        _load(network, Path(recipe.start))
+        weights = _read(Path(recipe.start))
+        teacher = Detector(DEEPER_STAGES) if is_deeper(weights) else None
+        _load(teacher or network, weights, recipe.start)
     with tempfile.TemporaryDirectory() as decoded:
         photos, pixels = load_photos(prepare_photos(recipe), decoded)
         network.to(device)
-        if not recipe.start:
+        if teacher is not None or not recipe.start:
             composer = SceneComposer(photos, held_out=False, seed=recipe.seed, size=START_SIZE)
-            yunet = yunet_file(recipe)
-            start_from_yunet(network, yunet, composer, recipe.imitate_steps, recipe.seed)
+            how = composer, recipe.imitate_steps, recipe.seed
+            if teacher is None:
+                start_from_yunet(network, yunet_file(recipe), *how)
+            else:
+                start_from_deeper(network, teacher, *how)
         hard = _HardNegatives(network, photos, recipe, Path(decoded)) if recipe.mined else None
         feed = SceneFeed(
             photos,
@@ -258,10 +269,21 @@ def _save(network: nn.Module, path: Path) -> None:
         torch.save(network.state_dict(), aside)
 
 
-def _load(network: nn.Module, path: Path) -> None:
-    """Read weights; raises RecipeError if they aren't the network's.
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read weights; raises RecipeError if the file holds none."""
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise RecipeError(f"{path}: not weights of the detector ({error})") from error
+    if not isinstance(weights, dict):
+        raise RecipeError(f"{path}: not weights of the detector")
+    return weights
 
-    Refinements that the file lacks stay as they are built, adding next to nothing.
+
+def _load(network: nn.Module, weights: dict[str, Tensor], path: str) -> None:
+    """Give a network weights; raises RecipeError if they aren't its own.
+
+    Refinements that they lack stay as they are built, adding next to nothing.
     """
     lacking = {
         f"{name}.{key}": value
@@ -270,7 +292,6 @@ def _load(network: nn.Module, path: Path) -> None:
         for key, value in module.state_dict().items()
     }
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(lacking | weights)
-    except (OSError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+    except (RuntimeError, TypeError) as error:
         raise RecipeError(f"{path}: not weights of the detector ({error})") from error

@@ -39,11 +39,13 @@ class DetectorRecipe:
     Attributes:
         facekit: Its folder, with `init/yunet.onnx`.
         photos: The facekit's photos packed for this; made if it isn't there.
-        start: Weights to begin with, a run's `weights.pt`; empty for those of the facekit's YuNet.
+        start: Weights to begin with, a run's `weights.pt`, or that of a network with a unit more in
+            each of the first two stages; empty for those of the facekit's YuNet.
         frozen_stages: So many of the first stages don't learn; they take most of a step's time.
         mined: Number of hard negatives, things taken for faces, which scenes show often; 0: none.
         mine_seconds: Between two rounds of looking for them; half of them are replaced.
-        imitate_steps: In which the first layers learn to say what YuNet's say; without a start.
+        imitate_steps: In which the first layers learn to say what those of YuNet, or of the network
+            with more units, say.
         minutes: The run ends after so long; the learning rate has fallen to 0 by then.
         max_steps: It ends earlier after so many steps; 0: by the clock alone.
         scene_size: Side of the scenes, a multiple of 32.

@@ -1,11 +1,13 @@
-"""YuNet's weights → what the detector starts from.
+"""Weights of YuNet, or of a detector with more units → what the detector starts from.
 
-The detector halves the picture one unit earlier than YuNet, twice, and does without one of its
-units. Its first two stages learn to say what YuNet's say all the same; from there on its layers are
-YuNet's, and their weights fit.
+Both have more units in the first two stages, and YuNet halves the picture one unit later, twice.
+The detector's first two stages learn to say what theirs say all the same; from there on its layers
+are theirs, and their weights fit.
 """
 
 import itertools
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,20 @@ from torch.nn import functional
 
 from prnet.data.scenes import SceneComposer
 from prnet.errors import ModelFileError
-from prnet.networks.detector import STEM_CHANNELS, Detector, Unit
+from prnet.networks.detector import STAGES, STEM_CHANNELS, Detector, Stages, Unit
+
+logger = logging.getLogger(__name__)
 
 LEARNING_RATE, WARMUP_STEPS, BATCH_SIZE = 2e-3, 20, 8
+LOG_STEPS = 500
+LEAK = 0.1  # of the imitated features' ReLU: a channel that says nothing at first still learns
 # Channels of YuNet's first units, and before which of them it halves the picture.
 YUNET_WIDTHS, YUNET_HALVES = (16, 16, 32, 32, 64, 64, 64), (1, 5)
 LEAST_SPREAD = 1e-3  # added to each channel's standard deviation, by which its error counts
+# The first two stages as they were up to the tenth leg of training, and which of their units the
+# detector's begin as.
+DEEPER_STAGES: Stages = ((16, 32, 32), (64, 64, 64), *STAGES[2:])
+KEPT_UNITS = ((0, 1), (0, 2))
 
 
 def read_yunet(path: Path) -> list[tuple[Tensor, Tensor]]:
@@ -67,31 +77,96 @@ def start_from_yunet(
         network.start_from_yunet(weights)
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from error
+    teacher = YuNetStages(weights).to(next(network.parameters()).device)
+    learning = nn.ModuleList([network.stem, *network.stages[:2]])
+    _imitate(network, learning, teacher.before_relu, composer, steps, seed)
+
+
+def is_deeper(weights: Mapping[str, Tensor]) -> bool:
+    """Whether a detector's weights are of DEEPER_STAGES."""
+    return all(
+        f"stages.{stage}.{len(units) - 1}.across.weight" in weights
+        for stage, units in enumerate(DEEPER_STAGES[:2])
+    )
+
+
+def start_from_deeper(
+    network: Detector, teacher: Detector, composer: SceneComposer, steps: int, seed: int
+) -> None:
+    """Give a network the weights of one of DEEPER_STAGES, whose first stages it learns to imitate.
+
+    Args:
+        network: On any device.
+        teacher: The other one; it goes to that device.
+        composer: Makes the pictures to learn from.
+        steps: Of 8 pictures.
+        seed: Of the pictures.
+    """
+    weights = teacher.state_dict()
+    teacher.requires_grad_(False).to(next(network.parameters()).device)
+    own = {
+        f"stages.{stage}.{number}.": f"stages.{stage}.{unit}."
+        for stage, units in enumerate(KEPT_UNITS)
+        for number, unit in enumerate(units)
+    }
+    first = tuple(f"stages.{stage}." for stage in range(len(KEPT_UNITS)))
+    kept = {name: value for name, value in weights.items() if not name.startswith(first)}
+    for mine, theirs in own.items():
+        kept |= {
+            mine + name.removeprefix(theirs): value
+            for name, value in weights.items()
+            if name.startswith(theirs)
+        }
+    network.load_state_dict(kept)
+    _imitate(
+        network,
+        network.stages[:2],
+        lambda pixels: _features(teacher, pixels),
+        composer,
+        steps,
+        seed,
+    )
+
+
+def _imitate(
+    network: Detector,
+    learning: nn.Module,
+    teacher: Callable[[Tensor], Tensor],
+    composer: SceneComposer,
+    steps: int,
+    seed: int,
+) -> None:
+    """Train parts of a network's first two stages to say what a teacher says, before its ReLU."""
     device = next(network.parameters()).device
-    teacher = YuNetStages(weights).to(device)
-    parts = nn.ModuleList([network.stem, network.stages[0], network.stages[1]])
-    optimizer = torch.optim.AdamW(parts.parameters(), LEARNING_RATE, weight_decay=0)
+    optimizer = torch.optim.AdamW(learning.parameters(), LEARNING_RATE, weight_decay=0)
     rng = np.random.default_rng([seed, 11])
     for step in range(steps):
         pictures = np.stack([composer.compose(rng).image for _ in range(BATCH_SIZE)])
         pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()
-        wanted = teacher(pixels)
+        wanted = functional.leaky_relu(teacher(pixels), LEAK)
         spread = wanted.std((0, 2, 3), keepdim=True) + LEAST_SPREAD
-        loss = ((_features(network, pixels) - wanted) / spread).square().mean()
+        found = functional.leaky_relu(_features(network, pixels), LEAK)
+        loss = ((found - wanted) / spread).square().mean()
         fade = 0.5 + 0.5 * np.cos(np.pi * step / steps)
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1, (step + 1) / WARMUP_STEPS) * fade
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parts.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(learning.parameters(), 5.0)
         optimizer.step()
+        if step % LOG_STEPS == LOG_STEPS - 1:
+            logger.info("imitating, step %d: normalized error %.3f", step + 1, float(loss.detach()))
 
 
 def _features(network: Detector, pixels: Tensor) -> Tensor:
-    """What the second stage says."""
-    features = functional.relu(network.stem(pixels))
-    for stage in network.stages[:2]:
-        features = stage(functional.max_pool2d(features, 2))
-    return features
+    """What the second stage says, before its last ReLU."""
+    first, second = network.stages[:2]
+    features = first(functional.max_pool2d(functional.relu(network.stem(pixels)), 2))
+    *units, last = second.children()
+    features = functional.max_pool2d(features, 2)
+    for unit in units:
+        features = unit(features)
+    assert isinstance(last, Unit)
+    return last.before_relu(features)
 
 
 class YuNetStages(nn.Module):
@@ -110,11 +185,13 @@ class YuNetStages(nn.Module):
                 layer.bias.copy_(bias)
         self.requires_grad_(False)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) float, RGB from 0 to 255 → (N, 64, H / 8, W / 8)."""
-        features = functional.relu(self.stem(pixels))
+    def before_relu(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) float, RGB from 0 to 255 → (N, 64, H / 8, W / 8), without the last ReLU."""
+        features = self.stem(pixels)
         for number, unit in enumerate(self.units):
-            features = unit(
-                functional.max_pool2d(features, 2) if number in YUNET_HALVES else features
-            )
+            assert isinstance(unit, Unit)
+            features = functional.relu(features)
+            if number in YUNET_HALVES:
+                features = functional.max_pool2d(features, 2)
+            features = unit.before_relu(features)
         return features
