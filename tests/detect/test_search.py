@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from prnet.detect import search as detect
+from prnet.detect import shrink
 from prnet.detect.detections import Detections
 from prnet.geometry.boxes import box_overlap
 
@@ -114,7 +115,7 @@ def test_looks() -> None:
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side
     assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)] * 5
     coarse, *_, fine = looks_at((4000, 4000), 0.015, slice(1500, 2500))
-    assert coarse == (320, 320) and 317 <= min(fine) <= max(fine) <= 317 + 4 * detect.BLOCK_PX
+    assert coarse == (320, 320) and 317 <= min(fine) <= max(fine) <= 317 + 4 * shrink.BLOCK_PX
     # memory doesn't grow with the photo: no tile is larger than this
     assert max(max(shape) for shape in looks_at((6000, 9000), 0.001)) <= LARGEST_TILE
 
@@ -218,3 +219,35 @@ def test_what_is_nothing_from_nearby_is_no_face() -> None:
 
     assert len(detect.search(draw(800, 600, boxes), doubt, 0.01, 0.5)) == 0
     assert len(detect.search(draw(800, 600, boxes), doubt, 0.01)) == 1
+
+
+@pytest.mark.parametrize(
+    ("score", "nearby", "count"), [(0.6, 0.39, 0), (0.6, 0.41, 1), (0.79, 0.0, 0), (0.81, 0.0, 1)]
+)
+def test_what_is_not_clear_is_seen_upright_from_nearby(
+    score: float, nearby: float, count: int
+) -> None:
+    # a bar that points to the right, with a bright end: a face turned a quarter clockwise
+    photo = np.zeros((320, 320, 3), np.uint8)
+    photo[150:170, 100:220] = 100
+    photo[150:170, 200:220] = 255
+    seen = []
+
+    def doubt(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if picture.shape[0] == detect.CLOSER_LOOK_PX:
+            seen.append(picture)
+            return np.array([[80.0, 80, 50, 50, 0]]), np.array([nearby])
+        box = [[159.5, 159.5, 100, 100, np.pi / 2]]
+        is_whole = int(picture[150, 210, 0] == 255)  # not a quarter turn
+        return np.array(box[:is_whole]).reshape(-1, 5), np.full(is_whole, score)
+
+    found = detect.search(photo, doubt, 0.1, 0.5)
+    assert len(found) == count
+    if count:  # as the first look saw it
+        np.testing.assert_allclose(found.boxes[0], [109.5, 109.5, 209.5, 209.5], atol=1e-3)
+        assert found.scores[0] == pytest.approx(score)
+    if score < detect.CLEAR_SCORE:
+        y, x = np.nonzero(seen[0][..., 0] > 200)
+        assert y.max() < 60 and abs(x.mean() - 79.5) < 1  # its end points up
+    else:
+        assert not seen

@@ -3,9 +3,9 @@
 The first look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
 sixteenth of that. Where it is sure of none, it looks at the photo with a border around, and at the
 quarter turns. Finer looks follow where there may be smaller faces: in large photos, when nothing
-was found, and when what was found is small. They see
-the photo in tiles, so memory doesn't grow with it. What looks like a face but is small in a look is
-looked at once more from nearby, and that decides.
+was found, and when what was found is small. They see the photo in tiles, so memory doesn't grow
+with it. What is small in a look, or not clearly a face, is looked at once more from nearby, and
+that decides.
 """
 
 import math
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.detect.detections import Detections
+from prnet.detect.shrink import lively_part, resize
 from prnet.geometry.oriented import keep_distinct
 from prnet.image.crop import cut, square_to_crop
 from prnet.image.read import check_image
@@ -43,11 +44,12 @@ LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the first look
 # half the largest face that is left to it.
 TILE_CORE_PX = 1152
 LARGEST_FINE_PX = 128
-# Finer looks leave out borders of the picture whose blocks differ by no more levels than this.
-BLOCK_PX, PLAIN = 32, 8
 # Faces smaller than this in a look are looked at once more, in a picture of CLOSER_LOOK_PX where
 # they are about as large as CLOSER_PX; of the many that a look may hint at the likeliest.
 CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 160, 40
+# So are larger ones that score less than this, turned upright: coins and wheels look like faces at
+# one size and angle, faces at others, too. Both scores' mean is what must suffice.
+CLEAR_SCORE = 0.8
 HINT_SLACK = 0.75  # hints smaller than this part of the smallest face wanted are left alone
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
@@ -79,29 +81,28 @@ def search(
         Detections, largest first.
     """
     side = max(check_image(image).shape[:2])
-    # what an unusual look alone finds is less often a face, so it must be twice as sure
-    unusual_score = 0.0 if closer_score is None else (1 + closer_score) / 2
+    # sizes in a coarse look aren't exact
+    least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
     boxes, scores = np.empty((0, 5)), np.empty(0)
     for look, scale in enumerate(_scales(side, smallest_face)):
         largest_px = LARGEST_FINE_PX if look else math.inf
-        found, found_scores = _look(image, scale, find, largest_px)
-        if closer_score is not None:
-            # sizes in a coarse look aren't exact
-            least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
-            is_hint = _sizes(found) >= least
-            found, found_scores = _look_closer(
-                image, find, found[is_hint], found_scores[is_hint], scale, closer_score
-            )
         is_large = side >= LARGE_PHOTO * LOOK_PX
+        found, found_scores = np.empty((0, 5)), np.empty(0)
         # in a large photo the second look sees better what the first was unsure of
         enough = 0.0 if is_large else SURE_SCORE
-        for again in (_find_smaller, _find_turned):
-            if not look and not (found_scores >= enough).any():
-                more, more_scores = _look(image, scale, partial(again, find), largest_px)
-                is_face = more_scores >= unusual_score
-                found, found_scores = _joined(
-                    [found, more[is_face]], [found_scores, more_scores[is_face]]
+        for way in (find, partial(_find_smaller, find), partial(_find_turned, find)):
+            is_unusual = way is not find
+            if is_unusual and (look or (found_scores >= enough).any()):
+                break
+            more, more_scores = _look(image, scale, way, largest_px)
+            if closer_score is not None:
+                # what an unusual look alone finds is less often a face, so it must be twice as sure
+                lowest = (1 + closer_score) / 2 if is_unusual else 0.0
+                is_hint = (_sizes(more) >= least) & (more_scores >= lowest)
+                more, more_scores = _look_closer(
+                    image, find, more[is_hint], more_scores[is_hint], scale, closer_score
                 )
+            found, found_scores = _joined([found, more], [found_scores, more_scores])
         boxes, scores = _joined([boxes, found], [scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
@@ -138,9 +139,9 @@ def _look(
     Returns:
         (N, 5) boxes, photo pixels, and their scores.
     """
-    picture, pixel_xy, first_xy = _resize(image, scale)
+    picture, pixel_xy, first_xy = resize(image, scale)
     if largest_px < math.inf:
-        left, top, picture = _lively_part(picture)
+        left, top, picture = lively_part(picture)
         first_xy = first_xy + pixel_xy * [left, top]
     all_boxes: list[Boxes] = []
     all_scores: list[NDArray[np.floating]] = []
@@ -169,7 +170,7 @@ def _look_closer(
     scale: float,
     min_score: float,
 ) -> tuple[Boxes, NDArray[np.floating]]:
-    """Look at what is small in a look from nearby: what is left of it is a face.
+    """Look from nearby at what is small in a look or not clear: what is left of it is a face.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -180,29 +181,52 @@ def _look_closer(
         min_score: That a face must reach.
 
     Returns:
-        (K, 5) boxes and their scores, of small faces those of the closer look.
+        (K, 5) boxes and their scores, of small faces those of the closer look, of others their own.
     """
     sizes = _sizes(boxes)
     is_small = sizes * scale < CLOSE_PX
-    is_face = ~is_small & (scores >= min_score)
-    if not is_small.any():
-        return boxes[is_face], scores[is_face]
-    kept, kept_scores = [boxes[is_face]], [scores[is_face]]
-    hints = np.flatnonzero(is_small & (sizes > 0))
+    is_clear = ~is_small & (scores >= max(min_score, CLEAR_SCORE))
+    is_hint = (sizes > 0) & (is_small | (scores >= min_score)) & ~is_clear
+    kept, kept_scores = [boxes[is_clear]], [scores[is_clear]]
+    hints = np.flatnonzero(is_hint)
     for hint in hints[np.argsort(-scores[hints], kind="stable")][:MOST_CLOSER]:
-        side = float(sizes[hint]) * CLOSER_LOOK_PX / CLOSER_PX
-        to_picture = square_to_crop(boxes[hint, :2], side, CLOSER_LOOK_PX)
-        found, found_scores = find(cut(image, to_picture, CLOSER_LOOK_PX))
-        away = np.hypot(*(found[:, :2] - (CLOSER_LOOK_PX - 1) / 2).T)
-        fits = (away <= CLOSER_PX / 2) & (found_scores >= min_score)
-        fits &= np.abs(np.log2(np.maximum(_sizes(found), 1e-6) / CLOSER_PX)) <= 1
-        if fits.any():
-            best = np.flatnonzero(fits)[found_scores[fits].argmax()]
-            middle = to_picture.inverse().apply(found[best, :2].astype(np.float64))
-            extent = found[best, 2:4] / to_picture.scale
-            kept.append(np.array([[*middle, *extent, found[best, 4]]]))
-            kept_scores.append(found_scores[best : best + 1])
+        box, score = boxes[hint], float(scores[hint])
+        if is_small[hint]:  # what angle it has can't be told well from afar
+            found = _closer_face(image, find, box[:2], sizes[hint], 0.0, min_score)
+        else:
+            least = 2 * min_score - score
+            found = _closer_face(image, find, box[:2], sizes[hint], box[4], least)
+            found = None if found is None else (box, score)
+        if found is not None:
+            kept.append(found[0][None])
+            kept_scores.append(np.array([found[1]]))
     return _joined(kept, kept_scores)
+
+
+def _closer_face(
+    image: NDArray[np.uint8],
+    find: FindFaces,
+    centre: Boxes,
+    size: float,
+    angle: float,
+    least: float,
+) -> tuple[Boxes, float] | None:
+    """The face of about a place and size, seen from nearby in the photo turned back by an angle.
+
+    Its box (5,), photo pixels, and its score; None if none scores so much.
+    """
+    side = size * CLOSER_LOOK_PX / CLOSER_PX
+    to_picture = square_to_crop(centre, side, CLOSER_LOOK_PX, math.degrees(angle))
+    found, scores = find(cut(image, to_picture, CLOSER_LOOK_PX))
+    away = np.hypot(*(found[:, :2] - (CLOSER_LOOK_PX - 1) / 2).T)
+    fits = (away <= CLOSER_PX / 2) & (scores >= least)
+    fits &= np.abs(np.log2(np.maximum(_sizes(found), 1e-6) / CLOSER_PX)) <= 1
+    if not fits.any():
+        return None
+    best = np.flatnonzero(fits)[scores[fits].argmax()]
+    middle = to_picture.inverse().apply(found[best, :2].astype(np.float64))
+    extent = found[best, 2:4] / to_picture.scale
+    return np.array([*middle, *extent, found[best, 4] + angle]), float(scores[best])
 
 
 def _find_smaller(
@@ -239,78 +263,6 @@ def _find_turned(find: FindFaces, picture: NDArray[np.uint8]) -> tuple[Boxes, ND
         all_boxes.append(boxes)
         all_scores.append(scores)
     return np.vstack(all_boxes), np.concatenate(all_scores)
-
-
-def _resize(
-    image: NDArray[np.uint8], scale: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Bring a photo to about a scale.
-
-    Shrinking to a fifth or less leaves pixels out, then averages two by two, then interpolates:
-    averaging over any other number of pixels takes longer than the look. Shrinking to a half or
-    less leaves every second row out: averaging so many pixels takes a tenth of the search.
-
-    Returns:
-        The picture, how many photo pixels one of its pixels is wide and high, and where (x, y) in
-        the photo its first pixel has its centre.
-    """
-    height, width = image.shape[:2]
-    picture_wh = [max(round(side * scale), 1) for side in (width, height)]
-    step = max(1, int(0.5 / scale))
-    if 0.2 < scale <= 0.5 and height > 1:
-        return _interpolated(image[::2], picture_wh, np.zeros(2), np.array([1.0, 2.0]))
-    first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
-    part = _thin(image[int(first[1]) :, int(first[0]) :], step)
-    spacing = np.full(2, float(step))
-    if scale * step <= 0.5 and min(part.shape[:2]) > 1:
-        part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
-        half_wh = part.shape[1] // 2, part.shape[0] // 2
-        halved = cv2.resize(part, half_wh, interpolation=cv2.INTER_AREA)
-        part = halved.astype(np.uint8, copy=False)
-        first, spacing = first + spacing / 2, 2 * spacing
-    return _interpolated(part, picture_wh, first, spacing)
-
-
-def _interpolated(
-    part: NDArray[np.uint8],
-    picture_wh: list[int],
-    first: NDArray[np.float64],
-    spacing: NDArray[np.float64],
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """`_resize` from some of a photo's pixels: the first at `first`, `spacing` between them."""
-    ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
-    picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
-    pixels = picture.astype(np.uint8, copy=False)
-    return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
-
-
-def _thin(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """Every so many pixels each way, from the first on, in memory of their own."""
-    if step == 1 or image.strides[2] != 1:
-        return np.ascontiguousarray(image[::step, ::step])
-    # NumPy takes half as long for pixels as for their three numbers
-    pixels = image[::step].view("V3")[:, ::step, 0]
-    return np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 3)
-
-
-def _lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:
-    """Cut off plain borders, as of sky and wall: left, top, and what is left of a picture.
-
-    Only green counts, and of that every second pixel each way.
-    """
-    green = picture[::2, ::2, 1]
-    half = BLOCK_PX // 2
-    rows, columns = (-(-side // half) for side in green.shape)
-    edges = (0, rows * half - green.shape[0]), (0, columns * half - green.shape[1])
-    blocks = np.pad(green, edges, mode="edge").reshape(rows, half, columns, half)
-    is_lively = blocks.max((1, 3)) - blocks.min((1, 3)) > PLAIN
-    if not is_lively.any():
-        return 0, 0, picture[:0, :0]
-    # a face may reach into the blocks around
-    y, x = (np.flatnonzero(is_lively.any(axis)) for axis in (1, 0))
-    top, bottom = max(y[0] - 1, 0) * BLOCK_PX, (y[-1] + 2) * BLOCK_PX
-    left, right = max(x[0] - 1, 0) * BLOCK_PX, (x[-1] + 2) * BLOCK_PX
-    return int(left), int(top), picture[top:bottom, left:right]
 
 
 def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prnet import __version__, reconstructor
 from prnet.apps.records import FORMAT, FRAMES, UNITS, VERSION
 from prnet.apps.sample import SAMPLE_NAME, sample_photo
-from prnet.detect import cells, search
+from prnet.detect import cells, search, shrink
 from prnet.detect.network import HINT_SCORE, FaceDetector
 from prnet.draw.overlay import COLORS
 from prnet.errors import OutputError
@@ -105,7 +105,8 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
     atlas = model.atlas
     arrays = pack_atlas(atlas)
     low, high = _bounds(atlas)
-    how = {name: getattr(search, name.upper()) for name in _SEARCH}
+    constants = vars(shrink) | vars(search)
+    how = {name: constants[name.upper()] for name in _SEARCH}
     contract = {
         "version": __version__,
         "spec": dataclasses.asdict(model.spec),
@@ -156,12 +157,12 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
     return contract, b"".join(array.tobytes() for array in arrays.values())
 
 
-# constants of prnet.detect.search, in lower case
+# constants of prnet.detect.search and shrink, in lower case
 _SEARCH = (
     *("sure_px", "look_px", "sure_score", "fine_px", "large_photo", "refinement"),
     *("worthwhile_refinement", "smallest_px", "look_beyond", "largest_enlargement"),
     *("tile_core_px", "largest_fine_px", "block_px", "plain", "same_face"),
-    *("close_px", "closer_px", "closer_look_px", "most_closer", "hint_slack"),
+    *("close_px", "closer_px", "closer_look_px", "most_closer", "hint_slack", "clear_score"),
 )
 
 

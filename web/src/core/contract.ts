@@ -82,6 +82,7 @@ export interface Contract {
     plain: number;
     same_face: number;
     sure_score: number;
+    clear_score: number;
     close_px: number;
     closer_px: number;
     closer_look_px: number;

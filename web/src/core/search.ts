@@ -1,10 +1,12 @@
-// The detector's way from a photo to boxes: src/prnet/detect/search.py, cells.py and geometry/oriented.py.
+// The detector's way from a photo to boxes: src/prnet/detect/search.py, shrink.py, cells.py and
+// geometry/oriented.py.
 
 import type { Contract } from "./contract";
-import { cutCrop } from "./crop";
+import { boxToCrop, cutCrop } from "./crop";
 import {
   cutOut, emptyPicture, halve, type Picture, resizeLinear, roundHalfEven, shrinkArea,
 } from "./picture";
+import { apply2, invert2 } from "./similarity";
 
 /** Center, size and angle (radians, clockwise as seen) of a face's box, and how sure it is. */
 export interface Found {
@@ -29,23 +31,23 @@ export class Search {
   async detect(photo: Picture): Promise<Found[]> {
     const c = this.contract.search;
     const side = Math.max(photo.width, photo.height);
+    // sizes in a coarse look aren't exact
+    const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
     let boxes: Found[] = [];
     let number = 0;
     for (const scale of this.scales(side)) {
       const largest = number ? c.largest_fine_px : Infinity;
-      let found = await this.lookAt(photo, scale, (part) => this.find(part), largest);
-      // sizes in a coarse look aren't exact
-      const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
-      found = await this.lookCloser(photo, found.filter((box) => sizeOf(box) >= least), scale);
-      const again = number ? [] : [this.findSmaller, this.findTurned];
-      for (const find of again) {
-        // in a large photo the second look sees better what the first was unsure of
-        const enough = side >= c.large_photo * c.look_px ? 0 : c.sure_score;
-        if (found.some((box) => box.score >= enough)) break;
+      const found: Found[] = [];
+      // in a large photo the second look sees better what the first was unsure of
+      const enough = side >= c.large_photo * c.look_px ? 0 : c.sure_score;
+      for (const find of [this.find, this.findSmaller, this.findTurned]) {
+        const isUnusual = find !== this.find;
+        if (isUnusual && (number || found.some((box) => box.score >= enough))) break;
         const more = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
         // what an unusual look alone finds is less often a face, so it must be twice as sure
-        const least = (1 + this.contract.detector.min_score) / 2;
-        found.push(...more.filter((box) => box.score >= least));
+        const lowest = isUnusual ? (1 + this.contract.detector.min_score) / 2 : 0;
+        const hints = more.filter((box) => sizeOf(box) >= least && box.score >= lowest);
+        found.push(...await this.lookCloser(photo, hints, scale));
       }
       boxes = this.keepDistinct([...boxes, ...found]);
       const goesOn = number === 0 && side >= c.large_photo * c.look_px;
@@ -104,35 +106,57 @@ export class Search {
     return all;
   }
 
-  /** Look at what is small in a look from nearby: what is left of it is a face. */
+  /** Look from nearby at what is small in a look or not clear: what is left of it is a face. */
   private async lookCloser(photo: Picture, boxes: Found[], scale: number): Promise<Found[]> {
     const c = this.contract.search;
     const least = this.contract.detector.min_score;
     const isSmall = (box: Found) => sizeOf(box) * scale < c.close_px;
-    const kept = boxes.filter((box) => !isSmall(box) && box.score >= least);
-    const hints = boxes.filter(isSmall).sort((a, b) => b.score - a.score);
-    const size = c.closer_look_px;
+    const isClear = (box: Found) => !isSmall(box) && box.score >= Math.max(least, c.clear_score);
+    const kept = boxes.filter(isClear);
+    const hints = boxes.filter((box) => !isClear(box) && (isSmall(box) || box.score >= least));
+    hints.sort((a, b) => b.score - a.score);
     for (const hint of hints.slice(0, c.most_closer)) {
-      const zoom = c.closer_px / sizeOf(hint);
-      const middle = (size - 1) / 2;
-      const move = { a: zoom, b: 0, x: middle - zoom * hint.x, y: middle - zoom * hint.y };
-      let best: Found | undefined;
-      for (const box of await this.find(cutCrop(photo, move, size, this.contract.crop))) {
-        const isNear = Math.hypot(box.x - middle, box.y - middle) <= c.closer_px / 2;
-        const fits = isNear && Math.abs(Math.log2(sizeOf(box) / c.closer_px)) <= 1;
-        if (fits && box.score >= Math.max(least, best?.score ?? 0)) best = box;
-      }
-      if (best) {
-        kept.push({
-          ...best,
-          x: (best.x - move.x) / zoom,
-          y: (best.y - move.y) / zoom,
-          width: best.width / zoom,
-          height: best.height / zoom,
-        });
+      if (isSmall(hint)) {
+        // what angle it has can't be told well from afar
+        const found = await this.closerFace(photo, hint, 0, least);
+        if (found) kept.push(found);
+      } else if (await this.closerFace(photo, hint, hint.angle, 2 * least - hint.score)) {
+        kept.push(hint);
       }
     }
     return kept;
+  }
+
+  /** The face of about a place and size, seen from nearby in the photo turned back by an angle. */
+  private async closerFace(
+    photo: Picture, hint: Found, angle: number, least: number,
+  ): Promise<Found | undefined> {
+    const c = this.contract.search;
+    const size = c.closer_look_px;
+    const side = (sizeOf(hint) * size) / c.closer_px;
+    const { x, y } = hint;
+    const square = {
+      x0: x - side / 2, y0: y - side / 2, x1: x + side / 2, y1: y + side / 2,
+      angleDeg: (angle * 180) / Math.PI,
+    };
+    const move = boxToCrop(square, size, 1);
+    const middle = (size - 1) / 2;
+    let best: Found | undefined;
+    for (const box of await this.find(cutCrop(photo, move, size, this.contract.crop))) {
+      const isNear = Math.hypot(box.x - middle, box.y - middle) <= c.closer_px / 2;
+      const fits = isNear && Math.abs(Math.log2(sizeOf(box) / c.closer_px)) <= 1;
+      if (fits && box.score >= Math.max(least, best?.score ?? 0)) best = box;
+    }
+    if (!best) return undefined;
+    const [foundX, foundY] = apply2(invert2(move), best.x, best.y);
+    return {
+      x: foundX,
+      y: foundY,
+      width: (best.width * side) / size,
+      height: (best.height * side) / size,
+      angle: best.angle + angle,
+      score: best.score,
+    };
   }
 
   /** Look once at a picture of any size, for hints; black fills it up to a multiple of the largest stride. */
