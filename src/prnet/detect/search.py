@@ -1,11 +1,11 @@
 """A detector that takes small pictures → the faces of a photo of any size, coarse to fine.
 
 The first look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
-sixteenth of that. Where it is sure of none, it looks at the photo with a border around, and at the
-quarter turns. Finer looks follow where there may be smaller faces: in large photos, when nothing
-was found, and when what was found is small. They see the photo in tiles, so memory doesn't grow
-with it. What is small in a look, or not clearly a face, is looked at once more from nearby, and
-that decides.
+sixteenth of that. Where it is sure of none (in a large photo: neither it nor the next), the photo
+is seen with a border around, and at its quarter turns. Finer looks follow where there may be
+smaller faces: in large photos, when nothing was found, and when what was found is small. They see
+the photo in tiles, so memory doesn't grow with it. What is small in a look, or not clearly a face,
+is looked at once more from nearby, and that decides.
 """
 
 import math
@@ -81,29 +81,33 @@ def search(
         Detections, largest first.
     """
     side = max(check_image(image).shape[:2])
+    is_large = side >= LARGE_PHOTO * LOOK_PX
     # sizes in a coarse look aren't exact
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
+
+    def see(
+        way: FindFaces, scale: float, largest_px: float, lowest: float
+    ) -> tuple[Boxes, NDArray[np.floating]]:
+        """Look once; what scores at least so much and is a face from nearby, too."""
+        found, found_scores = _look(image, scale, way, largest_px)
+        if closer_score is None:
+            return found, found_scores
+        is_hint = (_sizes(found) >= least) & (found_scores >= lowest)
+        return _look_closer(image, find, found[is_hint], found_scores[is_hint], scale, closer_score)
+
     boxes, scores = np.empty((0, 5)), np.empty(0)
-    for look, scale in enumerate(_scales(side, smallest_face)):
-        largest_px = LARGEST_FINE_PX if look else math.inf
-        is_large = side >= LARGE_PHOTO * LOOK_PX
-        found, found_scores = np.empty((0, 5)), np.empty(0)
-        # in a large photo the second look sees better what the first was unsure of
-        enough = 0.0 if is_large else SURE_SCORE
-        for way in (find, partial(_find_smaller, find), partial(_find_turned, find)):
-            is_unusual = way is not find
-            if is_unusual and (look or (found_scores >= enough).any()):
-                break
-            more, more_scores = _look(image, scale, way, largest_px)
-            if closer_score is not None:
-                # what an unusual look alone finds is less often a face, so it must be twice as sure
-                lowest = (1 + closer_score) / 2 if is_unusual else 0.0
-                is_hint = (_sizes(more) >= least) & (more_scores >= lowest)
-                more, more_scores = _look_closer(
-                    image, find, more[is_hint], more_scores[is_hint], scale, closer_score
-                )
-            found, found_scores = _joined([found, more], [found_scores, more_scores])
+    scales = list(_scales(side, smallest_face))
+    # in a large photo the second look sees better what the first was unsure of
+    last_usual, enough = (min(1, len(scales) - 1), 0.0) if is_large else (0, SURE_SCORE)
+    for look, scale in enumerate(scales):
+        found, found_scores = see(find, scale, LARGEST_FINE_PX if look else math.inf, 0.0)
         boxes, scores = _joined([boxes, found], [scores, found_scores])
+        for way in (_find_smaller, _find_turned):
+            if look == last_usual and not (scores >= enough).any():
+                # what such a look alone finds is less often a face, so it must be twice as sure
+                lowest = 0.0 if closer_score is None else (1 + closer_score) / 2
+                found, found_scores = see(partial(way, find), scales[0], math.inf, lowest)
+                boxes, scores = _joined([boxes, found], [scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
         is_small = len(boxes) and _sizes(boxes).min() * scale < LOOK_BEYOND * SURE_PX

@@ -31,29 +31,30 @@ export class Search {
   async detect(photo: Picture): Promise<Found[]> {
     const c = this.contract.search;
     const side = Math.max(photo.width, photo.height);
+    const isLarge = side >= c.large_photo * c.look_px;
     // sizes in a coarse look aren't exact
     const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
+    const see = async (find: typeof this.find, scale: number, largest: number, lowest: number) => {
+      const found = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
+      const hints = found.filter((box) => sizeOf(box) >= least && box.score >= lowest);
+      return this.lookCloser(photo, hints, scale);
+    };
     let boxes: Found[] = [];
-    let number = 0;
-    for (const scale of this.scales(side)) {
-      const largest = number ? c.largest_fine_px : Infinity;
-      const found: Found[] = [];
-      // in a large photo the second look sees better what the first was unsure of
-      const enough = side >= c.large_photo * c.look_px ? 0 : c.sure_score;
-      for (const find of [this.find, this.findSmaller, this.findTurned]) {
-        const isUnusual = find !== this.find;
-        if (isUnusual && (number || found.some((box) => box.score >= enough))) break;
-        const more = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
-        // what an unusual look alone finds is less often a face, so it must be twice as sure
-        const lowest = isUnusual ? (1 + this.contract.detector.min_score) / 2 : 0;
-        const hints = more.filter((box) => sizeOf(box) >= least && box.score >= lowest);
-        found.push(...await this.lookCloser(photo, hints, scale));
+    const scales = [...this.scales(side)];
+    // in a large photo the second look sees better what the first was unsure of
+    const lastUsual = isLarge ? Math.min(1, scales.length - 1) : 0;
+    const enough = isLarge ? 0 : c.sure_score;
+    // what an unusual look alone finds is less often a face, so it must be twice as sure
+    const lowest = (1 + this.contract.detector.min_score) / 2;
+    for (const [number, scale] of scales.entries()) {
+      boxes.push(...await see(this.find, scale, number ? c.largest_fine_px : Infinity, 0));
+      for (const find of [this.findSmaller, this.findTurned]) {
+        if (number !== lastUsual || boxes.some((box) => box.score >= enough)) break;
+        boxes.push(...await see(find, scales[0], Infinity, lowest));
       }
-      boxes = this.keepDistinct([...boxes, ...found]);
-      const goesOn = number === 0 && side >= c.large_photo * c.look_px;
-      number++;
-      const smallest = Math.min(...boxes.map(sizeOf));
-      if (boxes.length && smallest * scale >= c.look_beyond * c.sure_px && !goesOn) break;
+      boxes = this.keepDistinct(boxes);
+      const isSmall = Math.min(...boxes.map(sizeOf)) * scale < c.look_beyond * c.sure_px;
+      if (boxes.length && !isSmall && (number || !isLarge)) break;
     }
     return boxes.sort((a, b) => sizeOf(b) - sizeOf(a));
   }
