@@ -75,17 +75,23 @@ def sample_texture(
         return np.zeros((size, size, 4), np.uint8)
     height, width = photo.shape[:2]
     places = resize_map(xy, size)
-    share = np.clip(resize_map(is_used.astype(np.float32), size) * 510 - 255, 0, 255)
+    is_used_at = cv2.resize(is_used.astype(np.uint8) * 255, (size, size))
+    alpha = cv2.LUT(is_used_at, np.clip(np.arange(256) * 2 - 255, 0, 255).astype(np.uint8))
     low, high = bounds(xy.reshape(-1, 2))
     if min(low) <= -0.5 or (high >= np.array([width, height]) - 0.5).any():
         x, y = cv2.split(places)
-        share *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    alpha = np.rint(share).astype(np.uint8)
-    # x and y in one map, which the stubs don't know
-    colors = cv2.remap(  # type: ignore[call-overload]
-        photo, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        alpha *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    # OpenCV takes a third less time for four channels than for three; x and y are in one map, which
+    # the stubs don't know
+    texture = cv2.remap(  # type: ignore[call-overload]
+        cv2.cvtColor(photo, cv2.COLOR_RGB2RGBA),
+        places,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(cv2.merge([cv2.bitwise_and(colors, colors, mask=alpha), alpha]), np.uint8)
+    texture = cv2.bitwise_and(texture, texture, mask=alpha)
+    return np.asarray(cv2.insertChannel(alpha, texture, 3), np.uint8)
 
 
 def _cut_photo(
