@@ -75,7 +75,8 @@ def search(
         find: The detector.
         smallest_face: Faces smaller than this part of the photo's longer side aren't looked for.
         closer_score: The score that a face must reach, if the detector finds lower ones, too: those
-            are hints at small faces, to be looked at from nearby. None: what is found is a face.
+            are hints at small faces, to be looked at from nearby, as are faces that aren't clear.
+            None: what is found is a face.
 
     Returns:
         Detections, largest first.

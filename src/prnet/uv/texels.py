@@ -34,7 +34,7 @@ def weigh_texels(
     """
     size = len(texture)
     maps, first, share = _between(maps, size)
-    cell = np.arange(size) * coarse // size
+    cell = (np.arange(size) * coarse // size).astype(np.uint32)
     own = np.empty((size, size), np.float32)
     colors, total = (np.zeros((coarse, coarse, k), np.float32) for k in (3, 1))
     limits = np.array(stray, np.float32)
@@ -69,7 +69,7 @@ def blend_texels(
 
 def _between(
     maps: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32]]:
     """Maps (M, M, K), shrunk if they are finer, and where texels lie in them.
 
     Returns:
@@ -81,7 +81,8 @@ def _between(
     maps = np.ascontiguousarray(maps)
     last = len(maps) - 1
     place = np.clip((np.arange(size) + 0.5) * (len(maps) / size) - 0.5, 0, last)
-    first = np.minimum(place.astype(np.intp), max(last - 1, 0))
+    # unsigned: to read by what may be negative takes a tenth longer
+    first = np.minimum(place, max(last - 1, 0)).astype(np.uint32)
     return maps, first, (place - first).astype(np.float32)
 
 
