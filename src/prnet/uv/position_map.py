@@ -50,7 +50,7 @@ def decode_vertices(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[
     Returns:
         (V, 3) float32 in the map's frame, a new array.
     """
-    return position_map.reshape(-1, 3)[atlas.vertex_index]
+    return position_map.reshape(-1, 3).take(atlas.vertex_index, 0)
 
 
 def decode_landmarks68(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """Photo + position map → the face's colors in UV space."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -105,10 +107,12 @@ def _cut_photo(
     steps = np.hypot(*cv2.split(np.diff(some[0], axis=1)))[some[1][:, 1:]]
     step = float(np.median(steps)) if len(steps) else 1.0
     pixels_per_texel, margin = step / texels_per_step, 2 * step + 2
-    first, last = bounds(xy[is_used])
-    low = np.maximum(np.floor(first - margin), 0).astype(int)
-    high = np.maximum(np.ceil(last + margin), 0).astype(int)
-    photo, moved = image[low[1] : high[1], low[0] : high[0]], xy - low.astype(np.float32)
+    mask = is_used.view(np.uint8)
+    extents = [cv2.minMaxLoc(each, mask)[:2] for each in cv2.split(xy)]
+    low_x, low_y = (max(math.floor(first - margin), 0) for first, _ in extents)
+    high_x, high_y = (max(math.ceil(last + margin), 0) for _, last in extents)
+    photo = image[low_y:high_y, low_x:high_x]
+    moved = np.asarray(cv2.subtract(xy, (low_x, low_y, 0, 0)), np.float32)
     if pixels_per_texel < 1.5 or photo.size == 0:
         return photo, moved
     height, width = photo.shape[:2]

@@ -20,6 +20,7 @@ DEPTH_TOLERANCE = (
     0.005  # of the face's longer side, about 1.4 mm: nearer surfaces don't hide each other
 )
 DEPTH_STEP = 0.02  # of the longer side: where depth jumps by more, one part stands before another
+LARGEST_JUMP = 1e9  # of depths in the buffer, but for its background's
 MIN_FACING = 0.1  # cosine between normal and view: the surface past 84° is not seen but grazed
 
 
@@ -82,12 +83,11 @@ class MeshView:
             outside = is_face.copy()
             cv2.floodFill(outside, None, (0, 0), 2)
             is_face = (outside != 2).astype(np.uint8)
-        depth = np.where(is_covered, self._raster.depth, np.float32(np.nan))
-        is_edge = is_face == 0
-        for axis in (0, 1):
-            jumps = np.abs(np.diff(depth, axis=axis)) > DEPTH_STEP * BUFFER_SIZE
-            first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
-            is_edge[first] |= jumps
+        depth, is_edge = self._raster.depth, is_face == 0
+        for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+            jumps = cv2.absdiff(depth[one], depth[other])
+            # infinite beside the background, which isn't nearer or farther
+            is_edge[one] |= cv2.inRange(jumps, DEPTH_STEP * BUFFER_SIZE, LARGEST_JUMP) > 0
         distance = cv2.distanceTransform((~is_edge).astype(np.uint8), cv2.DIST_L2, 5)
         columns, rows = np.rint(self._points[:, :2].T).astype(int)
         return (distance[rows, columns] / BUFFER_SIZE).astype(np.float32)
