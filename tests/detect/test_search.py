@@ -155,7 +155,9 @@ def test_a_face_that_fills_the_photo(width: int, height: int) -> None:
     np.testing.assert_allclose(box, [-0.5, -0.5, width - 0.5, height - 0.5], atol=width / 100)
 
 
-@pytest.mark.parametrize(("turns", "score", "count"), [(0, 0.6, 1), (1, 0.74, 0), (1, 0.76, 1)])
+@pytest.mark.parametrize(
+    ("turns", "score", "count"), [(0, 0.54, 0), (0, 0.56, 1), (1, 0.69, 0), (1, 0.71, 1)]
+)
 def test_what_an_unusual_look_finds_must_be_surer(turns: int, score: float, count: int) -> None:
     # the detector finds a white stripe that stands
     def find(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -222,7 +224,8 @@ def test_what_is_nothing_from_nearby_is_no_face() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "nearby", "count"), [(0.6, 0.39, 0), (0.6, 0.41, 1), (0.79, 0.0, 0), (0.81, 0.0, 1)]
+    ("score", "nearby", "count"),
+    [(0.4, 0.71, 1), (0.6, 0.49, 0), (0.6, 0.51, 1), (0.79, 0.0, 0), (0.81, 0.0, 1)],
 )
 def test_what_is_not_clear_is_seen_upright_from_nearby(
     score: float, nearby: float, count: int
@@ -245,7 +248,8 @@ def test_what_is_not_clear_is_seen_upright_from_nearby(
     assert len(found) == count
     if count:  # as the first look saw it
         np.testing.assert_allclose(found.boxes[0], [109.5, 109.5, 209.5, 209.5], atol=1e-3)
-        assert found.scores[0] == pytest.approx(score)
+        is_clear = score >= detect.CLEAR_SCORE
+        assert found.scores[0] == pytest.approx(score if is_clear else (score + nearby) / 2)
     if score < detect.CLEAR_SCORE:
         y, x = np.nonzero(seen[0][..., 0] > 200)
         assert y.max() < 60 and abs(x.mean() - 79.5) < 1  # its end points up

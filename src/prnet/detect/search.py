@@ -48,8 +48,12 @@ LARGEST_FINE_PX = 128
 # they are about as large as CLOSER_PX; of the many that a look may hint at the likeliest.
 CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 160, 40
 # So are larger ones that score less than this, turned upright: coins and wheels look like faces at
-# one size and angle, faces at others, too. Both scores' mean is what must suffice.
-CLEAR_SCORE = 0.8
+# one size and angle, faces at others, too. The mean of both scores must be higher by DOUBT than a
+# face's must.
+CLEAR_SCORE, DOUBT = 0.8, 0.05
+# What only unusual looks show is less often a face: by so much more must it score, with a border
+# around the photo and in its quarter turns.
+BORDER_DOUBT, TURNED_DOUBT = 0.1, 0.2
 HINT_SLACK = 0.75  # hints smaller than this part of the smallest face wanted are left alone
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
@@ -87,14 +91,16 @@ def search(
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
 
     def see(
-        way: FindFaces, scale: float, largest_px: float, lowest: float
+        way: FindFaces, scale: float, largest_px: float, doubt: float
     ) -> tuple[Boxes, NDArray[np.floating]]:
-        """Look once; what scores at least so much and is a face from nearby, too."""
+        """Look once; what is a face from nearby, too."""
         found, found_scores = _look(image, scale, way, largest_px)
         if closer_score is None:
             return found, found_scores
-        is_hint = (_sizes(found) >= least) & (found_scores >= lowest)
-        return _look_closer(image, find, found[is_hint], found_scores[is_hint], scale, closer_score)
+        is_hint = _sizes(found) >= least
+        hints = found[is_hint], found_scores[is_hint]
+        needed = closer_score + doubt, closer_score + max(doubt, DOUBT)
+        return _look_closer(image, find, *hints, scale, *needed)
 
     boxes, scores = np.empty((0, 5)), np.empty(0)
     scales = list(_scales(side, smallest_face))
@@ -103,11 +109,9 @@ def search(
     for look, scale in enumerate(scales):
         found, found_scores = see(find, scale, LARGEST_FINE_PX if look else math.inf, 0.0)
         boxes, scores = _joined([boxes, found], [scores, found_scores])
-        for way in (_find_smaller, _find_turned):
+        for way, doubt in ((_find_smaller, BORDER_DOUBT), (_find_turned, TURNED_DOUBT)):
             if look == last_usual and not (scores >= enough).any():
-                # what such a look alone finds is less often a face, so it must be twice as sure
-                lowest = 0.0 if closer_score is None else (1 + closer_score) / 2
-                found, found_scores = see(partial(way, find), scales[0], math.inf, lowest)
+                found, found_scores = see(partial(way, find), scales[0], math.inf, doubt)
                 boxes, scores = _joined([boxes, found], [scores, found_scores])
         kept = keep_distinct(boxes, scores, SAME_FACE)
         boxes, scores = boxes[kept], scores[kept]
@@ -174,6 +178,7 @@ def _look_closer(
     scores: NDArray[np.floating],
     scale: float,
     min_score: float,
+    unclear_score: float,
 ) -> tuple[Boxes, NDArray[np.floating]]:
     """Look from nearby at what is small in a look or not clear: what is left of it is a face.
 
@@ -183,25 +188,29 @@ def _look_closer(
         boxes: (N, 5), photo pixels.
         scores: (N,).
         scale: Of the look that they were found in.
-        min_score: That a face must reach.
+        min_score: That a face must reach, a small one from nearby.
+        unclear_score: That the mean of both must reach where one isn't clear.
 
     Returns:
-        (K, 5) boxes and their scores, of small faces those of the closer look, of others their own.
+        (K, 5) boxes and their scores: of small faces those of the closer look, of unclear ones
+        their own box and the mean.
     """
     sizes = _sizes(boxes)
     is_small = sizes * scale < CLOSE_PX
     is_clear = ~is_small & (scores >= max(min_score, CLEAR_SCORE))
-    is_hint = (sizes > 0) & (is_small | (scores >= min_score)) & ~is_clear
     kept, kept_scores = [boxes[is_clear]], [scores[is_clear]]
-    hints = np.flatnonzero(is_hint)
+    hints = np.flatnonzero(~is_clear & (sizes > 0))
     for hint in hints[np.argsort(-scores[hints], kind="stable")][:MOST_CLOSER]:
         box, score = boxes[hint], float(scores[hint])
         if is_small[hint]:  # what angle it has can't be told well from afar
             found = _closer_face(image, find, box[:2], sizes[hint], 0.0, min_score)
+        elif score >= min_score or not sum(map(len, kept)):
+            # a mere hint at a large face is worth a look where there is nothing else
+            least = 2 * unclear_score - score
+            seen = _closer_face(image, find, box[:2], sizes[hint], box[4], least)
+            found = None if seen is None else (box, (score + seen[1]) / 2)
         else:
-            least = 2 * min_score - score
-            found = _closer_face(image, find, box[:2], sizes[hint], box[4], least)
-            found = None if found is None else (box, score)
+            found = None
         if found is not None:
             kept.append(found[0][None])
             kept_scores.append(np.array([found[1]]))

@@ -162,7 +162,8 @@ _SEARCH = (
     *("sure_px", "look_px", "sure_score", "fine_px", "large_photo", "refinement"),
     *("worthwhile_refinement", "smallest_px", "look_beyond", "largest_enlargement"),
     *("tile_core_px", "largest_fine_px", "block_px", "plain", "same_face"),
-    *("close_px", "closer_px", "closer_look_px", "most_closer", "hint_slack", "clear_score"),
+    *("close_px", "closer_px", "closer_look_px", "most_closer", "hint_slack"),
+    *("clear_score", "doubt", "border_doubt", "turned_doubt"),
 )
 
 

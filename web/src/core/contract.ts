@@ -83,6 +83,9 @@ export interface Contract {
     same_face: number;
     sure_score: number;
     clear_score: number;
+    doubt: number;
+    border_doubt: number;
+    turned_doubt: number;
     close_px: number;
     closer_px: number;
     closer_look_px: number;

@@ -34,23 +34,24 @@ export class Search {
     const isLarge = side >= c.large_photo * c.look_px;
     // sizes in a coarse look aren't exact
     const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
-    const see = async (find: typeof this.find, scale: number, largest: number, lowest: number) => {
+    const see = async (find: typeof this.find, scale: number, largest: number, doubt: number) => {
       const found = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
-      const hints = found.filter((box) => sizeOf(box) >= least && box.score >= lowest);
-      return this.lookCloser(photo, hints, scale);
+      const hints = found.filter((box) => sizeOf(box) >= least);
+      return this.lookCloser(photo, hints, scale, doubt);
     };
     let boxes: Found[] = [];
     const scales = [...this.scales(side)];
     // in a large photo the second look sees better what the first was unsure of
     const lastUsual = isLarge ? Math.min(1, scales.length - 1) : 0;
     const enough = isLarge ? 0 : c.sure_score;
-    // what an unusual look alone finds is less often a face, so it must be twice as sure
-    const lowest = (1 + this.contract.detector.min_score) / 2;
+    const unusual = [
+      [this.findSmaller, c.border_doubt], [this.findTurned, c.turned_doubt],
+    ] as const;
     for (const [number, scale] of scales.entries()) {
       boxes.push(...await see(this.find, scale, number ? c.largest_fine_px : Infinity, 0));
-      for (const find of [this.findSmaller, this.findTurned]) {
+      for (const [find, doubt] of unusual) {
         if (number !== lastUsual || boxes.some((box) => box.score >= enough)) break;
-        boxes.push(...await see(find, scales[0], Infinity, lowest));
+        boxes.push(...await see(find, scales[0], Infinity, doubt));
       }
       boxes = this.keepDistinct(boxes);
       const isSmall = Math.min(...boxes.map(sizeOf)) * scale < c.look_beyond * c.sure_px;
@@ -108,21 +109,25 @@ export class Search {
   }
 
   /** Look from nearby at what is small in a look or not clear: what is left of it is a face. */
-  private async lookCloser(photo: Picture, boxes: Found[], scale: number): Promise<Found[]> {
+  private async lookCloser(
+    photo: Picture, boxes: Found[], scale: number, doubt: number,
+  ): Promise<Found[]> {
     const c = this.contract.search;
-    const least = this.contract.detector.min_score;
+    const least = this.contract.detector.min_score + doubt;
+    const unclear = this.contract.detector.min_score + Math.max(doubt, c.doubt);
     const isSmall = (box: Found) => sizeOf(box) * scale < c.close_px;
     const isClear = (box: Found) => !isSmall(box) && box.score >= Math.max(least, c.clear_score);
     const kept = boxes.filter(isClear);
-    const hints = boxes.filter((box) => !isClear(box) && (isSmall(box) || box.score >= least));
-    hints.sort((a, b) => b.score - a.score);
+    const hints = boxes.filter((box) => !isClear(box)).sort((a, b) => b.score - a.score);
     for (const hint of hints.slice(0, c.most_closer)) {
       if (isSmall(hint)) {
         // what angle it has can't be told well from afar
         const found = await this.closerFace(photo, hint, 0, least);
         if (found) kept.push(found);
-      } else if (await this.closerFace(photo, hint, hint.angle, 2 * least - hint.score)) {
-        kept.push(hint);
+      } else if (hint.score >= least || !kept.length) {
+        // a mere hint at a large face is worth a look where there is nothing else
+        const found = await this.closerFace(photo, hint, hint.angle, 2 * unclear - hint.score);
+        if (found) kept.push({ ...hint, score: (hint.score + found.score) / 2 });
       }
     }
     return kept;
