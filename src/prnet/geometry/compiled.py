@@ -5,9 +5,17 @@ from functools import cache, wraps
 from typing import Any
 
 import numba
+import numpy as np
 from numba.extending import register_jitable
 
 compiled_part = register_jitable  # of functions that only compiled ones call, with these
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """An array that can't be written to: for one that can be, functions are compiled once more."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
