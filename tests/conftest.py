@@ -206,18 +206,18 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def facekit() -> Iterator[Path]:
-    """The facekit's folder, which lies beside the checkout. Its tars are listed once."""
+    """The facekit's folder, which lies beside the checkout. Its files are listed and read once."""
     folder = REPOSITORY / "../shared/facekit"
     if not folder.is_dir():
         pytest.skip("the facekit ../shared/facekit is not here")
-    list_tar = kit_reader._tar_index
-    list_once = functools.cache(list_tar)
+
+    def once(read: Callable[..., Any]) -> Callable[..., Any]:
+        keep = functools.cache(read)
+        return lambda path, *how: (keep if folder in path.parents else read)(path, *how)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            kit_reader,
-            "_tar_index",
-            lambda path: (list_once if folder in path.parents else list_tar)(path),
-        )
+        for name in ("_tar_index", "_read_labels"):
+            patch.setattr(kit_reader, name, once(getattr(kit_reader, name)))
         yield folder
 
 
