@@ -45,10 +45,18 @@ from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.position_map import centre_depth, decode_landmarks68, decode_vertices
 
 REPOSITORY = Path(__file__).parents[1]
+# the first starts the process that the others' are forked from too: it imports all that they need
+FORKING = (
+    "train/test_distributed.py",
+    "train/test_train_detector.py",
+    "train/test_sources.py",
+    "data/test_w300lp.py",
+)
 LONGEST = (
     "serve/test_browser.py",
     "test_docs.py",
     "export/test_prnet_official.py",  # while the other worker compiles what this one leaves alone
+    *FORKING,
     "cli/test_reconstruct.py",
     "train/test_run.py",
     "cli/test_evaluate.py",
@@ -66,8 +74,6 @@ LONGEST = (
     "evaluate/test_evaluate_robustness.py",
     "benchmarks/test_compare_networks.py",
     "export/test_onnx.py",
-    "data/test_w300lp.py",
-    "train/test_train_detector.py",
     "synthesis/test_batches.py",
 )
 
@@ -76,6 +82,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no worker is left alone with one at the end."""
     rank = {REPOSITORY / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files whole, so that fixtures are made once; FORKING's go to one worker."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "forking" if file.removeprefix("tests/") in FORKING else file
+
+    return Scheduling(config, log)
 
 
 TURN = os.open(__file__, os.O_RDONLY)  # locked by whoever compiles what tests import
@@ -187,18 +206,18 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def facekit() -> Iterator[Path]:
-    """The facekit's folder, which lies beside the checkout. Its tars are listed once."""
+    """The facekit's folder, which lies beside the checkout. Its files are listed and read once."""
     folder = REPOSITORY / "../shared/facekit"
     if not folder.is_dir():
         pytest.skip("the facekit ../shared/facekit is not here")
-    list_tar = kit_reader._tar_index
-    list_once = functools.cache(list_tar)
+
+    def once(read: Callable[..., Any]) -> Callable[..., Any]:
+        keep = functools.cache(read)
+        return lambda path, *how: (keep if folder in path.parents else read)(path, *how)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            kit_reader,
-            "_tar_index",
-            lambda path: (list_once if folder in path.parents else list_tar)(path),
-        )
+        for name in ("_tar_index", "_read_labels"):
+            patch.setattr(kit_reader, name, once(getattr(kit_reader, name)))
         yield folder
 
 

@@ -1,8 +1,6 @@
 import dataclasses
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,16 +157,6 @@ def test_wrong_parts(face: Face, changes: dict[str, np.ndarray], message: str) -
 def test_save_needs_a_known_extension(face: Face, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"face\.stl.*\.glb, \.obj, \.ply"):
         face.save(tmp_path / "face.stl")
-
-
-@pytest.mark.core
-def test_importing_faces_is_light() -> None:
-    code = (
-        "import sys, prnet.face; "
-        "print([m for m in ('numba', 'trimesh', 'onnxruntime', 'torch') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 # as a mesh

@@ -13,14 +13,25 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+# what `python -m build` asks of setuptools, in one process instead of five
+BUILD = """
+import os, shutil, sys, zlib
+from setuptools import build_meta
+compress = zlib.compressobj
+zlib.compressobj = lambda level, *how: compress(0, *how)  # 20 MB of what can't be compressed anyway
+packages = sys.argv[1]
+source = build_meta.build_sdist(packages)
+shutil.unpack_archive(os.path.join(packages, source), "unpacked")
+os.chdir(os.path.join("unpacked", source.removesuffix(".tar.gz")))
+build_meta.build_wheel(packages)
+"""
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both: the source package of a clone, and the wheel made out of that."""
-    for name in ("build", "setuptools"):
-        if find_spec(name) is None:
-            pytest.skip(f"{name} isn't installed: pip install 'prnet[dev]'")
+    if find_spec("setuptools") is None:
+        pytest.skip("setuptools isn't installed: pip install 'prnet[dev]'")
     clone, packages = (tmp_path_factory.mktemp(name) for name in ("clone", "packages"))
     for name in ("src", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "NOTICE"):
         source = REPOSITORY / name
@@ -32,9 +43,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (clone / name / "__init__.py").write_text("", encoding="utf-8")
     for stray in clone.glob("src/*.egg-info"):
         shutil.rmtree(stray)
-    how = "--no-isolation", "--skip-dependency-check", "--outdir"
-    command = [sys.executable, "-m", "build", *how, packages, clone]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", BUILD, packages]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return packages
 
@@ -85,7 +95,8 @@ def test_the_wheel_alone_runs(packages: Path, portrait: Path, tmp_path: Path) ->
         "reconstructor = pickle.loads(pickle.dumps(prnet.Reconstructor()))\n"
         "(face,) = reconstructor(sys.argv[2]); print(face.to_record(False)['landmarks68'][0])\n"
         "(run,) = m.entry_points(group='console_scripts', name='prnet')\n"
-        "run.load()(['reconstruct', sys.argv[2], '-o', 'out', '--no-overlay'])"
+        "options = '--no-overlay', '--format', 'none', '--depth'\n"
+        "run.load()(['reconstruct', sys.argv[2], '-o', 'out', *options])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, path, portrait],
@@ -99,7 +110,7 @@ def test_the_wheel_alone_runs(packages: Path, portrait: Path, tmp_path: Path) ->
     (face,) = json.loads((tmp_path / "out/portrait.json").read_text())["faces"]
     assert done.stdout.startswith(str(face["landmarks68"][0]))
     assert face["expression"]["mouthSmileLeft"] > 0.5  # read off the head, the largest asset
-    assert (tmp_path / "out/portrait.glb").read_bytes()[:4] == b"glTF"
+    assert (tmp_path / "out/portrait_depth.png").is_file()  # with a compiled function
 
 
 def test_the_version_is_said_once() -> None:

@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +9,7 @@ import scipy.io
 from prnet.cli.main import main
 from prnet.data.bfm import Bfm, load_bfm
 from prnet.data.w300lp import W300lpMaps, build_maps, list_photos, make_record, read_label
+from prnet.data.workers import worker_context
 from prnet.errors import LabelError, OutputError
 from prnet.geometry.pose import PoseFit, flip_y, rotation_from_angles
 from prnet.landmarks import MIRROR68
@@ -196,26 +193,18 @@ def test_only_the_rest_is_made(make_w300lp, bfm_folder: Path, tmp_path: Path) ->
     assert not list(out.rglob("*.partial"))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_a_killed_run_leaves_whole_records_and_no_stamp(
     make_w300lp, bfm_folder: Path, tmp_path: Path
 ) -> None:
     root, out = make_w300lp(photos=8), tmp_path / "out"
-    arguments = ["--root", root, "--bfm", bfm_folder, "--out", out, "--size", 32]
-    command = [
-        sys.executable,
-        "-m",
-        "prnet",
-        "data",
-        "w300lp",
-        *map(str, arguments),
-        "--processes",
-        "1",
-    ]
-    with subprocess.Popen(command, start_new_session=True) as process:
-        while process.poll() is None and not list(out.glob("AFW/*.npz")):
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
+    process = worker_context(build_maps.__module__).Process(
+        target=build_maps, args=(root, bfm_folder, out), kwargs={"size": 32, "processes": 1}
+    )
+    process.start()
+    while process.is_alive() and not list(out.glob("AFW/*.npz")):
+        time.sleep(0.005)
+    process.kill()
+    process.join()
     kept = len(list(out.glob("AFW/*.npz")))
     assert 1 <= kept < 8
     with pytest.raises(LabelError, match="complete.json: not there; run `prnet data w300lp`"):

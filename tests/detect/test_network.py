@@ -1,6 +1,5 @@
-"""The detector in threads, in forked processes, and over many photos."""
+"""The detector in threads and over many photos; forked processes are test_reconstructor.py's."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -31,25 +30,6 @@ def test_threads_say_the_same(detector: FaceDetector) -> None:
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(detector.detect, [photo] * 24):
             np.testing.assert_array_equal(found.oriented(), expected)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
-def test_forked_processes_say_the_same() -> None:
-    code = """
-from multiprocessing import get_context
-import numpy as np
-from skimage.data import astronaut
-from prnet import FaceDetector
-
-detector = FaceDetector()
-def find(_):
-    return detector.detect(astronaut()).oriented()
-expected = find(0)
-with get_context("fork").Pool(2) as pool:
-    for found in pool.map_async(find, range(4)).get(60):
-        np.testing.assert_array_equal(found, expected)
-"""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

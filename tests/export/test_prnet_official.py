@@ -61,7 +61,9 @@ def uv_data(make_uv_data: Callable[[Path], Path], tmp_path_factory: pytest.TempP
 def model(checkpoint: Path, uv_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command line makes of them."""
     folder = tmp_path_factory.mktemp("converted") / "model"
-    run("convert", "--checkpoint", checkpoint, "--uv-data", uv_data, "--out", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prnet.export.onnx.CHECKED_CROPS", 1)  # TensorFlow's maps are compared below
+        run("convert", "--checkpoint", checkpoint, "--uv-data", uv_data, "--out", folder)
     return folder
 
 

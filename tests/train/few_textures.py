@@ -6,10 +6,12 @@ from prnet.data import scenes
 from prnet.train import scene_feed
 
 FEW = 24
+SLOTS = 1
 _compose_forever = scene_feed._compose_forever
 
 
 def compose_forever(*arguments: Any) -> None:
-    """As scene_feed's; drawing all textures would take most of the test's time."""
+    """As scene_feed's; drawing all textures, and scenes that nobody needs, would take long."""
     scenes.TEXTURES = FEW
+    scene_feed.SLOTS = SLOTS
     _compose_forever(*arguments)

@@ -76,13 +76,18 @@ def main(processes: int, out: Path) -> None:
         torch.save({name: p.grad for name, p in named if p.grad is not None}, out)
 
 
-def run_rank(rank: int, processes: int, port: int, out: Path) -> None:
-    """Be one of the processes; the variables are those that a cluster's launcher sets."""
-    os.environ |= {
+def variables(rank: int, processes: int, port: int) -> dict[str, str]:
+    """What a cluster's launcher sets for each process."""
+    return {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(processes),
         "NODE_RANK": "0",
         "LOCAL_RANK": str(rank),
     }
+
+
+def run_rank(rank: int, processes: int, port: int, out: Path) -> None:
+    """Be one of the processes."""
+    os.environ |= variables(rank, processes, port)
     main(processes, out)

@@ -7,26 +7,32 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradients import main, run_rank  # noqa: E402
+from gradients import main, run_rank, variables  # noqa: E402
 
 from prnet.data.workers import worker_context  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
+def test_two_processes_have_the_gradients_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = tmp_path / "alone.pt", tmp_path / "together.pt"
     main(1, files[0])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = worker_context(run_rank.__module__)
-    ranks = [context.Process(target=run_rank, args=(rank, 2, port, files[1])) for rank in range(2)]
-    for each in ranks:
-        each.start()
-    for each in ranks:
-        each.join(300)
-        assert each.exitcode == 0
+    # this process is the first of the two
+    context = worker_context("prnet.train.run")
+    second = context.Process(target=run_rank, args=(1, 2, port, files[1]))
+    second.start()
+    with monkeypatch.context() as patch:
+        for name, value in variables(0, 2, port).items():
+            patch.setenv(name, value)
+        main(2, files[1])
+    second.join(300)
+    assert second.exitcode == 0
+    torch.distributed.destroy_process_group()
     alone, together = (torch.load(file, weights_only=True) for file in files)
     assert alone.keys() == together.keys()
     assert len(alone) > 50

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from few_textures import FEW, compose_forever  # noqa: E402
+from few_textures import FEW, SLOTS, compose_forever  # noqa: E402
 
 from prnet.data.scene_photos import (  # noqa: E402
     BACKGROUND,
@@ -34,6 +34,8 @@ def few_textures_everywhere() -> Iterator[None]:
     """Also in the processes that compose, and where hard negatives are looked for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("prnet.train.scene_feed._compose_forever", compose_forever)
+        patch.setattr("prnet.train.scene_feed.SLOTS", SLOTS)  # and composed ahead
+        patch.setattr("prnet.train.scene_feed.READY", SLOTS)
         patch.setattr("prnet.train.detector.TEXTURES", FEW)
         yield
 

@@ -162,7 +162,7 @@ def _to_onnx(maps: _Finished, spec: NetworkSpec, path: Path) -> onnx.ModelProto:
     """Trace the network, for any N, and fold all that is constant; `path` is overwritten."""
     example = torch.zeros(2, 3, spec.input_size, spec.input_size)
     with torch.no_grad():
-        outputs = [MAPS, CONFIDENCES][: len(maps(example))]
+        outputs = [MAPS, CONFIDENCES][: len(maps(example[:1]))]
     with warnings.catch_warnings():
         # The newer exporter needs another package and writes an opset that browsers lack.
         warnings.simplefilter("ignore", DeprecationWarning)

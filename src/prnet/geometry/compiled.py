@@ -1,13 +1,30 @@
-"""Functions compiled by numba, whose cache is a help and never a need."""
+"""Functions compiled by numba, whose cache is a help and never a need.
+
+Numba is imported with the first call: that takes longer than many a command does without it.
+"""
 
 from collections.abc import Callable
 from functools import cache, wraps
-from typing import Any
+from typing import Any, TypeVar
 
-import numba
-from numba.extending import register_jitable
+import numpy as np
 
-compiled_part = register_jitable  # of functions that only compiled ones call, with these
+F = TypeVar("F", bound=Callable[..., Any])
+
+_parts: list[Callable[..., Any]] = []  # that numba hasn't been told of yet
+
+
+def compiled_part(function: F) -> F:
+    """Compile a function that only compiled ones call, with these."""
+    _parts.append(function)
+    return function
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """An array that can't be written to: for one that can be, functions are compiled once more."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,6 +37,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     @cache
     def dispatcher(is_cached: bool) -> Callable[..., Any]:
         """Numba's own function."""
+        import numba
+        from numba.extending import register_jitable
+
+        while _parts:
+            register_jitable(_parts.pop())
         return numba.njit(cache=is_cached, nogil=True)(function)
 
     is_cached = True

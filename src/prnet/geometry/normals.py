@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.compiled import compiled
+from prnet.geometry.compiled import compiled, read_only
 
 
 def vertex_normals(
@@ -29,7 +29,7 @@ def vertex_normals(
     normals = np.empty((len(vertices), 3), np.float32)
     _average(
         np.ascontiguousarray(vertices, np.float64),
-        np.ascontiguousarray(triangles, np.int32),
+        read_only(np.ascontiguousarray(triangles, np.int32)),
         np.zeros((len(vertices), 3)),
         normals,
     )

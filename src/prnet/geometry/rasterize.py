@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.compiled import compiled
+from prnet.geometry.compiled import compiled, read_only
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def rasterize(
     depth = np.full((height, width), -np.inf, np.float32)
     _fill(
         np.ascontiguousarray(vertices, np.float64),
-        np.ascontiguousarray(triangles, np.int32),
+        read_only(np.ascontiguousarray(triangles, np.int32)),
         triangle,
         barycentric,
         depth,

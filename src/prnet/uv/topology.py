@@ -32,7 +32,7 @@ class Topology:
 
     def __post_init__(self) -> None:
         """Check the parts; raises ValueError."""
-        count = sum(line.startswith("v ") for line in self.text.splitlines())
+        count = f"\n{self.text}".count("\nv ")
         if self.uv.shape != (count, 2) or self.mean.shape != (count, 3):
             raise ValueError(
                 f"uv and mean must have a row for each of the {count} vertices, got "
@@ -209,22 +209,23 @@ class _Corners(dict[str, int]):
     def __missing__(self, field: str) -> int:
         """Read it; raises ValueError for what isn't there."""
         parts = field.split("/")
-        counts = [len(each) for each in self._read]
-
-        def index(text: str, count: int) -> int:
-            number = int(text)
-            found = number - 1 if number > 0 else count + number
-            if not 0 <= found < count:
-                raise ValueError(f"{field} names what isn't there")
-            return found
-
-        uv = index(parts[1], counts[1]) if len(parts) > 1 and parts[1] else -1
-        vertex = index(parts[0], counts[0])
+        vertices, uvs = self._read
+        uv = _index(field, parts[1], len(uvs)) if len(parts) > 1 and parts[1] else -1
+        vertex = _index(field, parts[0], len(vertices))
         self.pairs.append((vertex, uv))
         self.texts.append(f"{vertex + 1}/{uv + 1}" if uv >= 0 else str(vertex + 1))
         if "-" not in field:  # which means the same in every line
             self[field] = len(self.pairs) - 1
         return len(self.pairs) - 1
+
+
+def _index(field: str, text: str, count: int) -> int:
+    """Which of so many, from 0, a field names; raises ValueError for what isn't there."""
+    number = int(text)
+    found = number - 1 if number > 0 else count + number
+    if not 0 <= found < count:
+        raise ValueError(f"{field} names what isn't there")
+    return found
 
 
 def _fans(vertices: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -237,5 +238,5 @@ def _fans(vertices: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.i
 
 def _vertex_line(line: str, place: list[float]) -> str:
     """A vertex's line at another place; colors behind it stay."""
-    rest = line.split()[4:]
-    return " ".join(["v", *(f"{value:.6f}" for value in place), *rest])
+    rest = line.split(maxsplit=4)[4:]
+    return " ".join(["v {:.6f} {:.6f} {:.6f}".format(*place), *rest])
