@@ -6,7 +6,7 @@ import { boxToCrop, cutCrop } from "./crop";
 import {
   cutOut, emptyPicture, halve, type Picture, resizeLinear, roundHalfEven, shrinkArea,
 } from "./picture";
-import { apply2, invert2 } from "./similarity";
+import { apply2, invert2, scale2 } from "./similarity";
 
 /** Center, size and angle (radians, clockwise as seen) of a face's box, and how sure it is. */
 export interface Found {
@@ -140,15 +140,23 @@ export class Search {
     const c = this.contract.search;
     const size = c.closer_look_px;
     const side = (sizeOf(hint) * size) / c.closer_px;
-    const { x, y } = hint;
+    const { window, left, top } = around(photo, hint.x, hint.y, side);
+    // shrunk as looks are, which is quicker than as crops are
+    const isShrunk = sizeOf(hint) > c.closer_px;
+    const { picture, spacing, first }: Resized = isShrunk
+      ? resize(window, c.closer_px / sizeOf(hint))
+      : { picture: window, spacing: [1, 1], first: [0, 0] };
+    const [firstX, firstY] = [first[0] + left, first[1] + top];
+    const step = Math.sqrt(spacing[0] * spacing[1]);
+    const [x, y] = [(hint.x - firstX) / spacing[0], (hint.y - firstY) / spacing[1]];
+    const reach = side / step / 2;
     const square = {
-      x0: x - side / 2, y0: y - side / 2, x1: x + side / 2, y1: y + side / 2,
-      angleDeg: (angle * 180) / Math.PI,
+      x0: x - reach, y0: y - reach, x1: x + reach, y1: y + reach, angleDeg: (angle * 180) / Math.PI,
     };
     const move = boxToCrop(square, size, 1);
     const middle = (size - 1) / 2;
     let best: Found | undefined;
-    for (const box of await this.find(cutCrop(photo, move, size, this.contract.crop))) {
+    for (const box of await this.find(cutCrop(picture, move, size, this.contract.crop))) {
       const isNear = Math.hypot(box.x - middle, box.y - middle) <= c.closer_px / 2;
       const fits = isNear && Math.abs(Math.log2(sizeOf(box) / c.closer_px)) <= 1;
       if (fits && box.score >= Math.max(least, best?.score ?? 0)) best = box;
@@ -156,10 +164,10 @@ export class Search {
     if (!best) return undefined;
     const [foundX, foundY] = apply2(invert2(move), best.x, best.y);
     return {
-      x: foundX,
-      y: foundY,
-      width: (best.width * side) / size,
-      height: (best.height * side) / size,
+      x: foundX * spacing[0] + firstX,
+      y: foundY * spacing[1] + firstY,
+      width: (best.width * step) / scale2(move),
+      height: (best.height * step) / scale2(move),
       angle: best.angle + angle,
       score: best.score,
     };
@@ -369,6 +377,18 @@ interface Resized {
   picture: Picture;
   spacing: [number, number]; // photo pixels a pixel
   first: [number, number]; // where in the photo the first pixel has its centre
+}
+
+/** What a photo shows of a square at any angle, and where that begins. */
+function around(
+  photo: Picture, x: number, y: number, side: number,
+): { window: Picture; left: number; top: number } {
+  const reach = side * Math.SQRT1_2 + 2;
+  const begin = (at: number, end: number) => Math.min(Math.max(Math.floor(at - reach), 0), end - 1);
+  const finish = (at: number, end: number) => Math.min(Math.max(Math.ceil(at + reach), 1), end);
+  const [left, top] = [begin(x, photo.width), begin(y, photo.height)];
+  const window = cutOut(photo, left, top, finish(x, photo.width), finish(y, photo.height));
+  return { window, left, top };
 }
 
 /** Bring a photo to about a scale: leave pixels or rows out, average two by two, interpolate. */
