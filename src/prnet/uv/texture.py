@@ -112,7 +112,8 @@ def _cut_photo(
     low_x, low_y = (max(math.floor(first - margin), 0) for first, _ in extents)
     high_x, high_y = (max(math.ceil(last + margin), 0) for _, last in extents)
     photo = image[low_y:high_y, low_x:high_x]
-    moved = np.asarray(cv2.subtract(xy, (low_x, low_y, 0, 0)), np.float32)
+    # a number a channel, which the stubs don't know
+    moved = cv2.subtract(xy, (low_x, low_y, 0, 0))  # type: ignore[call-overload]
     if pixels_per_texel < 1.5 or photo.size == 0:
         return photo, moved
     height, width = photo.shape[:2]
