@@ -33,7 +33,7 @@ else:
 # a Path where the package lies in a folder; where it lies in a zip, what reads from that
 EMBEDDED_FILE = resources.files("prnet") / "assets" / "detector" / "detector.onnx"
 MIN_SCORE = 0.5
-HINT_SCORE = 0.3  # from which on a small face is looked at from nearby
+HINT_SCORE = 0.32  # from which on a small face is looked at from nearby
 
 
 class FaceDetector:

@@ -53,7 +53,7 @@ CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 128, 40
 CLEAR_SCORE, DOUBT = 0.8, 0.04
 # What only unusual looks show is less often a face: by so much more must it score, with a border
 # around the photo and in its quarter turns.
-BORDER_DOUBT, TURNED_DOUBT = 0.1, 0.2
+BORDER_DOUBT, TURNED_DOUBT = 0.06, 0.2
 HINT_SLACK = 0.75  # hints smaller than this part of the smallest face wanted are left alone
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
@@ -204,8 +204,8 @@ def _look_closer(
         box, score = boxes[hint], float(scores[hint])
         if is_small[hint]:  # what angle it has can't be told well from afar
             found = _closer_face(image, find, box[:2], sizes[hint], 0.0, min_score)
-        elif score >= min_score or not sum(map(len, kept)):
-            # a mere hint at a large face is worth a look where there is nothing else
+        elif score >= SURE_SCORE or not sum(map(len, kept)):
+            # what is less than sure of a large face is worth a look where there is nothing else
             least = 2 * unclear_score - score
             seen = _closer_face(image, find, box[:2], sizes[hint], box[4], least)
             found = None if seen is None else (box, (score + seen[1]) / 2)

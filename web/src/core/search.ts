@@ -124,8 +124,8 @@ export class Search {
         // what angle it has can't be told well from afar
         const found = await this.closerFace(photo, hint, 0, least);
         if (found) kept.push(found);
-      } else if (hint.score >= least || !kept.length) {
-        // a mere hint at a large face is worth a look where there is nothing else
+      } else if (hint.score >= c.sure_score || !kept.length) {
+        // what is less than sure of a large face is worth a look where there is nothing else
         const found = await this.closerFace(photo, hint, hint.angle, 2 * unclear - hint.score);
         if (found) kept.push({ ...hint, score: (hint.score + found.score) / 2 });
       }
