@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prnet.geometry.pose import Pose, flip_y
-from prnet.geometry.sampling import all_finite
+from prnet.geometry.sampling import all_finite, read_only
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
-from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas, read_only
+from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas
 from prnet.uv.complete import complete_face
 from prnet.uv.outline import meet_outline
 from prnet.uv.position_map import decode_landmarks68, decode_vertices, fit_pose

@@ -97,7 +97,7 @@ def test_it_starts_as_yunet(facekit: Path) -> None:
 
 
 def test_its_first_stages_learn_what_those_of_more_units_say() -> None:
-    from prnet.train.detector_start import DEEPER_STAGES, start_from_deeper
+    from prnet.train.detector_start import DEEPER_STAGES, _features, start_from_deeper
 
     class Blotches:
         def compose(self, rng: np.random.Generator) -> SimpleNamespace:
@@ -114,18 +114,11 @@ def test_its_first_stages_learn_what_those_of_more_units_say() -> None:
         start_from_deeper(network, teacher, blotches, steps, seed=0)  # type: ignore[arg-type]
         with torch.inference_mode():
             wanted, found = (
-                _first_stages(each, pictures.permute(0, 3, 1, 2).float())
+                torch.relu(_features(each, pictures.permute(0, 3, 1, 2).float()))
                 for each in (teacher, network)
             )
         errors.append(float((found - wanted).square().mean() / wanted.var()))
     assert errors[1] < 0.5 * errors[0]
-
-
-def _first_stages(network: Detector, pictures: "torch.Tensor") -> "torch.Tensor":
-    features = torch.relu(network.stem(pictures))
-    for stage in network.stages[:2]:
-        features = stage(torch.nn.functional.max_pool2d(features, 2))
-    return features
 
 
 def test_what_is_not_yunet_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,20 +87,18 @@ def test_the_shipped_recipe(repository: Path) -> None:
     assert load_detector_recipe(repository / "recipes" / "detector.toml").minutes > 0
 
 
+def small_recipe(photos: Path, start: Path, **more: Any) -> DetectorRecipe:
+    """What a run of few steps takes; `more` is the recipe's."""
+    usual = {"scene_size": 64, "batch_size": 16, "workers": 1, "validation_scenes": 1}
+    return DetectorRecipe(photos=str(photos), start=str(start), **(usual | more))
+
+
 def test_a_run_writes_weights_and_log(packed: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.pt"
     torch.manual_seed(1)
     torch.save(Detector().state_dict(), start)
-    recipe = DetectorRecipe(
-        photos=str(packed),
-        start=str(start),
-        minutes=5,
-        max_steps=3,
-        scene_size=64,
-        batch_size=16,
-        workers=1,
-        warmup_steps=2,
-        validation_scenes=2,
+    recipe = small_recipe(
+        packed, start, minutes=5, max_steps=3, warmup_steps=2, validation_scenes=2
     )
     network = train_detector(recipe, tmp_path / "run")
     weights = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
@@ -121,20 +120,16 @@ def test_frozen_stages_and_hard_negatives(packed: Path, tmp_path: Path) -> None:
     # an older network's, without some refinements
     old = {name: value for name, value in weights.items() if "neck_refinements" not in name}
     torch.save(old, start)
-    recipe = DetectorRecipe(
-        photos=str(packed),
-        start=str(start),
+    recipe = small_recipe(
+        packed,
+        start,
         frozen_stages=2,
         mined=4,
         mine_seconds=0,
         max_steps=2,
-        scene_size=64,
-        batch_size=16,
-        workers=1,
         uses=3,
         warmup_steps=1,
         validate_seconds=0,
-        validation_scenes=1,
     )
     after = train_detector(recipe, tmp_path / "run").state_dict()
     learned = {name for name, value in old.items() if not torch.equal(after[name], value)}
@@ -148,17 +143,7 @@ def test_a_network_starts_as_one_with_more_units(packed: Path, tmp_path: Path) -
     torch.manual_seed(1)
     deeper = Detector(DEEPER_STAGES)
     torch.save(deeper.state_dict(), start)
-    recipe = DetectorRecipe(
-        photos=str(packed),
-        start=str(start),
-        imitate_steps=1,
-        max_steps=1,
-        scene_size=64,
-        batch_size=16,
-        workers=1,
-        learning_rate=1e-9,
-        validation_scenes=1,
-    )
+    recipe = small_recipe(packed, start, imitate_steps=1, max_steps=1, learning_rate=1e-9)
     own, theirs = train_detector(recipe, tmp_path / "run").state_dict(), deeper.state_dict()
     for name in own:
         if not name.startswith(("stages.0", "stages.1")):

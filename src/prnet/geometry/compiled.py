@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, TypeVar
 
-import numpy as np
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 _parts: list[Callable[..., Any]] = []  # that numba hasn't been told of yet
@@ -18,13 +16,6 @@ def compiled_part(function: F) -> F:
     """Compile a function that only compiled ones call, with these."""
     _parts.append(function)
     return function
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """An array that can't be written to: for one that can be, functions are compiled once more."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.compiled import compiled, read_only
+from prnet.geometry.compiled import compiled
+from prnet.geometry.sampling import read_only
 
 
 def vertex_normals(
@@ -29,7 +30,8 @@ def vertex_normals(
     normals = np.empty((len(vertices), 3), np.float32)
     _average(
         np.ascontiguousarray(vertices, np.float64),
-        read_only(np.ascontiguousarray(triangles, np.int32)),
+        # for an array that may be written to, too, it would be compiled once more
+        read_only(np.ascontiguousarray(triangles, np.int32).view()),
         np.zeros((len(vertices), 3)),
         normals,
     )

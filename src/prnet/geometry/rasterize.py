@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.compiled import compiled, read_only
+from prnet.geometry.compiled import compiled
+from prnet.geometry.sampling import read_only
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def rasterize(
     depth = np.full((height, width), -np.inf, np.float32)
     _fill(
         np.ascontiguousarray(vertices, np.float64),
-        read_only(np.ascontiguousarray(triangles, np.int32)),
+        # for an array that may be written to, too, it would be compiled once more
+        read_only(np.ascontiguousarray(triangles, np.int32).view()),
         triangle,
         barycentric,
         depth,

@@ -1,8 +1,12 @@
 """Pictures read between their pixels, and their gaps filled; things picked evenly."""
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+A = TypeVar("A", bound=NDArray[np.generic])
 
 
 def sample_bilinear(values: NDArray[np.generic], xy: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -42,6 +46,12 @@ def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArra
     """
     xy = np.asarray(uv, np.float64) * len(values) - 0.5
     return sample_bilinear(values, xy).astype(np.float32)
+
+
+def read_only(array: A) -> A:
+    """The same array, closed to writing: it is kept and handed out many times."""
+    array.flags.writeable = False
+    return array
 
 
 def all_finite(numbers: NDArray[np.floating]) -> bool:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.sampling import sample_map
+from prnet.geometry.sampling import read_only, sample_map
 from prnet.morphable.head_model import (
     FACE,
     LEFT_EYE,
@@ -21,7 +21,7 @@ from prnet.morphable.head_model import (
     HeadModel,
     embedded_head,
 )
-from prnet.uv.atlas import MAP_SIZE, NECK, Atlas, embedded_atlas, read_only
+from prnet.uv.atlas import MAP_SIZE, NECK, Atlas, embedded_atlas
 from prnet.uv.chart import ChartSampler, rasterize_chart
 
 # The network never learned the neck: below the jaw the head model takes over, over so many map

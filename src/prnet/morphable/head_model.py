@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prnet.errors import ModelFileError
 from prnet.files import write_aside
-from prnet.uv.atlas import read_only
+from prnet.geometry.sampling import read_only
 from prnet.uv.chart import split_quads
 
 # what a polygon belongs to; the order is that of the file. The skin is one piece: face (the

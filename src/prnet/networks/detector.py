@@ -15,7 +15,7 @@ from prnet.detect.cells import LARGEST_LOG, OUTPUTS, STRIDES, UNIT_STRIDES
 
 STEM_CHANNELS = 16
 # Channels of the units of each stage; each begins with halving the picture. YuNet halves it one
-# unit later the first two times, and has three units more in the first two stages: half its time.
+# unit later the first two times, and has three units more in the first two stages.
 Stages = tuple[tuple[int, ...], ...]
 STAGES: Stages = ((16, 32), (64, 64), (64, 64), (64, 64))
 # YuNet's units, in the order of its file, that have no counterpart here

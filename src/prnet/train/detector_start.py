@@ -102,22 +102,12 @@ def start_from_deeper(
         steps: Of 8 pictures.
         seed: Of the pictures.
     """
-    weights = teacher.state_dict()
     teacher.requires_grad_(False).to(next(network.parameters()).device)
-    own = {
-        f"stages.{stage}.{number}.": f"stages.{stage}.{unit}."
-        for stage, units in enumerate(KEPT_UNITS)
-        for number, unit in enumerate(units)
-    }
-    first = tuple(f"stages.{stage}." for stage in range(len(KEPT_UNITS)))
-    kept = {name: value for name, value in weights.items() if not name.startswith(first)}
-    for mine, theirs in own.items():
-        kept |= {
-            mine + name.removeprefix(theirs): value
-            for name, value in weights.items()
-            if name.startswith(theirs)
-        }
-    network.load_state_dict(kept)
+    # all layers but the first stages' have the same names
+    network.load_state_dict(teacher.state_dict(), strict=False)
+    for own, theirs, kept in zip(network.stages[:2], teacher.stages[:2], KEPT_UNITS, strict=True):
+        for unit, number in zip(own.children(), kept, strict=True):
+            unit.load_state_dict(list(theirs.children())[number].state_dict())
     _imitate(
         network,
         network.stages[:2],

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from prnet.errors import ModelFileError
 from prnet.files import write_aside
 from prnet.geometry.pose import PoseFit
-from prnet.geometry.sampling import sample_map
+from prnet.geometry.sampling import A, read_only, sample_map
 from prnet.landmarks import NOSE_BASE
 
 if sys.version_info >= (3, 11):
@@ -24,7 +23,6 @@ if sys.version_info >= (3, 11):
 else:
     from importlib.abc import Traversable
 
-A = TypeVar("A", bound=NDArray[np.generic])
 
 # a Path where the package lies in a folder; where it lies in a zip, what reads from that
 EMBEDDED_FOLDER = resources.files("prnet") / "assets" / "lite"
@@ -192,9 +190,3 @@ class Atlas:
 def embedded_atlas() -> Atlas:
     """The atlas of the model folder inside the package."""
     return Atlas.load(EMBEDDED_FOLDER / ATLAS_FILE)
-
-
-def read_only(array: A) -> A:
-    """The same array, closed to writing: it is kept and handed out many times."""
-    array.flags.writeable = False
-    return array

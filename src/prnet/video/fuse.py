@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from prnet.face import Face
 from prnet.geometry.normals import vertex_normals
+from prnet.geometry.sampling import read_only
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import blendshape_fitter, sample_chart
 from prnet.morphable.head_model import FACE as FACE_PART
 from prnet.morphable.head_model import HeadModel, embedded_head
-from prnet.uv.atlas import MAP_SIZE, Atlas, read_only
+from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.chart import ChartSampler, nearest_covered, rasterize_chart
 from prnet.uv.complete import complete_texture
 from prnet.uv.position_map import decode_landmarks68, decode_vertices
