@@ -63,20 +63,22 @@ def decode_cells(
         the angle; (K,) float32 scores.
     """
     least = math.log(min_score / (1 - min_score)) if 0 < min_score < 1 else (min_score - 0.5) * 1e9
-    chosen = np.flatnonzero(cells[0] >= least)
-    rows = cells[:, chosen].astype(np.float64)
-    told, log_unit = rows[1:], _log_units(height, width)[chosen]
-    centers = cell_centers(height, width)[chosen].T
-    told[:2] = centers[:2] + centers[2] * told[:2]
-    told[2:4] = told[2:4].clip(-LARGEST_LOG, LARGEST_LOG) + log_unit
+    (chosen,) = (cells[0] >= least).nonzero()
+    rows = cells.take(chosen, 1).astype(np.float64)
+    told, near = rows[1:], _cells(height, width).take(chosen, 1).astype(np.float64)
+    told[:2] *= near[2]
+    told[:2] += near[:2]
+    np.minimum(np.maximum(told[2:4], -LARGEST_LOG), LARGEST_LOG, out=told[2:4])
+    told[2:4] += near[3]
     told[4:] /= np.hypot(told[4], told[5]) + 1e-12
     return told, (1 / (1 + np.exp(-rows[0]))).astype(np.float32)
 
 
 @lru_cache(maxsize=32)
-def _log_units(height: int, width: int) -> NDArray[np.float32]:
-    """(C,) float32, logarithm of what a picture's cells measure sizes in."""
-    return np.log(UNIT_STRIDES * cell_centers(height, width)[:, 2])
+def _cells(height: int, width: int) -> NDArray[np.float32]:
+    """(4, C) float32: `cell_centers`, and the logarithm of what a cell measures sizes in."""
+    x, y, stride = cell_centers(height, width).T
+    return np.array([x, y, stride, np.log(UNIT_STRIDES * stride)])
 
 
 def find_faces(

@@ -1,5 +1,6 @@
 """What a detector is and what it finds: boxes tight around the 68 landmarks, whoever found them."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,13 +43,15 @@ class Detections:
                 raise ValueError(
                     f"{name} must be ({len(boxes)},) float32, got {values.shape} {values.dtype}"
                 )
-        # one that isn't finite has no finite size either, or no size
-        sizes = boxes[:, 2:] - boxes[:, :2]
-        if not ((sizes > 0) & (sizes < np.inf)).all():
+        # in plain numbers: a photo has few faces, for which NumPy takes longer.
+        # One that isn't finite has no finite size either, or no size
+        if not all(
+            0 < x1 - x0 < math.inf and 0 < y1 - y0 < math.inf for x0, y0, x1, y1 in boxes.tolist()
+        ):
             raise ValueError(f"boxes must be finite with x0 < x1 and y0 < y1, got {boxes.tolist()}")
-        if not ((self.scores >= 0) & (self.scores <= 1)).all():
+        if not all(0 <= score <= 1 for score in self.scores.tolist()):
             raise ValueError(f"scores must be in [0, 1], got {self.scores.tolist()}")
-        if self.angles_deg is not None and np.isinf(self.angles_deg).any():
+        if self.angles_deg is not None and any(map(math.isinf, self.angles_deg.tolist())):
             raise ValueError(f"angles_deg must not be infinite, got {self.angles_deg.tolist()}")
 
     def __len__(self) -> int:
@@ -70,11 +73,15 @@ class Detections:
     @classmethod
     def of_oriented(cls, boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> "Detections":
         """From (N, 5) boxes as in `prnet.geometry.oriented`."""
-        middle, reach = boxes[:, :2], boxes[:, 2:4] / 2
-        corners = np.empty((len(boxes), 4), np.float32)
-        corners[:, :2], corners[:, 2:] = middle - reach, middle + reach
-        angles = (np.degrees(boxes[:, 4]) + 180) % 360 - 180
-        return cls(corners, scores.astype(np.float32), angles.astype(np.float32))
+        corners, angles = [], []
+        for x, y, width, height, angle in boxes.tolist():
+            corners.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+            angles.append((math.degrees(angle) + 180) % 360 - 180)
+        return cls(
+            np.array(corners, np.float32).reshape(-1, 4),
+            scores.astype(np.float32),
+            np.array(angles, np.float32),
+        )
 
 
 class Detector(Protocol):

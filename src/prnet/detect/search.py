@@ -11,6 +11,7 @@ is looked at once more from nearby, and that decides.
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,9 +23,9 @@ from prnet.geometry.oriented import keep_distinct
 from prnet.image.crop import cut, square_to_crop
 from prnet.image.read import check_image
 
-Boxes = NDArray[np.floating]
-# a picture (H, W, 3) uint8 RGB → boxes (N, 5) as in prnet.geometry.oriented, and scores (N,)
-FindFaces = Callable[[NDArray[np.uint8]], tuple[Boxes, NDArray[np.floating]]]
+Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+# a picture → boxes (N, 5) as in prnet.geometry.oriented, and scores (N,)
+FindFaces = Callable[[Picture], tuple[NDArray[np.floating], NDArray[np.floating]]]
 
 # Faces of this size (√(w·h) of the landmark box, pixels of a look) are found for sure.
 SURE_PX = 19.0
@@ -66,8 +67,30 @@ def check_settings(min_score: float, smallest_face: float) -> None:
         raise ValueError(f"smallest_face must be in (0, 1], got {smallest_face}")
 
 
+class _Found(NamedTuple):
+    """A box as in `prnet.geometry.oriented`, and its score.
+
+    In plain numbers: a photo has few faces, for which NumPy takes longer.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    angle: float
+    score: float
+
+    @property
+    def size(self) -> float:
+        """√(w·h)."""
+        return math.sqrt(self.width * self.height)
+
+
+_Way = Callable[[Picture], list[_Found]]  # of looking at a picture
+
+
 def search(
-    image: NDArray[np.uint8],
+    image: Picture,
     find: FindFaces,
     smallest_face: float,
     closer_score: float | None = None,
@@ -89,37 +112,32 @@ def search(
     is_large = side >= LARGE_PHOTO * LOOK_PX
     # sizes in a coarse look aren't exact
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
+    usual = partial(_find, find)
 
-    def see(
-        way: FindFaces, scale: float, largest_px: float, doubt: float
-    ) -> tuple[Boxes, NDArray[np.floating]]:
+    def see(way: _Way, scale: float, largest_px: float, doubt: float) -> list[_Found]:
         """Look once; what is a face from nearby, too."""
-        found, found_scores = _look(image, scale, way, largest_px)
+        found = _look(image, scale, way, largest_px)
         if closer_score is None:
-            return found, found_scores
-        is_hint = _sizes(found) >= least
-        hints = found[is_hint], found_scores[is_hint]
+            return found
+        hints = [box for box in found if box.size >= least]
         needed = closer_score + doubt, closer_score + max(doubt, DOUBT)
-        return _look_closer(image, find, *hints, scale, *needed)
+        return _look_closer(image, usual, hints, scale, *needed)
 
-    boxes, scores = np.empty((0, 5)), np.empty(0)
+    faces: list[_Found] = []
     scales = list(_scales(side, smallest_face))
     # in a large photo the second look sees better what the first was unsure of
     last_usual, enough = (min(1, len(scales) - 1), 0.0) if is_large else (0, SURE_SCORE)
     for look, scale in enumerate(scales):
-        found, found_scores = see(find, scale, LARGEST_FINE_PX if look else math.inf, 0.0)
-        boxes, scores = _joined([boxes, found], [scores, found_scores])
+        faces += see(usual, scale, LARGEST_FINE_PX if look else math.inf, 0.0)
         for way, doubt in ((_find_smaller, BORDER_DOUBT), (_find_turned, TURNED_DOUBT)):
-            if look == last_usual and not (scores >= enough).any():
-                found, found_scores = see(partial(way, find), scales[0], math.inf, doubt)
-                boxes, scores = _joined([boxes, found], [scores, found_scores])
-        kept = keep_distinct(boxes, scores, SAME_FACE)
-        boxes, scores = boxes[kept], scores[kept]
-        is_small = len(boxes) and _sizes(boxes).min() * scale < LOOK_BEYOND * SURE_PX
-        if len(boxes) and not is_small and (look or not is_large):
+            if look == last_usual and not any(face.score >= enough for face in faces):
+                faces += see(partial(way, usual), scales[0], math.inf, doubt)
+        faces = _distinct(faces)
+        is_small = any(face.size * scale < LOOK_BEYOND * SURE_PX for face in faces)
+        if faces and not is_small and (look or not is_large):
             break
-    order = np.argsort(-_sizes(boxes), kind="stable")
-    return Detections.of_oriented(boxes[order], scores[order])
+    table = np.array(sorted(faces, key=lambda face: -face.size), np.float64).reshape(-1, 6)
+    return Detections.of_oriented(table[:, :5], table[:, 5])
 
 
 def _scales(side: float, smallest_face: float) -> Iterator[float]:
@@ -134,172 +152,172 @@ def _scales(side: float, smallest_face: float) -> Iterator[float]:
         following = scale * REFINEMENT
 
 
-def _look(
-    image: NDArray[np.uint8], scale: float, find: FindFaces, largest_px: float
-) -> tuple[Boxes, NDArray[np.floating]]:
+def _look(image: Picture, scale: float, way: _Way, largest_px: float) -> list[_Found]:
     """Look at a photo at one scale.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         scale: To look at.
-        find: The detector.
+        way: To look.
         largest_px: Larger boxes (pixels at this scale) are left out.
 
     Returns:
-        (N, 5) boxes, photo pixels, and their scores.
+        What was found, photo pixels.
     """
-    picture, pixel_xy, first_xy = resize(image, scale)
+    picture, (step_x, step_y), (first_x, first_y) = resize(image, scale)
     if largest_px < math.inf:
         left, top, picture = lively_part(picture)
-        first_xy = first_xy + pixel_xy * [left, top]
-    all_boxes: list[Boxes] = []
-    all_scores: list[NDArray[np.floating]] = []
-    for rows, own_rows in _tiles(picture.shape[0]):
-        for columns, own_columns in _tiles(picture.shape[1]):
-            boxes, scores = find(picture[rows, columns])
-            x, y = boxes[:, 0] + columns.start, boxes[:, 1] + rows.start
-            is_own = (own_columns[0] <= x) & (x < own_columns[1])
-            is_own &= (own_rows[0] <= y) & (y < own_rows[1])
-            is_own &= (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (_sizes(boxes) <= largest_px)
-            boxes = boxes[is_own].astype(np.float64)
-            boxes[:, 0] = x[is_own] * pixel_xy[0] + first_xy[0]
-            boxes[:, 1] = y[is_own] * pixel_xy[1] + first_xy[1]
-            # both are the same but for rounding
-            boxes[:, 2:4] *= math.sqrt(pixel_xy[0] * pixel_xy[1])
-            all_boxes.append(boxes)
-            all_scores.append(scores[is_own])
-    return _joined(all_boxes, all_scores)
+        first_x, first_y = first_x + step_x * left, first_y + step_y * top
+    step = math.sqrt(step_x * step_y)  # both are the same but for rounding
+    found = []
+    for rows, (own_top, own_bottom) in _tiles(picture.shape[0]):
+        for columns, (own_left, own_right) in _tiles(picture.shape[1]):
+            for box in way(picture[rows, columns]):
+                x, y = box.x + columns.start, box.y + rows.start
+                is_own = own_left <= x < own_right and own_top <= y < own_bottom
+                if is_own and box.width > 0 and box.height > 0 and box.size <= largest_px:
+                    place = x * step_x + first_x, y * step_y + first_y
+                    extent = box.width * step, box.height * step
+                    found.append(_Found(*place, *extent, box.angle, box.score))
+    return found
 
 
 def _look_closer(
-    image: NDArray[np.uint8],
-    find: FindFaces,
-    boxes: Boxes,
-    scores: NDArray[np.floating],
+    image: Picture,
+    way: _Way,
+    boxes: list[_Found],
     scale: float,
     min_score: float,
     unclear_score: float,
-) -> tuple[Boxes, NDArray[np.floating]]:
+) -> list[_Found]:
     """Look from nearby at what is small in a look or not clear: what is left of it is a face.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        find: The detector.
-        boxes: (N, 5), photo pixels.
-        scores: (N,).
-        scale: Of the look that they were found in.
+        way: To look.
+        boxes: What a look found, photo pixels.
+        scale: Of that look.
         min_score: That a face must reach, a small one from nearby.
         unclear_score: That the mean of both must reach where one isn't clear.
 
     Returns:
-        (K, 5) boxes and their scores: of small faces those of the closer look, of unclear ones
-        their own box and the mean.
+        Of small faces those of the closer look, of unclear ones their own box and the mean score.
     """
-    sizes = _sizes(boxes)
-    is_small = sizes * scale < CLOSE_PX
-    is_clear = ~is_small & (scores >= max(min_score, CLEAR_SCORE))
-    kept, kept_scores = [boxes[is_clear]], [scores[is_clear]]
-    hints = np.flatnonzero(~is_clear & (sizes > 0))
-    for hint in hints[np.argsort(-scores[hints], kind="stable")][:MOST_CLOSER]:
-        box, score = boxes[hint], float(scores[hint])
-        if is_small[hint]:  # what angle it has can't be told well from afar
-            found = _closer_face(image, find, box[:2], sizes[hint], 0.0, min_score)
-        elif score >= SURE_SCORE or not sum(map(len, kept)):
+
+    def is_small(box: _Found) -> bool:
+        return box.size * scale < CLOSE_PX
+
+    def is_clear(box: _Found) -> bool:
+        return not is_small(box) and box.score >= max(min_score, CLEAR_SCORE)
+
+    kept = [box for box in boxes if is_clear(box)]
+    hints = sorted((box for box in boxes if not is_clear(box)), key=lambda box: -box.score)
+    for hint in hints[:MOST_CLOSER]:
+        if is_small(hint):  # what angle it has can't be told well from afar
+            found = _closer_face(image, way, hint._replace(angle=0.0), min_score)
+        elif hint.score >= SURE_SCORE or not kept:
             # what is less than sure of a large face is worth a look where there is nothing else
-            least = 2 * unclear_score - score
-            seen = _closer_face(image, find, box[:2], sizes[hint], box[4], least)
-            found = None if seen is None else (box, (score + seen[1]) / 2)
+            seen = _closer_face(image, way, hint, 2 * unclear_score - hint.score)
+            found = seen and hint._replace(score=(hint.score + seen.score) / 2)
         else:
             found = None
         if found is not None:
-            kept.append(found[0][None])
-            kept_scores.append(np.array([found[1]]))
-    return _joined(kept, kept_scores)
+            kept.append(found)
+    return kept
 
 
-def _closer_face(
-    image: NDArray[np.uint8],
-    find: FindFaces,
-    centre: Boxes,
-    size: float,
-    angle: float,
-    least: float,
-) -> tuple[Boxes, float] | None:
-    """The face of about a place and size, seen from nearby in the photo turned back by an angle.
+def _closer_face(image: Picture, way: _Way, hint: _Found, least: float) -> _Found | None:
+    """The face of about a box, seen from nearby in the photo turned back by its angle.
 
-    Its box (5,), photo pixels, and its score; None if none scores so much.
+    None if none scores so much.
     """
-    window, (left, top) = _around(image, centre, size * CLOSER_LOOK_PX / CLOSER_PX)
-    picture, spacing, first = window, np.ones(2), np.zeros(2)
+    size = hint.size
+    window, (left, top) = _around(image, hint, size * CLOSER_LOOK_PX / CLOSER_PX)
+    picture, (step_x, step_y), (first_x, first_y) = window, (1.0, 1.0), (0.0, 0.0)
     if size > CLOSER_PX:  # shrunk as looks are, which is quicker than as crops are
-        picture, spacing, first = resize(window, CLOSER_PX / size)
-    first, step = first + [left, top], math.sqrt(spacing[0] * spacing[1])
-    side = size / step * CLOSER_LOOK_PX / CLOSER_PX
-    place = (centre - first) / spacing
-    to_closer = square_to_crop(place, side, CLOSER_LOOK_PX, math.degrees(angle))
-    found, scores = find(cut(picture, to_closer, CLOSER_LOOK_PX))
-    centre_px, best = (CLOSER_LOOK_PX - 1) / 2, -1
-    # in plain numbers: NumPy takes longer for so few
-    for number, (box, score) in enumerate(zip(found.tolist(), scores.tolist(), strict=True)):
-        x, y, width, height, _ = box
-        is_near = math.hypot(x - centre_px, y - centre_px) <= CLOSER_PX / 2
-        fits = is_near and CLOSER_PX / 2 <= math.sqrt(width * height) <= CLOSER_PX * 2
-        if fits and score >= least:
-            best, least = number, score
-    if best < 0:
+        picture, (step_x, step_y), (first_x, first_y) = resize(window, CLOSER_PX / size)
+    first_x, first_y, step = first_x + left, first_y + top, math.sqrt(step_x * step_y)
+    place_x, place_y = (hint.x - first_x) / step_x, (hint.y - first_y) / step_y
+    pixel = size / step / CLOSER_PX  # of the closer look, in pixels of the picture
+    to_closer = square_to_crop(
+        (place_x, place_y), pixel * CLOSER_LOOK_PX, CLOSER_LOOK_PX, math.degrees(hint.angle)
+    )
+    middle, best = (CLOSER_LOOK_PX - 1) / 2, None
+    for box in way(cut(picture, to_closer, CLOSER_LOOK_PX)):
+        is_near = math.hypot(box.x - middle, box.y - middle) <= CLOSER_PX / 2
+        if is_near and CLOSER_PX / 2 <= box.size <= CLOSER_PX * 2 and box.score >= least:
+            best, least = box, box.score
+    if best is None:
         return None
-    middle = to_closer.inverse().apply(found[best, :2].astype(np.float64)) * spacing + first
-    extent = found[best, 2:4] * step / to_closer.scale
-    return np.array([*middle, *extent, found[best, 4] + angle]), least
+    cos, sin = math.cos(hint.angle) * pixel, math.sin(hint.angle) * pixel
+    x, y = best.x - middle, best.y - middle
+    return _Found(
+        (place_x + cos * x - sin * y) * step_x + first_x,
+        (place_y + sin * x + cos * y) * step_y + first_y,
+        best.width * step * pixel,
+        best.height * step * pixel,
+        best.angle + hint.angle,
+        best.score,
+    )
 
 
-def _around(
-    image: NDArray[np.uint8], centre: Boxes, side: float
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _around(image: Picture, box: _Found, side: float) -> tuple[Picture, tuple[int, int]]:
     """What a photo shows of a square at any angle, and where (x, y) that begins; not copied."""
     reach = side * math.sqrt(0.5) + 2
     height, width = image.shape[:2]
     (x0, x1), (y0, y1) = (
         (min(max(math.floor(at - reach), 0), end - 1), min(max(math.ceil(at + reach), 1), end))
-        for at, end in zip(centre.tolist(), (width, height), strict=True)
+        for at, end in ((box.x, width), (box.y, height))
     )
     return image[y0:y1, x0:x1], (x0, y0)
 
 
-def _find_smaller(
-    find: FindFaces, picture: NDArray[np.uint8]
-) -> tuple[Boxes, NDArray[np.floating]]:
+def _find(find: FindFaces, picture: Picture) -> list[_Found]:
+    """What a detector finds in a picture."""
+    boxes, scores = find(picture)
+    pairs = zip(boxes.tolist(), scores.tolist(), strict=True)
+    return [_Found._make((*box, score)) for box, score in pairs]
+
+
+def _find_smaller(way: _Way, picture: Picture) -> list[_Found]:
     """Find faces in a picture of half the size amid black: what fills a picture has room there."""
     height, width = picture.shape[:2]
-    half_wh = -(-width // 2), -(-height // 2)
+    half_width, half_height = -(-width // 2), -(-height // 2)
     left, top = width // 4, height // 4
     amid = np.zeros_like(picture)
-    amid[top : top + half_wh[1], left : left + half_wh[0]] = cv2.resize(
-        picture, half_wh, interpolation=cv2.INTER_AREA
+    amid[top : top + half_height, left : left + half_width] = cv2.resize(
+        picture, (half_width, half_height), interpolation=cv2.INTER_AREA
     )
-    boxes, scores = find(amid)
-    step = np.array([width, height]) / half_wh
-    middle = (boxes[:, :2] - [left, top] + 0.5) * step - 0.5
-    return np.column_stack([middle, boxes[:, 2:4] * step, boxes[:, 4]]), scores
+    step_x, step_y = width / half_width, height / half_height
+    return [
+        _Found(
+            (x - left + 0.5) * step_x - 0.5,
+            (y - top + 0.5) * step_y - 0.5,
+            box_width * step_x,
+            box_height * step_y,
+            *rest,
+        )
+        for x, y, box_width, box_height, *rest in way(amid)
+    ]
 
 
-def _find_turned(find: FindFaces, picture: NDArray[np.uint8]) -> tuple[Boxes, NDArray[np.floating]]:
-    """Find faces in a picture's quarter turns: boxes (N, 5) in the picture itself, and scores.
+def _find_turned(way: _Way, picture: Picture) -> list[_Found]:
+    """Find faces in a picture's quarter turns: their boxes in the picture itself.
 
     A detector is surest of upright faces; a photo without any may have been turned.
     """
-    all_boxes: list[Boxes] = []
-    all_scores: list[NDArray[np.floating]] = []
+    found = []
     for turns in (1, 2, 3):
-        boxes, scores = find(np.ascontiguousarray(np.rot90(picture, turns)))
+        boxes = way(np.ascontiguousarray(np.rot90(picture, turns)))
         for turn in reversed(range(turns)):
             # undo one turn, counter-clockwise; before it the picture was so wide
             width = picture.shape[1 - turn % 2]
-            x, y, *extent, angle = boxes.T
-            boxes = np.column_stack([width - 1 - y, x, *extent, angle + np.pi / 2])
-        all_boxes.append(boxes)
-        all_scores.append(scores)
-    return np.vstack(all_boxes), np.concatenate(all_scores)
+            boxes = [
+                box._replace(x=width - 1 - box.y, y=box.x, angle=box.angle + math.pi / 2)
+                for box in boxes
+            ]
+        found += boxes
+    return found
 
 
 def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
@@ -308,26 +326,16 @@ def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
         return
     whole = TILE_CORE_PX + LARGEST_FINE_PX
     count = 1 if length <= whole else math.ceil(length / TILE_CORE_PX)
-    edges = np.linspace(0, length, count + 1).round().astype(int).tolist()
+    edges = [round(length * i / count) for i in range(count + 1)]
     for i, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         reach = LARGEST_FINE_PX // 2
         tile = slice(max(first - reach, 0), min(last + reach, length))
         yield tile, (-math.inf if i == 0 else first, math.inf if i == count - 1 else last)
 
 
-def _joined(
-    boxes: list[Boxes], scores: list[NDArray[np.floating]]
-) -> tuple[Boxes, NDArray[np.floating]]:
-    """All boxes (N, 5) and scores in one array each."""
-    some = [part for part in zip(boxes, scores, strict=True) if len(part[0])]
-    if len(some) == 1:
-        return some[0]
-    empty = np.empty((0, 5)), np.empty(0)
-    all_boxes, all_scores = zip(*(some or [empty]), strict=True)
-    return np.concatenate(all_boxes), np.concatenate(all_scores)
-
-
-def _sizes(boxes: Boxes) -> Boxes:
-    """√(w·h) of boxes (N, 5): (N,)."""
-    sizes: Boxes = np.sqrt(boxes[:, 2] * boxes[:, 3])
-    return sizes
+def _distinct(faces: list[_Found]) -> list[_Found]:
+    """Of those that are one face the surest."""
+    if len(faces) < 2:
+        return faces
+    table = np.array(faces)
+    return [faces[i] for i in keep_distinct(table[:, :5], table[:, 5], SAME_FACE).tolist()]

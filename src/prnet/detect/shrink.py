@@ -10,7 +10,7 @@ BLOCK_PX, PLAIN = 32, 8
 
 def resize(
     image: NDArray[np.uint8], scale: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
     """Bring a photo to about a scale.
 
     Shrinking to a fifth or less leaves pixels out, then averages two by two, then interpolates:
@@ -22,33 +22,35 @@ def resize(
         the photo its first pixel has its centre.
     """
     height, width = image.shape[:2]
-    picture_wh = [max(round(side * scale), 1) for side in (width, height)]
+    picture_wh = max(round(width * scale), 1), max(round(height * scale), 1)
     step = max(1, int(0.5 / scale))
     if 0.2 < scale <= 0.5 and height > 1:
-        return _interpolated(image[::2], picture_wh, np.zeros(2), np.array([1.0, 2.0]))
-    first = np.array([min(step, side) // 2 for side in (width, height)], np.float64)
-    part = _thin(image[int(first[1]) :, int(first[0]) :], step)
-    spacing = np.full(2, float(step))
+        return _interpolated(image[::2], picture_wh, (0.0, 0.0), (1.0, 2.0))
+    left, top = min(step, width) // 2, min(step, height) // 2
+    part, pixel, x, y = _thin(image[top:, left:], step), float(step), float(left), float(top)
     if scale * step <= 0.5 and min(part.shape[:2]) > 1:
         part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
         half_wh = part.shape[1] // 2, part.shape[0] // 2
         halved = cv2.resize(part, half_wh, interpolation=cv2.INTER_AREA)
         part = halved.astype(np.uint8, copy=False)
-        first, spacing = first + spacing / 2, 2 * spacing
-    return _interpolated(part, picture_wh, first, spacing)
+        pixel, x, y = 2 * pixel, x + pixel / 2, y + pixel / 2
+    return _interpolated(part, picture_wh, (x, y), (pixel, pixel))
 
 
 def _interpolated(
     part: NDArray[np.uint8],
-    picture_wh: list[int],
-    first: NDArray[np.float64],
-    spacing: NDArray[np.float64],
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    picture_wh: tuple[int, int],
+    first: tuple[float, float],
+    spacing: tuple[float, float],
+) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
     """`resize` from some of a photo's pixels: the first at `first`, `spacing` between them."""
-    ratio = np.array([part.shape[1], part.shape[0]]) / picture_wh
-    picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
-    pixels = picture.astype(np.uint8, copy=False)
-    return pixels, ratio * spacing, first + (ratio / 2 - 0.5) * spacing
+    height, width = part.shape[:2]
+    ratio_x, ratio_y = width / picture_wh[0], height / picture_wh[1]
+    if picture_wh != (width, height):
+        picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
+        part = picture.astype(np.uint8, copy=False)
+    x, y = first[0] + (ratio_x / 2 - 0.5) * spacing[0], first[1] + (ratio_y / 2 - 0.5) * spacing[1]
+    return part, (ratio_x * spacing[0], ratio_y * spacing[1]), (x, y)
 
 
 def _thin(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
@@ -66,15 +68,30 @@ def lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]
     Only green counts, and of that every second pixel each way.
     """
     green = picture[::2, ::2, 1]
-    half = BLOCK_PX // 2
-    rows, columns = (-(-side // half) for side in green.shape)
-    edges = (0, rows * half - green.shape[0]), (0, columns * half - green.shape[1])
-    blocks = np.pad(green, edges, mode="edge").reshape(rows, half, columns, half)
-    is_lively = blocks.max((1, 3)) - blocks.min((1, 3)) > PLAIN
-    if not is_lively.any():
+    rows, columns = _lively_blocks(green), _lively_blocks(green.T)
+    if rows is None or columns is None:
         return 0, 0, picture[:0, :0]
     # a face may reach into the blocks around
-    y, x = (np.flatnonzero(is_lively.any(axis)) for axis in (1, 0))
-    top, bottom = max(y[0] - 1, 0) * BLOCK_PX, (y[-1] + 2) * BLOCK_PX
-    left, right = max(x[0] - 1, 0) * BLOCK_PX, (x[-1] + 2) * BLOCK_PX
-    return int(left), int(top), picture[top:bottom, left:right]
+    (top, bottom), (left, right) = (
+        (max(first - 1, 0) * BLOCK_PX, (last + 2) * BLOCK_PX) for first, last in (rows, columns)
+    )
+    return left, top, picture[top:bottom, left:right]
+
+
+def _lively_blocks(green: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """First and last row of blocks (half as large here) that aren't all plain; None if all are."""
+    half = BLOCK_PX // 2
+    columns = range(0, green.shape[1], half)
+
+    def is_lively(row: int) -> bool:
+        strip = green[row * half : (row + 1) * half]
+        high = np.maximum.reduceat(strip.max(0), columns)
+        low = np.minimum.reduceat(strip.min(0), columns)
+        return bool((high - low > PLAIN).any())
+
+    # from both ends: most often the outermost are lively
+    rows = range(-(-green.shape[0] // half))
+    first = next((row for row in rows if is_lively(row)), None)
+    if first is None:
+        return None
+    return first, next(row for row in reversed(rows) if is_lively(row))

@@ -50,7 +50,8 @@ def keep_distinct(boxes: Array, scores: Array, most: float) -> NDArray[np.intp]:
     if len(boxes) < 2:
         return np.arange(len(boxes))
     columns = np.ascontiguousarray(boxes.T, np.float64)
-    distinct = _distinct(columns[:2], columns[2:4], columns[4], scores, most)
+    cos_sin = np.array([np.cos(columns[4]), np.sin(columns[4])])
+    distinct = _distinct(columns[:2], columns[2:4], cos_sin, scores, most)
     return np.array([i for i, *_ in distinct], np.intp)
 
 
@@ -74,9 +75,8 @@ def merge(
         (K, 5) float32 boxes and their (K,) scores, best first.
     """
     kept, blended, weights = [], [], np.square(scores, dtype=np.float64)
-    angles = np.arctan2(told[5], told[4])
     seeds = scores * (scores >= min_score)
-    for i, shared, areas in _distinct(told[:2], np.exp(told[2:4]), angles, seeds, most):
+    for i, shared, areas in _distinct(told[:2], np.exp(told[2:4]), told[4:], seeds, most):
         # shared ≥ least · (areas − shared)
         coincides = shared >= least / (1 + least) * areas
         coincides &= scores >= scores[i] / 2
@@ -90,14 +90,14 @@ def merge(
 
 
 def _distinct(
-    xy: Array, sizes: Array, angles: Array, scores: Array, most: float
+    xy: Array, sizes: Array, cos_sin: Array, scores: Array, most: float
 ) -> Iterator[tuple[int, Array, Array]]:
     """Of boxes with a score, best first, those that overlap no better one too much.
 
     Args:
         xy: (2, N) centers.
         sizes: (2, N) widths and heights.
-        angles: (N,).
+        cos_sin: (2, N), of their angles.
         scores: (N,); 0 leaves a box out.
         most: See `keep_distinct`.
 
@@ -106,15 +106,16 @@ def _distinct(
         faces' boxes are nearly square, what another angle would change is a few hundredths); and
         the sum of both areas, (N,).
     """
-    halves, area, left = sizes / 2, sizes[0] * sizes[1], scores.copy()
+    area, left = sizes[0] * sizes[1], scores.copy()
     while len(left):
         i = int(left.argmax())
         if left[i] <= 0:
             return
-        cos, sin = math.cos(angles[i]), math.sin(angles[i])
+        cos, sin = cos_sin[:, i].tolist()
         away = np.array([[cos, sin], [-sin, cos]]) @ (xy - xy[:, i : i + 1])
-        half = halves[:, i : i + 1]
-        sides = np.minimum(half, away + halves) - np.maximum(-half, away - halves)
+        size = sizes[:, i : i + 1]
+        # two lengths share what is left of their halves, at most the smaller one
+        sides = np.minimum((sizes + size) / 2 - np.abs(away), np.minimum(sizes, size))
         width, height = np.maximum(sides, 0)
         shared = width * height
         yield i, shared, area + area[i]
