@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.detect.search import SAME_FACE
+from prnet.detect.found import SAME_FACE
 from prnet.geometry.oriented import merge
 
 STRIDES = (8, 16, 32)  # pixels between cells; the picture's sides are multiples of the last

@@ -5,21 +5,20 @@ sixteenth of that. Where it is sure of none (in a large photo: neither it nor th
 is seen with a border around, and at its quarter turns. Finer looks follow where there may be
 smaller faces: in large photos, when nothing was found, and when what was found is small. They see
 the photo in tiles, so memory doesn't grow with it. What is small in a look, or not clearly a face,
-is looked at once more from nearby, and that decides.
+is looked at once more from nearby, and that decides, unless it is a face that is known already.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.detect.detections import Detections
-from prnet.detect.shrink import lively_part, resize
-from prnet.geometry.oriented import keep_distinct
+from prnet.detect.found import Found, distinct, is_same
+from prnet.detect.shrink import View, halved, lively_part, resize
 from prnet.image.crop import cut, square_to_crop
 from prnet.image.read import check_image
 
@@ -56,7 +55,6 @@ CLEAR_SCORE, DOUBT = 0.8, 0.04
 # around the photo and in its quarter turns.
 BORDER_DOUBT, TURNED_DOUBT = 0.06, 0.2
 HINT_SLACK = 0.75  # hints smaller than this part of the smallest face wanted are left alone
-SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
 
 def check_settings(min_score: float, smallest_face: float) -> None:
@@ -67,26 +65,7 @@ def check_settings(min_score: float, smallest_face: float) -> None:
         raise ValueError(f"smallest_face must be in (0, 1], got {smallest_face}")
 
 
-class _Found(NamedTuple):
-    """A box as in `prnet.geometry.oriented`, and its score.
-
-    In plain numbers: a photo has few faces, for which NumPy takes longer.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    angle: float
-    score: float
-
-    @property
-    def size(self) -> float:
-        """√(w·h)."""
-        return math.sqrt(self.width * self.height)
-
-
-_Way = Callable[[Picture], list[_Found]]  # of looking at a picture
+_Way = Callable[[Picture], list[Found]]  # of looking at a picture
 
 
 def search(
@@ -109,33 +88,45 @@ def search(
         Detections, largest first.
     """
     side = max(check_image(image).shape[:2])
-    is_large = side >= LARGE_PHOTO * LOOK_PX
+    photo, usual = View(image), partial(_find, find)
     # sizes in a coarse look aren't exact
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
-    usual = partial(_find, find)
+    faces: list[Found] = []
 
-    def see(way: _Way, scale: float, largest_px: float, doubt: float) -> list[_Found]:
-        """Look once; what is a face from nearby, too."""
-        found = _look(image, scale, way, largest_px)
-        if closer_score is None:
-            return found
-        hints = [box for box in found if box.size >= least]
-        needed = closer_score + doubt, closer_score + max(doubt, DOUBT)
-        return _look_closer(image, usual, hints, scale, *needed)
+    def see(view: View, way: _Way, doubt: float, largest_px: float = math.inf) -> None:
+        """Look once; what is a face from nearby, too, is a face."""
+        found = _look(view, way, largest_px)
+        if closer_score is not None:
+            hints = [box for box in found if box.size >= least]
+            needed = closer_score + doubt, closer_score + max(doubt, DOUBT)
+            found = _look_closer(photo, view, usual, hints, faces, *needed)
+        faces[:] = distinct(faces + found)
 
-    faces: list[_Found] = []
-    scales = list(_scales(side, smallest_face))
-    # in a large photo the second look sees better what the first was unsure of
-    last_usual, enough = (min(1, len(scales) - 1), 0.0) if is_large else (0, SURE_SCORE)
-    for look, scale in enumerate(scales):
-        faces += see(usual, scale, LARGEST_FINE_PX if look else math.inf, 0.0)
-        for way, doubt in ((_find_smaller, BORDER_DOUBT), (_find_turned, TURNED_DOUBT)):
-            if look == last_usual and not any(face.score >= enough for face in faces):
-                faces += see(partial(way, usual), scales[0], math.inf, doubt)
-        faces = _distinct(faces)
-        is_small = any(face.size * scale < LOOK_BEYOND * SURE_PX for face in faces)
-        if faces and not is_small and (look or not is_large):
+    def see_finely(view: View) -> None:
+        see(lively_part(view), usual, 0.0, LARGEST_FINE_PX)
+
+    coarsest, *finer = _scales(side, smallest_face)
+    last = coarsest
+    is_large = side >= LARGE_PHOTO * LOOK_PX
+    if is_large and finer:
+        # the second look comes first: it sees better, and what the first one sees is made of it
+        last, *finer = finer
+        second = resize(photo, last)
+        small = halved(second) if 2 * coarsest <= last else second
+        first = resize(small, coarsest * small.pixel)
+        see_finely(second)
+    else:
+        first = resize(photo, coarsest)
+    see(first, usual, 0.0)
+    enough = 0.0 if is_large else SURE_SCORE
+    for way, doubt in ((_find_smaller, BORDER_DOUBT), (_find_turned, TURNED_DOUBT)):
+        if not any(face.score >= enough for face in faces):
+            see(first, partial(way, usual), doubt)
+    for scale in finer:
+        if faces and not any(face.size * last < LOOK_BEYOND * SURE_PX for face in faces):
             break
+        see_finely(resize(photo, scale))
+        last = scale
     table = np.array(sorted(faces, key=lambda face: -face.size), np.float64).reshape(-1, 6)
     return Detections.of_oriented(table[:, :5], table[:, 5])
 
@@ -152,51 +143,48 @@ def _scales(side: float, smallest_face: float) -> Iterator[float]:
         following = scale * REFINEMENT
 
 
-def _look(image: Picture, scale: float, way: _Way, largest_px: float) -> list[_Found]:
-    """Look at a photo at one scale.
+def _look(view: View, way: _Way, largest_px: float) -> list[Found]:
+    """Look at a view of a photo.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
-        scale: To look at.
+        view: To look at.
         way: To look.
-        largest_px: Larger boxes (pixels at this scale) are left out.
+        largest_px: Larger boxes (pixels of the view) are left out.
 
     Returns:
         What was found, photo pixels.
     """
-    picture, (step_x, step_y), (first_x, first_y) = resize(image, scale)
-    if largest_px < math.inf:
-        left, top, picture = lively_part(picture)
-        first_x, first_y = first_x + step_x * left, first_y + step_y * top
-    step = math.sqrt(step_x * step_y)  # both are the same but for rounding
+    height, width = view.picture.shape[:2]
     found = []
-    for rows, (own_top, own_bottom) in _tiles(picture.shape[0]):
-        for columns, (own_left, own_right) in _tiles(picture.shape[1]):
-            for box in way(picture[rows, columns]):
+    for rows, (own_top, own_bottom) in _tiles(height):
+        for columns, (own_left, own_right) in _tiles(width):
+            for box in way(view.picture[rows, columns]):
                 x, y = box.x + columns.start, box.y + rows.start
                 is_own = own_left <= x < own_right and own_top <= y < own_bottom
                 if is_own and box.width > 0 and box.height > 0 and box.size <= largest_px:
-                    place = x * step_x + first_x, y * step_y + first_y
-                    extent = box.width * step, box.height * step
-                    found.append(_Found(*place, *extent, box.angle, box.score))
+                    place = x * view.pixel_x + view.x, y * view.pixel_y + view.y
+                    extent = box.width * view.pixel, box.height * view.pixel
+                    found.append(Found(*place, *extent, box.angle, box.score))
     return found
 
 
 def _look_closer(
-    image: Picture,
+    photo: View,
+    view: View,
     way: _Way,
-    boxes: list[_Found],
-    scale: float,
+    boxes: list[Found],
+    known: list[Found],
     min_score: float,
     unclear_score: float,
-) -> list[_Found]:
+) -> list[Found]:
     """Look from nearby at what is small in a look or not clear: what is left of it is a face.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        photo: The photo itself.
+        view: What was looked at.
         way: To look.
-        boxes: What a look found, photo pixels.
-        scale: Of that look.
+        boxes: What was found, photo pixels.
+        known: Faces that need no second closer look.
         min_score: That a face must reach, a small one from nearby.
         unclear_score: That the mean of both must reach where one isn't clear.
 
@@ -204,82 +192,87 @@ def _look_closer(
         Of small faces those of the closer look, of unclear ones their own box and the mean score.
     """
 
-    def is_small(box: _Found) -> bool:
-        return box.size * scale < CLOSE_PX
+    def is_small(box: Found) -> bool:
+        return box.size < CLOSE_PX * view.pixel
 
-    def is_clear(box: _Found) -> bool:
+    def is_clear(box: Found) -> bool:
         return not is_small(box) and box.score >= max(min_score, CLEAR_SCORE)
 
     kept = [box for box in boxes if is_clear(box)]
+    has_face = bool(kept)
     hints = sorted((box for box in boxes if not is_clear(box)), key=lambda box: -box.score)
     for hint in hints[:MOST_CLOSER]:
+        if any(is_same(hint, face) for face in known):
+            has_face = True
+            continue
         if is_small(hint):  # what angle it has can't be told well from afar
-            found = _closer_face(image, way, hint._replace(angle=0.0), min_score)
-        elif hint.score >= SURE_SCORE or not kept:
+            found = _closer_face(photo, way, hint._replace(angle=0.0), min_score)
+        elif hint.score >= SURE_SCORE or not has_face:
             # what is less than sure of a large face is worth a look where there is nothing else
-            seen = _closer_face(image, way, hint, 2 * unclear_score - hint.score)
+            source = view if hint.size >= CLOSER_PX * view.pixel else photo
+            seen = _closer_face(source, way, hint, 2 * unclear_score - hint.score)
             found = seen and hint._replace(score=(hint.score + seen.score) / 2)
         else:
             found = None
         if found is not None:
             kept.append(found)
+            has_face = True
     return kept
 
 
-def _closer_face(image: Picture, way: _Way, hint: _Found, least: float) -> _Found | None:
-    """The face of about a box, seen from nearby in the photo turned back by its angle.
+def _closer_face(view: View, way: _Way, hint: Found, least: float) -> Found | None:
+    """The face of about a box, seen from nearby in a view turned back by its angle.
 
     None if none scores so much.
     """
-    size = hint.size
-    window, (left, top) = _around(image, hint, size * CLOSER_LOOK_PX / CLOSER_PX)
-    picture, (step_x, step_y), (first_x, first_y) = window, (1.0, 1.0), (0.0, 0.0)
-    if size > CLOSER_PX:  # shrunk as looks are, which is quicker than as crops are
-        picture, (step_x, step_y), (first_x, first_y) = resize(window, CLOSER_PX / size)
-    first_x, first_y, step = first_x + left, first_y + top, math.sqrt(step_x * step_y)
-    place_x, place_y = (hint.x - first_x) / step_x, (hint.y - first_y) / step_y
-    pixel = size / step / CLOSER_PX  # of the closer look, in pixels of the picture
+    view = _around(view, hint)
+    if hint.size > CLOSER_PX * view.pixel:  # shrunk as looks are, which is quicker than as crops
+        view = resize(view, CLOSER_PX * view.pixel / hint.size)
+    x, y = (hint.x - view.x) / view.pixel_x, (hint.y - view.y) / view.pixel_y
+    scale = hint.size / view.pixel / CLOSER_PX  # from the closer look to the view
     to_closer = square_to_crop(
-        (place_x, place_y), pixel * CLOSER_LOOK_PX, CLOSER_LOOK_PX, math.degrees(hint.angle)
+        (x, y), scale * CLOSER_LOOK_PX, CLOSER_LOOK_PX, math.degrees(hint.angle)
     )
     middle, best = (CLOSER_LOOK_PX - 1) / 2, None
-    for box in way(cut(picture, to_closer, CLOSER_LOOK_PX)):
+    for box in way(cut(view.picture, to_closer, CLOSER_LOOK_PX)):
         is_near = math.hypot(box.x - middle, box.y - middle) <= CLOSER_PX / 2
         if is_near and CLOSER_PX / 2 <= box.size <= CLOSER_PX * 2 and box.score >= least:
             best, least = box, box.score
     if best is None:
         return None
-    cos, sin = math.cos(hint.angle) * pixel, math.sin(hint.angle) * pixel
-    x, y = best.x - middle, best.y - middle
-    return _Found(
-        (place_x + cos * x - sin * y) * step_x + first_x,
-        (place_y + sin * x + cos * y) * step_y + first_y,
-        best.width * step * pixel,
-        best.height * step * pixel,
+    cos, sin = math.cos(hint.angle) * scale, math.sin(hint.angle) * scale
+    away_x, away_y = best.x - middle, best.y - middle
+    return Found(
+        (x + cos * away_x - sin * away_y) * view.pixel_x + view.x,
+        (y + sin * away_x + cos * away_y) * view.pixel_y + view.y,
+        best.width * scale * view.pixel,
+        best.height * scale * view.pixel,
         best.angle + hint.angle,
         best.score,
     )
 
 
-def _around(image: Picture, box: _Found, side: float) -> tuple[Picture, tuple[int, int]]:
-    """What a photo shows of a square at any angle, and where (x, y) that begins; not copied."""
-    reach = side * math.sqrt(0.5) + 2
-    height, width = image.shape[:2]
-    (x0, x1), (y0, y1) = (
+def _around(view: View, box: Found) -> View:
+    """What a view shows of the closer look at a box."""
+    turned = abs(math.cos(box.angle)) + abs(math.sin(box.angle))
+    reach = box.size / view.pixel * CLOSER_LOOK_PX / CLOSER_PX * turned / 2 + 2
+    height, width = view.picture.shape[:2]
+    x, y = (box.x - view.x) / view.pixel_x, (box.y - view.y) / view.pixel_y
+    (left, right), (top, bottom) = (
         (min(max(math.floor(at - reach), 0), end - 1), min(max(math.ceil(at + reach), 1), end))
-        for at, end in ((box.x, width), (box.y, height))
+        for at, end in ((x, width), (y, height))
     )
-    return image[y0:y1, x0:x1], (x0, y0)
+    return view.part(left, top, right, bottom)
 
 
-def _find(find: FindFaces, picture: Picture) -> list[_Found]:
+def _find(find: FindFaces, picture: Picture) -> list[Found]:
     """What a detector finds in a picture."""
     boxes, scores = find(picture)
     pairs = zip(boxes.tolist(), scores.tolist(), strict=True)
-    return [_Found._make((*box, score)) for box, score in pairs]
+    return [Found._make((*box, score)) for box, score in pairs]
 
 
-def _find_smaller(way: _Way, picture: Picture) -> list[_Found]:
+def _find_smaller(way: _Way, picture: Picture) -> list[Found]:
     """Find faces in a picture of half the size amid black: what fills a picture has room there."""
     height, width = picture.shape[:2]
     half_width, half_height = -(-width // 2), -(-height // 2)
@@ -290,7 +283,7 @@ def _find_smaller(way: _Way, picture: Picture) -> list[_Found]:
     )
     step_x, step_y = width / half_width, height / half_height
     return [
-        _Found(
+        Found(
             (x - left + 0.5) * step_x - 0.5,
             (y - top + 0.5) * step_y - 0.5,
             box_width * step_x,
@@ -301,7 +294,7 @@ def _find_smaller(way: _Way, picture: Picture) -> list[_Found]:
     ]
 
 
-def _find_turned(way: _Way, picture: Picture) -> list[_Found]:
+def _find_turned(way: _Way, picture: Picture) -> list[Found]:
     """Find faces in a picture's quarter turns: their boxes in the picture itself.
 
     A detector is surest of upright faces; a photo without any may have been turned.
@@ -331,11 +324,3 @@ def _tiles(length: int) -> Iterator[tuple[slice, tuple[float, float]]]:
         reach = LARGEST_FINE_PX // 2
         tile = slice(max(first - reach, 0), min(last + reach, length))
         yield tile, (-math.inf if i == 0 else first, math.inf if i == count - 1 else last)
-
-
-def _distinct(faces: list[_Found]) -> list[_Found]:
-    """Of those that are one face the surest."""
-    if len(faces) < 2:
-        return faces
-    table = np.array(faces)
-    return [faces[i] for i in keep_distinct(table[:, :5], table[:, 5], SAME_FACE).tolist()]

@@ -1,56 +1,87 @@
 """A photo → the picture that a look sees: shrunk or enlarged quickly, without its plain borders."""
 
+import math
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from prnet.image.crop import halve
 
 # Finer looks leave out borders of the picture whose blocks differ by no more levels than this.
 BLOCK_PX, PLAIN = 32, 8
 
 
-def resize(
-    image: NDArray[np.uint8], scale: float
-) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
-    """Bring a photo to about a scale.
+class View(NamedTuple):
+    """A photo, or a picture of a part of it at another scale.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB.
+        x, y: Where in the photo its first pixel has its center.
+        pixel_x, pixel_y: How many photo pixels one of its pixels is wide and high.
+    """
+
+    picture: NDArray[np.uint8]
+    x: float = 0.0
+    y: float = 0.0
+    pixel_x: float = 1.0
+    pixel_y: float = 1.0
+
+    @property
+    def pixel(self) -> float:
+        """Both are the same but for rounding."""
+        return math.sqrt(self.pixel_x * self.pixel_y)
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> "View":
+        """A part of it, not copied."""
+        x, y = self.x + left * self.pixel_x, self.y + top * self.pixel_y
+        return self._replace(picture=self.picture[top:bottom, left:right], x=x, y=y)
+
+    def of_pixels(
+        self, picture: NDArray[np.uint8], x: float, y: float, pixel_x: float, pixel_y: float
+    ) -> "View":
+        """What is a view of its picture as a view of the photo."""
+        first = self.x + x * self.pixel_x, self.y + y * self.pixel_y
+        return View(picture, *first, pixel_x * self.pixel_x, pixel_y * self.pixel_y)
+
+
+def resize(view: View, scale: float) -> View:
+    """Bring a view to about a scale of its own.
 
     Shrinking to a fifth or less leaves pixels out, then averages two by two, then interpolates:
     averaging over any other number of pixels takes longer than the look. Shrinking to a half or
     less leaves every second row out: averaging so many pixels takes a tenth of the search.
-
-    Returns:
-        The picture, how many photo pixels one of its pixels is wide and high, and where (x, y) in
-        the photo its first pixel has its centre.
     """
+    image = view.picture
     height, width = image.shape[:2]
     picture_wh = max(round(width * scale), 1), max(round(height * scale), 1)
     step = max(1, int(0.5 / scale))
     if 0.2 < scale <= 0.5 and height > 1:
-        return _interpolated(image[::2], picture_wh, (0.0, 0.0), (1.0, 2.0))
+        return _interpolated(view.of_pixels(image[::2], 0, 0, 1, 2), picture_wh)
     left, top = min(step, width) // 2, min(step, height) // 2
-    part, pixel, x, y = _thin(image[top:, left:], step), float(step), float(left), float(top)
-    if scale * step <= 0.5 and min(part.shape[:2]) > 1:
-        part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
-        half_wh = part.shape[1] // 2, part.shape[0] // 2
-        halved = cv2.resize(part, half_wh, interpolation=cv2.INTER_AREA)
-        part = halved.astype(np.uint8, copy=False)
-        pixel, x, y = 2 * pixel, x + pixel / 2, y + pixel / 2
-    return _interpolated(part, picture_wh, (x, y), (pixel, pixel))
+    view = view.of_pixels(_thin(image[top:, left:], step), left, top, step, step)
+    if scale * step <= 0.5:
+        view = halved(view)
+    return _interpolated(view, picture_wh)
 
 
-def _interpolated(
-    part: NDArray[np.uint8],
-    picture_wh: tuple[int, int],
-    first: tuple[float, float],
-    spacing: tuple[float, float],
-) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
-    """`resize` from some of a photo's pixels: the first at `first`, `spacing` between them."""
-    height, width = part.shape[:2]
-    ratio_x, ratio_y = width / picture_wh[0], height / picture_wh[1]
-    if picture_wh != (width, height):
-        picture = cv2.resize(part, picture_wh, interpolation=cv2.INTER_LINEAR)
-        part = picture.astype(np.uint8, copy=False)
-    x, y = first[0] + (ratio_x / 2 - 0.5) * spacing[0], first[1] + (ratio_y / 2 - 0.5) * spacing[1]
-    return part, (ratio_x * spacing[0], ratio_y * spacing[1]), (x, y)
+def halved(view: View) -> View:
+    """A view's pixels averaged two by two; what has but one row or column stays as it is."""
+    if min(view.picture.shape[:2]) < 2:
+        return view
+    return view.of_pixels(halve(view.picture), 0.5, 0.5, 2, 2)
+
+
+def _interpolated(view: View, picture_wh: tuple[int, int]) -> View:
+    """A view, so many pixels wide and high."""
+    height, width = view.picture.shape[:2]
+    if picture_wh == (width, height):
+        return view
+    picture = cv2.resize(view.picture, picture_wh, interpolation=cv2.INTER_LINEAR)
+    pixel_x, pixel_y = width / picture_wh[0], height / picture_wh[1]
+    first = (pixel_x - 1) / 2, (pixel_y - 1) / 2
+    return view.of_pixels(picture.astype(np.uint8, copy=False), *first, pixel_x, pixel_y)
 
 
 def _thin(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
@@ -62,20 +93,20 @@ def _thin(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 3)
 
 
-def lively_part(picture: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:
-    """Cut off plain borders, as of sky and wall: left, top, and what is left of a picture.
+def lively_part(view: View) -> View:
+    """Cut off plain borders, as of sky and wall.
 
     Only green counts, and of that every second pixel each way.
     """
-    green = picture[::2, ::2, 1]
+    green = view.picture[::2, ::2, 1]
     rows, columns = _lively_blocks(green), _lively_blocks(green.T)
     if rows is None or columns is None:
-        return 0, 0, picture[:0, :0]
+        return view.part(0, 0, 0, 0)
     # a face may reach into the blocks around
     (top, bottom), (left, right) = (
         (max(first - 1, 0) * BLOCK_PX, (last + 2) * BLOCK_PX) for first, last in (rows, columns)
     )
-    return left, top, picture[top:bottom, left:right]
+    return view.part(left, top, right, bottom)
 
 
 def _lively_blocks(green: NDArray[np.uint8]) -> tuple[int, int] | None:

@@ -11,6 +11,8 @@ from prnet.image.read import check_image
 
 # a part this many times finer than the crop is first averaged down to it: exact enough, and small
 PRE_SHRINK = 2.0
+# a rotated crop, which is less exact, has it averaged two by two while it is so many times finer
+HALVE_ABOVE = 4.0
 BLUR_BELOW, BLUR_PX = 0.75, 0.4  # scale under which a rotated crop is blurred first, in its pixels
 
 
@@ -118,6 +120,16 @@ def cut(image: NDArray[np.uint8], image_to_crop: Similarity, size: int) -> NDArr
     return np.rint(crop).astype(np.uint8, order="C")
 
 
+def halve(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average (H, W, 3) pixels two by two, a last odd row or column left out; H and W at least 2.
+
+    OpenCV takes a tenth of the time for it that it takes to average other numbers of pixels.
+    """
+    height, width = picture.shape[0] // 2, picture.shape[1] // 2
+    even = picture[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def shows_photo(
     shape_hw: tuple[int, ...], image_to_crop: Similarity, size: int
 ) -> NDArray[np.bool_]:
@@ -212,20 +224,18 @@ def _cut_rotated(
     side = (size * (abs(c) + abs(s)) + 8 * BLUR_PX) / scale
     left, right = _window(x, side, width)
     top, bottom = _window(y, side, height)
-    part, (step_x, step_y) = image[top:bottom, left:right], (1.0, 1.0)
-    if 1 / scale > PRE_SHRINK:
-        part, steps = _shrink(part, 1 / scale / PRE_SHRINK)
-        step_x, step_y = steps.tolist()
-    part_scale = scale * (step_x + step_y) / 2
-    if part_scale < BLUR_BELOW:
-        part = np.asarray(cv2.GaussianBlur(part, (0, 0), BLUR_PX / part_scale), np.uint8)
+    part, step = image[top:bottom, left:right], 1
+    while scale * step * HALVE_ABOVE <= 1 and min(part.shape[:2]) > 1:
+        part, step = halve(part), 2 * step
+    if scale * step < BLUR_BELOW:
+        part = np.asarray(cv2.GaussianBlur(part, (0, 0), BLUR_PX / (scale * step)), np.uint8)
     # pixels of the part → photo pixels → crop pixels
-    first_x, first_y = (step_x - 1) / 2 + left, (step_y - 1) / 2 + top
+    first_x, first_y = (step - 1) / 2 + left, (step - 1) / 2 + top
     a, b = scale * c, scale * s
     moved = np.array(
         [
-            [a * step_x, b * step_y, a * first_x + b * first_y + move_x],
-            [-b * step_x, a * step_y, a * first_y - b * first_x + move_y],
+            [a * step, b * step, a * first_x + b * first_y + move_x],
+            [-b * step, a * step, a * first_y - b * first_x + move_y],
         ]
     )
     crop = cv2.warpAffine(part, moved, (size, size), flags=cv2.INTER_LINEAR)

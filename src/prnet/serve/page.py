@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prnet import __version__, reconstructor
 from prnet.apps.records import FORMAT, FRAMES, UNITS, VERSION
 from prnet.apps.sample import SAMPLE_NAME, sample_photo
-from prnet.detect import cells, search, shrink
+from prnet.detect import cells, found, search, shrink
 from prnet.detect.network import HINT_SCORE, FaceDetector
 from prnet.draw.overlay import COLORS
 from prnet.errors import OutputError
@@ -105,7 +105,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
     atlas = model.atlas
     arrays = pack_atlas(atlas)
     low, high = _bounds(atlas)
-    constants = vars(shrink) | vars(search)
+    constants = vars(shrink) | vars(found) | vars(search)
     how = {name: constants[name.upper()] for name in _SEARCH}
     contract = {
         "version": __version__,
@@ -143,6 +143,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
         "head": None,
         "crop": {
             "pre_shrink": crop.PRE_SHRINK,
+            "halve_above": crop.HALVE_ABOVE,
             "blur_below": crop.BLUR_BELOW,
             "blur_px": crop.BLUR_PX,
         },
@@ -157,7 +158,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
     return contract, b"".join(array.tobytes() for array in arrays.values())
 
 
-# constants of prnet.detect.search and shrink, in lower case
+# constants of prnet.detect.search, shrink and found, in lower case
 _SEARCH = (
     *("sure_px", "look_px", "sure_score", "fine_px", "large_photo", "refinement"),
     *("worthwhile_refinement", "smallest_px", "look_beyond", "largest_enlargement"),

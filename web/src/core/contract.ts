@@ -109,7 +109,7 @@ export interface Contract {
     eyes: { side: "Left" | "Right"; axis: [number, number, number] }[];
     arrays: ArrayPlace[];
   } | null; // null where the model has another UV space
-  crop: { pre_shrink: number; blur_below: number; blur_px: number };
+  crop: { pre_shrink: number; halve_above: number; blur_below: number; blur_px: number };
   record: {
     format: string;
     version: number;

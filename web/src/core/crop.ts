@@ -2,7 +2,7 @@
 
 import type { Contract } from "./contract";
 import {
-  areaWeights, average, blur, cutOut, emptyPicture, type Picture, rounded, roundHalfEven, shrinkArea,
+  areaWeights, average, blur, cutOut, emptyPicture, halve, type Picture, rounded, roundHalfEven, shrinkArea,
 } from "./picture";
 import { apply2, invert2, scale2, type Similarity2 } from "./similarity";
 
@@ -62,12 +62,17 @@ function cutRotated(photo: Picture, move: Similarity2, size: number, how: Contra
   const side = Math.max(high[0] - low[0], high[1] - low[1]) + (8 * how.blur_px) / scale;
   const [left, right] = windowOf((low[0] + high[0]) / 2, side, photo.width);
   const [top, bottom] = windowOf((low[1] + high[1]) / 2, side, photo.height);
-  let { part, step } = shrink(cutOut(photo, left, top, right, bottom), 1 / scale, how);
-  const partScale = (scale * (step[0] + step[1])) / 2;
-  if (partScale < how.blur_below) part = blur(part, how.blur_px / partScale);
+  let part = cutOut(photo, left, top, right, bottom);
+  let step = 1;
+  while (scale * step * how.halve_above <= 1 && Math.min(part.width, part.height) > 1) {
+    part = halve(part);
+    step *= 2;
+  }
+  if (scale * step < how.blur_below) part = blur(part, how.blur_px / (scale * step));
+  const half = (step - 1) / 2;
   return warp(part, size, (x, y) => {
     const [px, py] = apply2(back, x, y);
-    return [(px - left - (step[0] - 1) / 2) / step[0], (py - top - (step[1] - 1) / 2) / step[1]];
+    return [(px - left - half) / step, (py - top - half) / step];
   });
 }
 

@@ -20,16 +20,16 @@ export function roundHalfEven(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** The RGB of a window, of which every `step`th pixel counts each way; ends are exclusive. */
+/** The RGB of a window, of which every `step`th column and `rowStep`th row counts; ends are exclusive. */
 export function cutOut(
-  picture: Picture, left: number, top: number, right: number, bottom: number, step = 1,
+  picture: Picture, left: number, top: number, right: number, bottom: number, step = 1, rowStep = step,
 ): Picture {
   const width = Math.max(Math.ceil((right - left) / step), 0);
-  const height = Math.max(Math.ceil((bottom - top) / step), 0);
+  const height = Math.max(Math.ceil((bottom - top) / rowStep), 0);
   const part = emptyPicture(width, height);
   let to = 0;
   for (let y = 0; y < height; y++) {
-    let from = ((top + y * step) * picture.width + left) * picture.channels;
+    let from = ((top + y * rowStep) * picture.width + left) * picture.channels;
     for (let x = 0; x < width; x++, from += step * picture.channels) {
       part.data[to++] = picture.data[from];
       part.data[to++] = picture.data[from + 1];

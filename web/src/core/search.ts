@@ -18,11 +18,21 @@ export interface Found {
   score: number;
 }
 
+/** A photo, or a picture of a part of it at another scale. */
+interface View {
+  picture: Picture;
+  x: number; // where in the photo its first pixel has its center
+  y: number;
+  pixelX: number; // photo pixels that one of its pixels is wide and high
+  pixelY: number;
+}
+
 /** A picture whose sides are multiples of the largest stride → seven numbers a cell. */
 export type Look = (picture: Picture) => Promise<Float32Array>;
 
 const LARGEST_LOG = 6;
 const sizeOf = (box: Found): number => Math.sqrt(box.width * box.height);
+const pixelOf = (view: View): number => Math.sqrt(view.pixelX * view.pixelY);
 
 export class Search {
   constructor(private readonly contract: Contract, private readonly look: Look) {}
@@ -32,32 +42,45 @@ export class Search {
     const c = this.contract.search;
     const side = Math.max(photo.width, photo.height);
     const isLarge = side >= c.large_photo * c.look_px;
+    const whole: View = { picture: photo, x: 0, y: 0, pixelX: 1, pixelY: 1 };
     // sizes in a coarse look aren't exact
     const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
-    const see = async (find: typeof this.find, scale: number, largest: number, doubt: number) => {
-      const found = await this.lookAt(photo, scale, (part) => find.call(this, part), largest);
+    let faces: Found[] = [];
+    const see = async (view: View, find: typeof this.find, doubt: number, largest = Infinity) => {
+      const found = await this.lookAt(view, (part) => find.call(this, part), largest);
       const hints = found.filter((box) => sizeOf(box) >= least);
-      return this.lookCloser(photo, hints, scale, doubt);
+      const seen = await this.lookCloser(whole, view, hints, faces, doubt);
+      faces = this.keepDistinct([...faces, ...seen]);
     };
-    let boxes: Found[] = [];
-    const scales = [...this.scales(side)];
-    // in a large photo the second look sees better what the first was unsure of
-    const lastUsual = isLarge ? Math.min(1, scales.length - 1) : 0;
+    const seeFinely = (view: View) => see(this.livelyPart(view), this.find, 0, c.largest_fine_px);
+    const [coarsest, ...finer] = this.scales(side);
+    let last = coarsest;
+    let first: View;
+    if (isLarge && finer.length) {
+      // the second look comes first: it sees better, and what the first one sees is made of it
+      last = finer.shift()!;
+      const second = resize(whole, last);
+      const small = 2 * coarsest <= last ? halved(second) : second;
+      first = resize(small, coarsest * pixelOf(small));
+      await seeFinely(second);
+    } else {
+      first = resize(whole, coarsest);
+    }
+    await see(first, this.find, 0);
     const enough = isLarge ? 0 : c.sure_score;
     const unusual = [
       [this.findSmaller, c.border_doubt], [this.findTurned, c.turned_doubt],
     ] as const;
-    for (const [number, scale] of scales.entries()) {
-      boxes.push(...await see(this.find, scale, number ? c.largest_fine_px : Infinity, 0));
-      for (const [find, doubt] of unusual) {
-        if (number !== lastUsual || boxes.some((box) => box.score >= enough)) break;
-        boxes.push(...await see(find, scales[0], Infinity, doubt));
-      }
-      boxes = this.keepDistinct(boxes);
-      const isSmall = Math.min(...boxes.map(sizeOf)) * scale < c.look_beyond * c.sure_px;
-      if (boxes.length && !isSmall && (number || !isLarge)) break;
+    for (const [find, doubt] of unusual) {
+      if (!faces.some((face) => face.score >= enough)) await see(first, find, doubt);
     }
-    return boxes.sort((a, b) => sizeOf(b) - sizeOf(a));
+    for (const scale of finer) {
+      const isSmall = faces.some((face) => sizeOf(face) * last < c.look_beyond * c.sure_px);
+      if (faces.length && !isSmall) break;
+      await seeFinely(resize(whole, scale));
+      last = scale;
+    }
+    return faces.sort((a, b) => sizeOf(b) - sizeOf(a));
   }
 
   private *scales(side: number): Generator<number> {
@@ -74,16 +97,10 @@ export class Search {
   }
 
   private async lookAt(
-    photo: Picture, scale: number, find: (part: Picture) => Promise<Found[]>, largest: number,
+    view: View, find: (part: Picture) => Promise<Found[]>, largest: number,
   ): Promise<Found[]> {
-    const { picture: whole, spacing, first } = resize(photo, scale);
-    let picture = whole;
-    if (largest < Infinity) {
-      const part = this.livelyPart(picture);
-      first[0] += spacing[0] * part.left;
-      first[1] += spacing[1] * part.top;
-      picture = part.picture;
-    }
+    const picture = view.picture;
+    const pixel = pixelOf(view);
     const all: Found[] = [];
     for (const rows of this.tiles(picture.height)) {
       for (const columns of this.tiles(picture.width)) {
@@ -94,13 +111,12 @@ export class Search {
           const isOwn =
             columns.core[0] <= x && x < columns.core[1] && rows.core[0] <= y && y < rows.core[1];
           if (!isOwn || !(box.width > 0 && box.height > 0) || sizeOf(box) > largest) continue;
-          const factor = Math.sqrt(spacing[0] * spacing[1]);
           all.push({
             ...box,
-            x: x * spacing[0] + first[0],
-            y: y * spacing[1] + first[1],
-            width: box.width * factor,
-            height: box.height * factor,
+            x: x * view.pixelX + view.x,
+            y: y * view.pixelY + view.y,
+            width: box.width * pixel,
+            height: box.height * pixel,
           });
         }
       }
@@ -110,53 +126,57 @@ export class Search {
 
   /** Look from nearby at what is small in a look or not clear: what is left of it is a face. */
   private async lookCloser(
-    photo: Picture, boxes: Found[], scale: number, doubt: number,
+    photo: View, view: View, boxes: Found[], known: Found[], doubt: number,
   ): Promise<Found[]> {
     const c = this.contract.search;
     const least = this.contract.detector.min_score + doubt;
     const unclear = this.contract.detector.min_score + Math.max(doubt, c.doubt);
-    const isSmall = (box: Found) => sizeOf(box) * scale < c.close_px;
+    const isSmall = (box: Found) => sizeOf(box) < c.close_px * pixelOf(view);
     const isClear = (box: Found) => !isSmall(box) && box.score >= Math.max(least, c.clear_score);
     const kept = boxes.filter(isClear);
+    let hasFace = kept.length > 0;
     const hints = boxes.filter((box) => !isClear(box)).sort((a, b) => b.score - a.score);
     for (const hint of hints.slice(0, c.most_closer)) {
+      if (known.some((face) => this.isSame(hint, face))) {
+        hasFace = true;
+        continue;
+      }
+      let found: Found | undefined;
       if (isSmall(hint)) {
         // what angle it has can't be told well from afar
-        const found = await this.closerFace(photo, hint, 0, least);
-        if (found) kept.push(found);
-      } else if (hint.score >= c.sure_score || !kept.length) {
+        found = await this.closerFace(photo, { ...hint, angle: 0 }, least);
+      } else if (hint.score >= c.sure_score || !hasFace) {
         // what is less than sure of a large face is worth a look where there is nothing else
-        const found = await this.closerFace(photo, hint, hint.angle, 2 * unclear - hint.score);
-        if (found) kept.push({ ...hint, score: (hint.score + found.score) / 2 });
+        const source = sizeOf(hint) >= c.closer_px * pixelOf(view) ? view : photo;
+        const seen = await this.closerFace(source, hint, 2 * unclear - hint.score);
+        found = seen && { ...hint, score: (hint.score + seen.score) / 2 };
       }
+      if (!found) continue;
+      kept.push(found);
+      hasFace = true;
     }
     return kept;
   }
 
-  /** The face of about a place and size, seen from nearby in the photo turned back by an angle. */
-  private async closerFace(
-    photo: Picture, hint: Found, angle: number, least: number,
-  ): Promise<Found | undefined> {
+  /** The face of about a box, seen from nearby in a view turned back by its angle. */
+  private async closerFace(whole: View, hint: Found, least: number): Promise<Found | undefined> {
     const c = this.contract.search;
     const size = c.closer_look_px;
-    const side = (sizeOf(hint) * size) / c.closer_px;
-    const { window, left, top } = around(photo, hint.x, hint.y, side);
+    let view = around(whole, hint, (sizeOf(hint) / pixelOf(whole)) * (size / c.closer_px));
     // shrunk as looks are, which is quicker than as crops are
-    const isShrunk = sizeOf(hint) > c.closer_px;
-    const { picture, spacing, first }: Resized = isShrunk
-      ? resize(window, c.closer_px / sizeOf(hint))
-      : { picture: window, spacing: [1, 1], first: [0, 0] };
-    const [firstX, firstY] = [first[0] + left, first[1] + top];
-    const step = Math.sqrt(spacing[0] * spacing[1]);
-    const [x, y] = [(hint.x - firstX) / spacing[0], (hint.y - firstY) / spacing[1]];
-    const reach = side / step / 2;
+    const shrinking = (c.closer_px * pixelOf(view)) / sizeOf(hint);
+    if (shrinking < 1) view = resize(view, shrinking);
+    const pixel = pixelOf(view);
+    const [x, y] = [(hint.x - view.x) / view.pixelX, (hint.y - view.y) / view.pixelY];
+    const reach = ((sizeOf(hint) / pixel) * (size / c.closer_px)) / 2;
     const square = {
-      x0: x - reach, y0: y - reach, x1: x + reach, y1: y + reach, angleDeg: (angle * 180) / Math.PI,
+      x0: x - reach, y0: y - reach, x1: x + reach, y1: y + reach,
+      angleDeg: (hint.angle * 180) / Math.PI,
     };
     const move = boxToCrop(square, size, 1);
     const middle = (size - 1) / 2;
     let best: Found | undefined;
-    for (const box of await this.find(cutCrop(picture, move, size, this.contract.crop))) {
+    for (const box of await this.find(cutCrop(view.picture, move, size, this.contract.crop))) {
       const isNear = Math.hypot(box.x - middle, box.y - middle) <= c.closer_px / 2;
       const fits = isNear && Math.abs(Math.log2(sizeOf(box) / c.closer_px)) <= 1;
       if (fits && box.score >= Math.max(least, best?.score ?? 0)) best = box;
@@ -164,11 +184,11 @@ export class Search {
     if (!best) return undefined;
     const [foundX, foundY] = apply2(invert2(move), best.x, best.y);
     return {
-      x: foundX * spacing[0] + firstX,
-      y: foundY * spacing[1] + firstY,
-      width: (best.width * step) / scale2(move),
-      height: (best.height * step) / scale2(move),
-      angle: best.angle + angle,
+      x: foundX * view.pixelX + view.x,
+      y: foundY * view.pixelY + view.y,
+      width: (best.width * pixel) / scale2(move),
+      height: (best.height * pixel) / scale2(move),
+      angle: best.angle + hint.angle,
       score: best.score,
     };
   }
@@ -271,8 +291,15 @@ export class Search {
     return kept;
   }
 
+  /** Tell whether two boxes are one face's, of about the same size. */
+  private isSame(box: Found, other: Found): boolean {
+    const most = Math.max(box.width * box.height, other.width * other.height);
+    return sharedArea(box, other) > this.contract.search.same_face * most;
+  }
+
   /** Cut off plain borders, as of sky and wall; only green counts, of every second pixel. */
-  private livelyPart(picture: Picture): { left: number; top: number; picture: Picture } {
+  private livelyPart(view: View): View {
+    const picture = view.picture;
     const { block_px: block, plain } = this.contract.search;
     const rows = Math.ceil(Math.ceil(picture.height / 2) / (block / 2));
     const columns = Math.ceil(Math.ceil(picture.width / 2) / (block / 2));
@@ -295,13 +322,13 @@ export class Search {
         lively.right = Math.max(lively.right, column);
       }
     }
-    if (lively.bottom < 0) return { left: 0, top: 0, picture: emptyPicture(0, 0) };
+    if (lively.bottom < 0) return { ...view, picture: emptyPicture(0, 0) };
     // a face may reach into the blocks around
     const top = Math.max(lively.top - 1, 0) * block;
     const left = Math.max(lively.left - 1, 0) * block;
     const bottom = Math.min((lively.bottom + 2) * block, picture.height);
     const right = Math.min((lively.right + 2) * block, picture.width);
-    return { left, top, picture: cutOut(picture, left, top, right, bottom) };
+    return partOf(view, left, top, right, bottom);
   }
 
   private *tiles(length: number): Generator<{ begin: number; end: number; core: [number, number] }> {
@@ -373,65 +400,61 @@ function quarterTurn(picture: Picture): Picture {
   return turned;
 }
 
-interface Resized {
-  picture: Picture;
-  spacing: [number, number]; // photo pixels a pixel
-  first: [number, number]; // where in the photo the first pixel has its centre
+/** A part of a view; ends are exclusive. */
+function partOf(view: View, left: number, top: number, right: number, bottom: number): View {
+  const picture = cutOut(view.picture, left, top, right, bottom);
+  return { ...view, picture, x: view.x + left * view.pixelX, y: view.y + top * view.pixelY };
 }
 
-/** What a photo shows of a square at any angle, and where that begins. */
-function around(
-  photo: Picture, x: number, y: number, side: number,
-): { window: Picture; left: number; top: number } {
-  const reach = side * Math.SQRT1_2 + 2;
-  const begin = (at: number, end: number) => Math.min(Math.max(Math.floor(at - reach), 0), end - 1);
-  const finish = (at: number, end: number) => Math.min(Math.max(Math.ceil(at + reach), 1), end);
-  const [left, top] = [begin(x, photo.width), begin(y, photo.height)];
-  const window = cutOut(photo, left, top, finish(x, photo.width), finish(y, photo.height));
-  return { window, left, top };
-}
-
-/** Bring a photo to about a scale: leave pixels or rows out, average two by two, interpolate. */
-function resize(photo: Picture, scale: number): Resized {
-  const width = Math.max(roundHalfEven(photo.width * scale), 1);
-  const height = Math.max(roundHalfEven(photo.height * scale), 1);
-  const step = Math.max(1, Math.floor(0.5 / scale));
-  if (scale > 0.2 && scale <= 0.5 && photo.height > 1) {
-    return interpolate(everySecondRow(photo), width, height, [0, 0], [1, 2]);
-  }
-  const first: [number, number] = [
-    Math.floor(Math.min(step, photo.width) / 2), Math.floor(Math.min(step, photo.height) / 2),
-  ];
-  let part = cutOut(photo, first[0], first[1], photo.width, photo.height, step);
-  let spacing = step;
-  if (scale * step <= 0.5 && Math.min(part.width, part.height) > 1) {
-    part = halve(part);
-    first[0] += spacing / 2;
-    first[1] += spacing / 2;
-    spacing *= 2;
-  }
-  return interpolate(part, width, height, first, [spacing, spacing]);
-}
-
-/** `resize` from some of a photo's pixels, the first of which is at `first`, `spacing` apart. */
-function interpolate(
-  part: Picture, width: number, height: number, first: [number, number], spacing: [number, number],
-): Resized {
-  const ratio = [part.width / width, part.height / height];
+/** What is a view of a view's picture as a view of the photo. */
+function viewOf(
+  view: View, picture: Picture, x: number, y: number, pixelX: number, pixelY: number,
+): View {
   return {
-    picture: resizeLinear(part, width, height),
-    spacing: [ratio[0] * spacing[0], ratio[1] * spacing[1]],
-    first: [
-      first[0] + (ratio[0] / 2 - 0.5) * spacing[0], first[1] + (ratio[1] / 2 - 0.5) * spacing[1],
-    ],
+    picture,
+    x: view.x + x * view.pixelX,
+    y: view.y + y * view.pixelY,
+    pixelX: pixelX * view.pixelX,
+    pixelY: pixelY * view.pixelY,
   };
 }
 
-function everySecondRow(photo: Picture): Picture {
-  const part = emptyPicture(photo.width, (photo.height + 1) >> 1);
-  const row = 3 * photo.width;
-  for (let y = 0; y < part.height; y++) {
-    part.data.set(photo.data.subarray(2 * y * row, (2 * y + 1) * row), y * row);
+/** What a view shows of a square of its pixels around a box and turned like it. */
+function around(view: View, box: Found, side: number): View {
+  const turned = Math.abs(Math.cos(box.angle)) + Math.abs(Math.sin(box.angle));
+  const reach = (side * turned) / 2 + 2;
+  const begin = (at: number, end: number) => Math.min(Math.max(Math.floor(at - reach), 0), end - 1);
+  const finish = (at: number, end: number) => Math.min(Math.max(Math.ceil(at + reach), 1), end);
+  const { width, height } = view.picture;
+  const [x, y] = [(box.x - view.x) / view.pixelX, (box.y - view.y) / view.pixelY];
+  return partOf(view, begin(x, width), begin(y, height), finish(x, width), finish(y, height));
+}
+
+/** Bring a view to about a scale: leave pixels or rows out, average two by two, interpolate. */
+function resize(view: View, scale: number): View {
+  const { width, height } = view.picture;
+  const wide = Math.max(roundHalfEven(width * scale), 1);
+  const high = Math.max(roundHalfEven(height * scale), 1);
+  const step = Math.max(1, Math.floor(0.5 / scale));
+  if (scale > 0.2 && scale <= 0.5 && height > 1) {
+    const rows = cutOut(view.picture, 0, 0, width, height, 1, 2);
+    return interpolated(viewOf(view, rows, 0, 0, 1, 2), wide, high);
   }
-  return part;
+  const left = Math.floor(Math.min(step, width) / 2);
+  const top = Math.floor(Math.min(step, height) / 2);
+  const thin = cutOut(view.picture, left, top, width, height, step);
+  const part = viewOf(view, thin, left, top, step, step);
+  return interpolated(scale * step <= 0.5 ? halved(part) : part, wide, high);
+}
+
+/** A view's pixels averaged two by two; what has but one row or column stays as it is. */
+function halved(view: View): View {
+  if (Math.min(view.picture.width, view.picture.height) < 2) return view;
+  return viewOf(view, halve(view.picture), 0.5, 0.5, 2, 2);
+}
+
+function interpolated(view: View, width: number, height: number): View {
+  const ratio = [view.picture.width / width, view.picture.height / height];
+  const picture = resizeLinear(view.picture, width, height);
+  return viewOf(view, picture, (ratio[0] - 1) / 2, (ratio[1] - 1) / 2, ratio[0], ratio[1]);
 }
