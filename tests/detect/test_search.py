@@ -212,6 +212,21 @@ def test_hints_are_looked_at_from_nearby() -> None:
     np.testing.assert_allclose(found.boxes, boxes, atol=2.5)
 
 
+def test_no_face_is_looked_at_from_nearby_twice() -> None:
+    # a face of 450 pixels has 36 in the first look of a large photo and 108 in the second
+    boxes = np.array([[1000.5, 800.5, 1450.5, 1250.5], [2500.5, 500.5, 3900.5, 1900.5]])
+    seen = []
+
+    def doubt(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        seen.append(picture.shape[0])
+        found, _ = find_white(picture)
+        return found, np.full(len(found), 0.7)
+
+    found = detect.search(draw(4000, 3000, boxes), doubt, 0.01, 0.5)
+    np.testing.assert_allclose(found.boxes, boxes[::-1], atol=13)
+    assert [side == detect.CLOSER_LOOK_PX for side in seen] == [False, True, False, True]
+
+
 def test_what_is_nothing_from_nearby_is_no_face() -> None:
     boxes = np.array([[400.5, 300.5, 420.5, 320.5]])
 
