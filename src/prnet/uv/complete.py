@@ -98,9 +98,8 @@ def complete_texture(
         expected = _expected_colors(seen[..., :3], alpha, shows * inside, edge_map)
     if edge_map is None or expected is None:
         edge_map, expected = np.ones_like(shows), np.zeros((*shows.shape, 3), np.float32)
-    maps = np.asarray(cv2.merge([shows, inside, edge_map, *cv2.split(expected)]), np.float32)
     stray = CHECKED_DISTANCE, *STRAY_LEVELS
-    own, small, share = weigh_texels(texture, maps, stray, coarse)
+    own, small, share = weigh_texels(texture, (shows, inside, edge_map, expected), stray, coarse)
     if not share.any():
         return np.full((size, size, 3), 128, np.uint8)
     light = np.ones((coarse, coarse), np.float32)
@@ -125,8 +124,7 @@ def complete_texture(
     relit = lent + relight * per_channel(theirs, 3)
     known = share + (theirs - share) * taken
     guess = _guess(small + (relit - small) * per_channel(taken, 3), known)
-    maps = np.asarray(cv2.merge([loan, light, *cv2.split(relight), *cv2.split(guess)]), np.float32)
-    return blend_texels(texture, own, maps)
+    return blend_texels(texture, own, (loan, light, relight, guess))
 
 
 def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float32]:
