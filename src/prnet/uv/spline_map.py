@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.sampling import read_only
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.spline import (
     FIXED_POINT,
@@ -23,6 +22,7 @@ from prnet.uv.spline import (
 )
 
 CONTROL_SIZE = 64  # side of the map of control points
+MEANS = [0, 4]  # of the moments, which move along; the others only turn
 ROW_BLOCKS = 8  # in which maps are read off the control points
 
 
@@ -91,10 +91,18 @@ class SplineMap:
     """
 
     def __init__(
-        self, spline: Spline, controls: NDArray[np.float32], turn: NDArray[np.floating]
+        self,
+        spline: Spline,
+        controls: NDArray[np.float32],
+        turn: NDArray[np.floating],
+        moments: NDArray[np.float64] | None = None,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; the moments, if they are known, are those of `Spline.moment_reads`."""
         self.spline, self.controls, self.turn = spline, controls, turn
+        if moments is None:
+            weights, mean_face = spline.moment_reads
+            moments = weights @ controls.reshape(-1, 3) + mean_face @ turn.T
+        self._moments = moments
 
     def draw(self) -> NDArray[np.float32]:
         """The position map: (256, 256, 3) float32, a new array."""
@@ -108,7 +116,10 @@ class SplineMap:
     def moved(self, matrix: NDArray[np.float64]) -> "SplineMap":
         """The map in another frame, where an affine (3, 4) matrix takes its points to."""
         controls = np.asarray(cv2.transform(self.controls, matrix), np.float32)
-        return SplineMap(self.spline, controls, matrix[:, :3] @ self.turn)
+        linear = matrix[:, :3]
+        moments = self._moments @ linear.T
+        moments[MEANS] += matrix[:, 3]
+        return SplineMap(self.spline, controls, linear @ self.turn, moments)
 
     def landmarks68(self) -> NDArray[np.float32]:
         """The 68 points, (68, 3) float32."""
@@ -125,9 +136,3 @@ class SplineMap:
     def mean_depth(self) -> float:
         """Mean z of the vertices."""
         return float(self._moments[4, 2])
-
-    @cached_property
-    def _moments(self) -> NDArray[np.float64]:
-        """(5, 3), both."""
-        controls, mean_face = self.spline.moment_reads
-        return read_only(controls @ self.controls.reshape(-1, 3) + mean_face @ self.turn.T)
