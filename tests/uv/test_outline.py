@@ -32,7 +32,7 @@ def profile(layout: HeadLayout) -> RenderedHead:
 def _shifted(face: Face, pixels: float) -> Face:
     ahead = face.pose.rotation[:2, 2] * [1, -1]
     shift = np.float32([*(pixels * ahead / np.linalg.norm(ahead)), 0])
-    return replace(face, position_map=face.position_map + shift)
+    return replace(face, given_map=face.position_map + shift)
 
 
 @pytest.mark.parametrize("pixels", [-OFF_PX, 0.0, OFF_PX])
