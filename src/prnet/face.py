@@ -261,7 +261,7 @@ class Face:
     @cached_property
     def photo_map(self) -> NDArray[np.float32]:
         """The position map with a profile's outline moved onto the photo's, for its colors."""
-        place = self.atlas, self.view.normals, self.pose.rotation
+        place = self.atlas, self.view, self.pose.rotation
         return read_only(meet_outline(self._photo, self.position_map, *place))
 
     @cached_property
