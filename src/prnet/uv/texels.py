@@ -25,21 +25,21 @@ def weigh_texels(
 
     Args:
         texture: (S, S, 4) uint8 RGBA.
-        maps: Four, (M, M) float32: two weights, whose product with alpha is how well; distance from
-            an outline; (M, M, 3), the color expected there.
+        maps: 5 of (M, M) float32: how well but for alpha; distance from an outline; the color
+            expected there (3).
         stray: Where that distance is at most the first number, colors that are off by up to the
             second in any channel count fully, and from the third on not at all.
         coarse: C ≤ S, the side of the means.
 
     Returns:
-        (S, S) float32 in [0, 1], how well; (C, C, 3) means of the colors times it; (C, C) its mean.
+        (S, S) float32 in [0, 1], how well; (3, C, C) means of the colors times it; (C, C) its mean.
     """
     size = len(texture)
     start = (np.arange(coarse + 1) * size + coarse - 1) // coarse  # of each cell, its first texel
     own = np.empty((size, size), np.float32)
     means = np.empty((4, coarse, coarse), np.float32)
     _weigh(_packed(texture), *_between(maps, size), np.array(stray, np.float32), start, own, means)
-    return own, np.asarray(cv2.merge([*means[:3]]), np.float32), means[3]
+    return own, means[:3], means[3]
 
 
 def blend_texels(
@@ -50,8 +50,8 @@ def blend_texels(
     Args:
         texture: (S, S, 4) uint8 RGBA.
         own: (S, S) float32 in [0, 1], how well its texels show their own color.
-        maps: Four, (M, M) float32: how much of the other half's is taken where both show theirs; by
-            how much that is brightened; (M, M, 3), what is added to it then; the guess.
+        maps: 8 of (M, M) float32: how much of the other half's is taken where both show theirs; by
+            how much that is brightened; what is added to it then (3); the guess (3).
 
     Returns:
         (S, S, 3) uint8 RGB.
@@ -69,14 +69,13 @@ def _packed(texture: NDArray[np.uint8]) -> NDArray[np.uint32]:
 def _between(
     maps: Sequence[NDArray[np.float32]], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
-    """Maps (M, M, …), shrunk if they are finer, and where texels lie in them.
+    """K maps (M, M), shrunk if they are finer, and where texels lie in them.
 
     Returns:
-        Their channels, (K, M, M); (S,) the pixels before and after each row or column of texels;
+        The maps, (K, M, M); (S,) the pixels before and after each row or column of texels;
         (S,) float32, how far past the first it lies.
     """
-    fitting = [resize_map(one, min(len(one), size)) for one in maps]
-    planes = np.array([plane for one in fitting for plane in cv2.split(one)], np.float32)
+    planes = np.stack([resize_map(one, min(len(one), size)) for one in maps])
     last = planes.shape[1] - 1
     place = np.clip((np.arange(size) + 0.5) * ((last + 1) / size) - 0.5, 0, last)
     # unsigned: to read by what may be negative takes longer
@@ -101,8 +100,8 @@ def _weigh(texture, maps, first, second, share, stray, start, own, means):  # ty
             for c in range(3):
                 _unpack(texture[y], c, colors[c])
             _unpack(texture[y], 3, alpha)
-            _differ(colors[0], colors[1], colors[2], line[3], line[4], line[5], off)
-            _weigh_row(alpha, line[0], line[1], line[2], off, stray, own[y])
+            _differ(colors[0], colors[1], colors[2], line[2], line[3], line[4], off)
+            _weigh_row(alpha, line[0], line[1], off, stray, own[y])
             for c in range(4):  # the last is 1
                 _add(colors[c], own[y], total[c])
         for k in range(4):
@@ -194,12 +193,12 @@ def _differ(red, green, blue, other_red, other_green, other_blue, off):  # type:
 
 
 @compiled_part
-def _weigh_row(alpha, shows, inside, edge, off, stray, own):  # type: ignore[no-untyped-def]
+def _weigh_row(alpha, shows, edge, off, stray, own):  # type: ignore[no-untyped-def]
     """Fill a row of `own`."""
     zero, one, three, scale = np.float32(0), np.float32(1), np.float32(3), np.float32(1 / 255)
     slope = one / (stray[2] - stray[1])
     for x in range(len(own)):
-        weight = alpha[x] * scale * shows[x] * inside[x]
+        weight = alpha[x] * scale * shows[x]
         t = min(max((off[x] - stray[1]) * slope, zero), one)
         checked = weight * (one - t * t * (three - t - t))
         own[x] = checked if edge[x] <= stray[0] else weight
