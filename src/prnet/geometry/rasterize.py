@@ -124,18 +124,20 @@ def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no
         each = 1 / area
         b_right, b_down = (cy - ay) * each, (cx - ax) * each
         c_right, c_down = (by - ay) * each, (bx - ax) * each
-        az, bz, cz = vertices[a, 2], vertices[b, 2], vertices[c, 2]
+        az = vertices[a, 2]
+        b_rise, c_rise = vertices[b, 2] - az, vertices[c, 2] - az
         for y in range(y0, y1 + 1):
+            wb = (x0 - ax) * b_right - (y - ay) * b_down
+            wc = (y - ay) * c_down - (x0 - ax) * c_right
             for x in range(x0, x1 + 1):
-                wb = (x - ax) * b_right - (y - ay) * b_down
-                wc = (y - ay) * c_down - (x - ax) * c_right
-                wa = 1.0 - wb - wc
-                z = wa * az + wb * bz + wc * cz
+                z = az + wb * b_rise + wc * c_rise
                 # all at once: whether a pixel is inside can't be foretold
-                if (wa >= -1e-9) & (wb >= -1e-9) & (wc >= -1e-9) & (z > depth[y, x]):
+                if (wb >= -1e-9) & (wc >= -1e-9) & (wb + wc <= 1 + 1e-9) & (z > depth[y, x]):
                     depth[y, x] = z
                     if barycentric is not None:
                         triangle[y, x] = t
-                        barycentric[y, x, 0] = wa
+                        barycentric[y, x, 0] = 1 - wb - wc
                         barycentric[y, x, 1] = wb
                         barycentric[y, x, 2] = wc
+                wb += b_right
+                wc -= c_right

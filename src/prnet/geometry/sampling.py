@@ -85,7 +85,8 @@ def push_pull_planes(
     """Do `push_pull` for the channels of a picture one by one: (D, H, W)."""
     values, shares = (np.ascontiguousarray(each, np.float32) for each in (weighted_values, weight))
     if shares.size == 1:
-        return values / np.maximum(shares, np.float32(1e-12)) * (shares > 0)
+        known = values / np.maximum(shares, np.float32(1e-12)) * (shares > 0)
+        return np.asarray(known, np.float32)
     half = [(length + 1) // 2 for length in shares.shape]
     coarse, total = np.empty((len(values), *half), np.float32), np.empty(half, np.float32)
     _pull(values, shares, coarse, total)
