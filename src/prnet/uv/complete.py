@@ -25,7 +25,7 @@ BETTER_FACING = (0.0, 0.15)
 SEAM_MARGIN, SEAM_BLUR = 5, 9  # map pixels over which the loan starts before skin gets hidden
 # ratio of a pair's brightness, as a logarithm, up to which it tells of the light; how firmly the
 # light is kept to come from the front, in pairs of texels
-USUAL_RATIO, NO_LIGHT = 0.7, 100.0
+USUAL_RATIO, NO_LIGHT = 0.7, 50.0
 NARROW_GAP, RIM_BLUR = (8, 24), 2.0  # map pixels from a gap's rim; pixels
 RELIGHT_SIZE = 256  # side of the map in which the two halves' lighting is compared: light is smooth
 
@@ -162,13 +162,15 @@ def _side_light(
         share: (M, M) float in [0, 1].
         side_map: (M, M) float, the sideways part of the normals.
     """
-    both = np.minimum(share, share[:, ::-1])
-    known = both > 0.5
-    side = (side_map - side_map[:, ::-1])[known]
+    half = len(share) // 2
     bright = np.maximum(level / np.maximum(share, 0.5), 1)
-    ratio = np.log(bright / bright[:, ::-1])[known]
+    ours, theirs = (np.s_[:, :half], np.s_[:, : -half - 1 : -1])  # each pair once
+    known = np.minimum(share[ours], share[theirs]) > 0.5
+    side = (side_map[ours] - side_map[theirs])[known]
+    ratio = np.log(bright[ours][known] / bright[theirs][known])
     usual = np.abs(ratio) < USUAL_RATIO  # else a shadow, or hair on one side
-    return float((ratio * side)[usual].sum() / ((side[usual] ** 2).sum() + NO_LIGHT))
+    side, ratio = side[usual], ratio[usual]
+    return float((ratio @ side) / (side @ side + NO_LIGHT))
 
 
 def _expected_colors(

@@ -35,10 +35,10 @@ def weigh_texels(
         (S, S) float32 in [0, 1], how well; (3, C, C) means of the colors times it; (C, C) its mean.
     """
     size = len(texture)
-    start = (np.arange(coarse + 1) * size + coarse - 1) // coarse  # of each cell, its first texel
+    cell = (np.arange(coarse + 1) * size + coarse - 1) // coarse  # of each cell, its first texel
     own = np.empty((size, size), np.float32)
     means = np.empty((4, coarse, coarse), np.float32)
-    _weigh(_packed(texture), *_between(maps, size), np.array(stray, np.float32), start, own, means)
+    _weigh(_packed(texture), *_between(maps, size), np.array(stray, np.float32), cell, own, means)
     return own, means[:3], means[3]
 
 
@@ -68,24 +68,24 @@ def _packed(texture: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def _between(
     maps: Sequence[NDArray[np.float32]], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32]]:
     """K maps (M, M), shrunk if they are finer, and where texels lie in them.
 
     Returns:
-        The maps, (K, M, M); (S,) the pixels before and after each row or column of texels;
-        (S,) float32, how far past the first it lies.
+        The maps, (K, M, M); (S,) the pixel before each row or column of texels; (S,) float32, how
+        far past it that lies; (M + 1,) the first texel past each pixel, and S.
     """
     planes = np.stack([resize_map(one, min(len(one), size)) for one in maps])
-    last = planes.shape[1] - 1
-    place = np.clip((np.arange(size) + 0.5) * ((last + 1) / size) - 0.5, 0, last)
+    side = planes.shape[1]
+    place = np.clip((np.arange(size) + 0.5) * (side / size) - 0.5, 0, side - 1)
     # unsigned: to read by what may be negative takes longer
-    first = np.minimum(place, max(last - 1, 0)).astype(np.uint32)
-    second = np.minimum(first + 1, last).astype(np.uint32)
-    return planes, first, second, (place - first).astype(np.float32)
+    first = np.minimum(place, max(side - 2, 0)).astype(np.uint32)
+    start = np.searchsorted(first, np.arange(side + 1)).astype(np.uint32)
+    return planes, first, (place - first).astype(np.float32), start
 
 
 @compiled
-def _weigh(texture, maps, first, second, share, stray, start, own, means):  # type: ignore[no-untyped-def]
+def _weigh(texture, maps, first, share, start, stray, cell, own, means):  # type: ignore[no-untyped-def]
     """Fill `own`, and `means` of the colors times it, and of it, (4, C, C)."""
     size = len(own)
     stretched, rows = np.empty((2, len(maps), size), np.float32), np.full(2, -1)
@@ -93,10 +93,10 @@ def _weigh(texture, maps, first, second, share, stray, start, own, means):  # ty
     colors = np.ones((4, size), np.float32)
     alpha, off = np.empty(size, np.float32), np.empty(size, np.float32)
     total = np.empty((4, size), np.float32)
-    for row in range(len(start) - 1):
+    for row in range(len(cell) - 1):
         total[:] = 0
-        for y in range(start[row], start[row + 1]):
-            _read_row(maps, first, second, share, y, stretched, rows, line)
+        for y in range(cell[row], cell[row + 1]):
+            _read_row(maps, first, share, start, y, stretched, rows, line)
             for c in range(3):
                 _unpack(texture[y], c, colors[c])
             _unpack(texture[y], 3, alpha)
@@ -104,12 +104,11 @@ def _weigh(texture, maps, first, second, share, stray, start, own, means):  # ty
             _weigh_row(alpha, line[0], line[1], off, stray, own[y])
             for c in range(4):  # the last is 1
                 _add(colors[c], own[y], total[c])
-        for k in range(4):
-            _average(total[k], start, start[row + 1] - start[row], means[k, row])
+        _average(total, cell, cell[row + 1] - cell[row], means[:, row])
 
 
 @compiled
-def _blend(texture, own, maps, first, second, share, filled):  # type: ignore[no-untyped-def]
+def _blend(texture, own, maps, first, share, start, filled):  # type: ignore[no-untyped-def]
     """Fill `filled`."""
     size = len(own)
     stretched, rows = np.empty((2, len(maps), size), np.float32), np.full(2, -1)
@@ -118,7 +117,7 @@ def _blend(texture, own, maps, first, second, share, filled):  # type: ignore[no
     mine, theirs = np.empty(size, np.float32), np.empty(size, np.float32)
     colors = np.empty((3, size), np.float32)
     for y in range(size):
-        _read_row(maps, first, second, share, y, stretched, rows, line)
+        _read_row(maps, first, share, start, y, stretched, rows, line)
         _mirror(own[y], theirs)
         _divide(own[y], theirs, line[0], shares[0], shares[1])
         for c in range(3):
@@ -130,27 +129,30 @@ def _blend(texture, own, maps, first, second, share, filled):  # type: ignore[no
 
 
 @compiled_part
-def _read_row(maps, first, second, share, y, stretched, rows, line):  # type: ignore[no-untyped-def]
+def _read_row(maps, first, share, start, y, stretched, rows, line):  # type: ignore[no-untyped-def]
     """Fill `line`, (K, S), with what the maps say of a row of texels.
 
     `stretched`, (2, K, S), keeps two rows of the maps for the next one, `rows` says which.
     """
-    for row in (first[y], second[y]):
+    one = np.int64(first[y])
+    other = min(one + 1, maps.shape[1] - 1)
+    for row in (one, other):
         if rows[row % 2] != row:
             rows[row % 2] = row
             for k in range(len(maps)):
-                _stretch(maps[k, row], first, second, share, stretched[row % 2, k])
-    above, below = stretched[first[y] % 2], stretched[second[y] % 2]
+                _stretch(maps[k, row], share, start, stretched[row % 2, k])
     for k in range(len(maps)):
-        _mix(above[k], below[k], share[y], line[k])
+        _mix(stretched[one % 2, k], stretched[other % 2, k], share[y], line[k])
 
 
 @compiled_part
-def _stretch(row, first, second, share, line):  # type: ignore[no-untyped-def]
+def _stretch(row, share, start, line):  # type: ignore[no-untyped-def]
     """Fill `line` with what lies between the pixels of a map's row."""
-    for x in range(len(line)):
-        here = row[first[x]]
-        line[x] = here + share[x] * (row[second[x]] - here)
+    for i in range(len(row)):
+        here = row[i]
+        rise = row[min(i + 1, len(row) - 1)] - here
+        for x in range(start[i], start[i + 1]):
+            line[x] = here + share[x] * rise
 
 
 @compiled_part
@@ -212,13 +214,18 @@ def _add(values, weight, total):  # type: ignore[no-untyped-def]
 
 
 @compiled_part
-def _average(total, start, rows, means):  # type: ignore[no-untyped-def]
-    """Fill `means` with those of the cells of a row, each of so many rows of texels."""
-    for column in range(len(means)):
-        added = np.float32(0)
-        for x in range(start[column], start[column + 1]):
-            added += total[x]
-        means[column] = added / np.float32(rows * (start[column + 1] - start[column]))
+def _average(total, cell, rows, means):  # type: ignore[no-untyped-def]
+    """Fill `means`, (4, C), with those of a row's cells, each of so many rows of texels."""
+    for column in range(means.shape[1]):
+        red, green, blue, own = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for x in range(cell[column], cell[column + 1]):  # four sums at a time don't wait
+            red += total[0, x]
+            green += total[1, x]
+            blue += total[2, x]
+            own += total[3, x]
+        texels = np.float32(rows * (cell[column + 1] - cell[column]))
+        means[0, column], means[1, column] = red / texels, green / texels
+        means[2, column], means[3, column] = blue / texels, own / texels
 
 
 @compiled_part
