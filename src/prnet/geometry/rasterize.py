@@ -109,7 +109,8 @@ def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no
     """Write each triangle into the buffers where it is nearest; compiled also for depth alone."""
     height, width = depth.shape
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        # unsigned: to read by what may be negative takes longer
+        a, b, c = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         ax, ay, bx, by = vertices[a, 0], vertices[a, 1], vertices[b, 0], vertices[b, 1]
         cx, cy = vertices[c, 0], vertices[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)

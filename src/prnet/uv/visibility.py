@@ -59,7 +59,10 @@ class MeshView:
         return (facing > MIN_FACING) & (z + rise > nearest - DEPTH_TOLERANCE * BUFFER_SIZE)
 
     def covers(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Tell where a mesh that is seen at all is seen, (K,) bool of (K, 2) points beside it."""
+        """Tell which points, (K, 2) where the vertices are, the viewer sees the mesh at: (K,) bool.
+
+        The mesh has an extent.
+        """
         low, _ = self._bounds
         places = np.rint((points - low[:2]) * self._scale + 1).astype(np.intp)
         column, row = np.clip(places, 0, BUFFER_SIZE + 1).T
