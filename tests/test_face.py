@@ -128,7 +128,7 @@ def test_a_fitted_label_s_pose(
         position_map = centre_depth(
             encode(face_sampler, shape, pose).astype(np.float32), template.atlas
         )
-        face = dataclasses.replace(template, position_map=position_map)
+        face = dataclasses.replace(template, given_map=position_map)
         turned = face.pose.rotation @ rows["rotation"][i].T
         assert np.degrees(np.arccos(min(1, (np.trace(turned) - 1) / 2))) < 3
         assert face.pose.scale == pytest.approx(float(rows["scale"][i]), rel=0.05)
@@ -141,9 +141,9 @@ def test_a_fitted_label_s_pose(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"position_map": np.zeros((64, 64, 3), np.float32)}, "position_map must be"),
-        ({"position_map": np.zeros((256, 256, 3))}, "position_map must be .* float64"),
-        ({"position_map": np.full((256, 256, 3), np.nan, np.float32)}, "finite"),
+        ({"given_map": np.zeros((64, 64, 3), np.float32)}, "position_map must be"),
+        ({"given_map": np.zeros((256, 256, 3))}, "position_map must be .* float64"),
+        ({"given_map": np.full((256, 256, 3), np.nan, np.float32)}, "finite"),
         ({"image": np.zeros((9, 9), np.uint8)}, "image must be"),
         ({"image": np.zeros((9, 9, 3))}, "image must be .* float64"),
         ({"box": np.zeros(3)}, "box must be"),

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prnet.geometry.pose import Pose, flip_y
-from prnet.geometry.sampling import all_finite, read_only
+from prnet.geometry.sampling import read_only
 from prnet.geometry.surface import front_triangles
 from prnet.mesh.mesh import Mesh
 from prnet.morphable.blendshapes import HeadCoefficients, fit_blendshapes
 from prnet.morphable.head_model import embedded_head
+from prnet.uv import position_map as maps
 from prnet.uv.atlas import MAP_SIZE, Atlas, embedded_atlas
 from prnet.uv.complete import complete_face
 from prnet.uv.outline import meet_outline
-from prnet.uv.position_map import decode_landmarks68, decode_vertices, fit_pose
 from prnet.uv.texture import fitting_size, sample_photo, sample_texture
 from prnet.uv.topology import Topology
 from prnet.uv.visibility import MeshView
@@ -41,7 +41,7 @@ class Face:
     them to change them. Nothing here ever writes into the position map, the box or the photo.
 
     Attributes:
-        position_map: (256, 256, 3) float32, photo frame, z = 0 at the mean of the vertices.
+        given_map: `position_map`, or what it is drawn from when it is first asked for.
         atlas: The UV space of the map.
         box: (4,) float32, x0 y0 x1 y1 in pixels, tight around the face's landmarks: what was
             reconstructed.
@@ -53,7 +53,7 @@ class Face:
         detection_score: In [0, 1], how sure the detector was; None for boxes given by hand.
     """
 
-    position_map: NDArray[np.float32]
+    given_map: maps.PositionMap
     atlas: Atlas
     box: NDArray[np.float32]
     score: float
@@ -62,14 +62,7 @@ class Face:
 
     def __post_init__(self) -> None:
         """Check the parts; raises ValueError naming the one that is wrong."""
-        shape = (MAP_SIZE, MAP_SIZE, 3)
-        if self.position_map.shape != shape or self.position_map.dtype != np.float32:
-            raise ValueError(
-                f"position_map must be {shape} float32, got {self.position_map.shape} "
-                f"{self.position_map.dtype}"
-            )
-        if not all_finite(self.position_map):
-            raise ValueError("position_map must be finite, got NaN or infinity")
+        maps.check_map(self.given_map)
         image = self.image
         if image is not None and (image.shape[2:] != (3,) or image.dtype != np.uint8):
             raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
@@ -77,8 +70,9 @@ class Face:
             raise ValueError(f"box must be x0 y0 x1 y1, got shape {np.shape(self.box)}")
 
     def __getstate__(self) -> dict[str, object]:
-        """What pickles: the parts, not what was worked out of them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """What pickles: the parts, not what was worked out of them but for the map."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return parts | {"given_map": self.position_map}
 
     def without_image(self) -> "Face":
         """The same face without its photo, which needn't stay in memory then."""
@@ -157,9 +151,14 @@ class Face:
             raise ValueError(f"not a face's record: {error}") from error
 
     @cached_property
+    def position_map(self) -> NDArray[np.float32]:
+        """(256, 256, 3) float32, photo frame, z = 0 at the mean of the vertices."""
+        return maps.draw(self.given_map)
+
+    @cached_property
     def vertices(self) -> NDArray[np.float32]:
         """(V, 3) float32, photo frame: the mesh."""
-        return read_only(decode_vertices(self.position_map, self.atlas))
+        return read_only(maps.decode_vertices(self.position_map, self.atlas))
 
     @property
     def triangles(self) -> NDArray[np.int32]:
@@ -169,12 +168,12 @@ class Face:
     @cached_property
     def landmarks68(self) -> NDArray[np.float32]:
         """(68, 3) float32, photo frame: the iBUG points as in 300W-LP, jaw on the 3D outline."""
-        return read_only(decode_landmarks68(self.position_map, self.atlas))
+        return read_only(maps.decode_landmarks68(self.given_map, self.atlas))
 
     @cached_property
     def pose(self) -> Pose:
         """Canonical frame → photo frame, fitted over what expression hardly moves."""
-        return fit_pose(self.position_map, self.atlas)
+        return maps.fit_pose(self.given_map, self.atlas)
 
     @cached_property
     def view(self) -> MeshView:
@@ -262,7 +261,7 @@ class Face:
     @cached_property
     def photo_map(self) -> NDArray[np.float32]:
         """The position map with a profile's outline moved onto the photo's, for its colors."""
-        place = self.atlas, self.view.normals, self.pose.rotation
+        place = self.atlas, self.view, self.pose.rotation
         return read_only(meet_outline(self._photo, self.position_map, *place))
 
     @cached_property
@@ -335,7 +334,8 @@ class Face:
     def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Photo points → the frame of mesh files."""
         mean = np.ascontiguousarray(self.vertices.T).mean(1, dtype=np.float64)
-        return (points - mean) * flip_y(np.full(3, 1 / (self.pose.scale * CM_PER_METRE)))
+        scale = flip_y(np.full(3, 1 / (self.pose.scale * CM_PER_METRE)))
+        return np.stack([(points[:, k] - mean[k]) * scale[k] for k in range(3)], 1)
 
     @property
     def _photo(self) -> NDArray[np.uint8]:

@@ -19,7 +19,12 @@ from prnet.geometry.similarity import Similarity
 from prnet.image.crop import check_boxes, crop_face
 from prnet.image.read import take_image
 from prnet.model.model import MAX_BATCH, Model
-from prnet.uv.position_map import crop_to_image, decode_landmarks68, fit_pose
+from prnet.uv.position_map import (
+    PositionMap,
+    crop_to_image,
+    decode_landmarks68,
+    fit_pose,
+)
 
 DEFAULT_PASSES = 1
 # If the network is less sure of a face than this, it sees it at other angles too: where the angle
@@ -188,8 +193,8 @@ class Reconstructor:
         return Crops(pixels, moves)
 
     def place(
-        self, crop_maps: NDArray[np.float32], image_to_crop: Sequence[Similarity]
-    ) -> list[NDArray[np.float32]]:
+        self, crop_maps: Iterable[PositionMap], image_to_crop: Sequence[Similarity]
+    ) -> list[PositionMap]:
         """The step place: bring the crops' maps into their photos, z centred."""
         atlas = self.model.atlas
         return [
@@ -243,7 +248,8 @@ class Reconstructor:
             self.crop(photos[owner].photo, box[None])
             for owner, box in zip(owners.tolist(), boxes, strict=True)
         ]
-        crop_maps, confidences = self.model.regress(np.concatenate([c.pixels for c in crops]))
+        pixels = np.concatenate([each.pixels for each in crops])
+        crop_maps, confidences = self.model.regress_lazily(pixels)
         maps = self.place(crop_maps, [move for each in crops for move in each.image_to_crop])
         sure = [None] * len(maps) if confidences is None else confidences.tolist()
         return [_View(*each) for each in zip(maps, sure, boxes, strict=True)]
@@ -294,12 +300,12 @@ class _View(NamedTuple):
     """What the network said of a crop.
 
     Attributes:
-        position_map: (256, 256, 3) float32, photo frame, z centred.
+        position_map: Photo frame, z centred.
         confidence: None from a network without.
         box: (5,) float32, what the crop was cut by.
     """
 
-    position_map: NDArray[np.float32]
+    position_map: PositionMap
     confidence: float | None
     box: NDArray[np.float32]
 

@@ -15,6 +15,7 @@ onnx = pytest.importorskip("onnx")
 
 from prnet.export.onnx import export_model  # noqa: E402
 from prnet.networks.lite import Lite  # noqa: E402
+from prnet.networks.prediction import Finished  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -70,7 +71,7 @@ def test_the_folder_gives_what_the_network_gives(
     lite.eval()
     with torch.no_grad():
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
-        expected, chances = lite.finish((pixels.float() - 127.5) / 128)
+        expected, chances, *_ = lite.finish((pixels.float() - 127.5) / 128)
     lite.train()
     assert np.ptp(expected.numpy(), axis=0).max() > 5  # crops are told apart
     np.testing.assert_allclose(maps, expected, atol=0.01)
@@ -111,10 +112,10 @@ def test_a_network_that_does_not_agree_leaves_the_folder_alone(
 
         calls = 0
 
-        def finish(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def finish(self, crops: torch.Tensor, drawn: torch.Tensor | None = None) -> Finished:
             Restless.calls += 1
-            maps, confidences = super().finish(crops)
-            return maps + float(Restless.calls), confidences
+            found = super().finish(crops, drawn)
+            return found._replace(position_maps=found.position_maps + float(Restless.calls))
 
     shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "network.onnx").read_bytes()

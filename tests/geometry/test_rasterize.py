@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from prnet.geometry.rasterize import rasterize
+from prnet.geometry.rasterize import depth_buffer, rasterize
 
 # a right triangle with legs of 4 px whose corners are pixel centres
 VERTICES = np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 5.0], [0.0, 4.0, 9.0]])
@@ -49,6 +49,9 @@ def test_the_nearest_triangle_wins(order: list[int]) -> None:
     raster = rasterize(np.vstack([near, far]), triangles, (6, 7))
     np.testing.assert_array_equal(raster.depth[raster.is_covered], 20)
     assert set(raster.triangle[raster.is_covered]) == {order.index(0)}
+    np.testing.assert_array_equal(
+        depth_buffer(np.vstack([near, far]), triangles, (6, 7)), raster.depth
+    )
 
 
 def test_of_equally_near_triangles_the_first_wins() -> None:

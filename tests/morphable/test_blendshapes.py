@@ -76,7 +76,7 @@ def test_a_mirror_swaps_left_and_right(make_face: Callable[..., Face]) -> None:
     position_map += delta
     mirrored = position_map[:, ::-1] * [-1, 1, 1]
     found = [
-        dataclasses.replace(face, position_map=face.pose.apply(each).astype(np.float32)).expression
+        dataclasses.replace(face, given_map=face.pose.apply(each).astype(np.float32)).expression
         for each in (position_map, mirrored)
     ]
     assert found[0]["mouthSmileLeft"] > 0.3 > found[0]["mouthSmileRight"]

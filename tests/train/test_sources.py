@@ -18,11 +18,11 @@ from prnet.uv.position_map import encode
 
 torch = pytest.importorskip("torch")
 
-from prnet.networks.spline import pixel_centres  # noqa: E402
 from prnet.train.batches import TrainingBatches, load_batches  # noqa: E402
 from prnet.train.config import AugmentConfig, DataConfig, NetworkConfig, TrainConfig  # noqa: E402
 from prnet.train.sources import VARIANTS, FaceCropSource, MapSource  # noqa: E402
 from prnet.train.targets import CoefficientTargets  # noqa: E402
+from prnet.uv.spline import pixel_centres  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

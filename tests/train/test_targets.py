@@ -14,10 +14,10 @@ from prnet.uv.position_map import encode
 torch = pytest.importorskip("torch")
 
 from prnet.networks.lite import Lite  # noqa: E402
-from prnet.networks.spline import pixel_centres  # noqa: E402
 from prnet.train.augment import mirror_pose  # noqa: E402
 from prnet.train.samples import CoefficientBatch, MapBatch  # noqa: E402
 from prnet.train.targets import CoefficientTargets, MapTargets, Target  # noqa: E402
+from prnet.uv.spline import pixel_centres  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -11,7 +11,9 @@ from prnet.face import Face
 from prnet.head.layout import HeadLayout, head_layout
 from prnet.uv.complete import complete_face
 from prnet.uv.outline import meet_outline
+from prnet.uv.position_map import decode_vertices
 from prnet.uv.texture import sample_texture
+from prnet.uv.visibility import MeshView
 
 SKIN = np.full((256, 256, 3), (190, 140, 115), np.uint8)
 OFF_PX = 4.0
@@ -32,7 +34,7 @@ def profile(layout: HeadLayout) -> RenderedHead:
 def _shifted(face: Face, pixels: float) -> Face:
     ahead = face.pose.rotation[:2, 2] * [1, -1]
     shift = np.float32([*(pixels * ahead / np.linalg.norm(ahead)), 0])
-    return replace(face, position_map=face.position_map + shift)
+    return replace(face, given_map=face.position_map + shift)
 
 
 @pytest.mark.parametrize("pixels", [-OFF_PX, 0.0, OFF_PX])
@@ -64,9 +66,7 @@ def test_nothing_moves_without_an_outline_or_without_contrast(
     face = profile.face
     plain = np.full((400, 400, 3), 90, np.uint8)
     for photo in (plain, plain[:9, :9]):
-        moved = meet_outline(
-            photo, face.position_map, face.atlas, face.view.normals, face.pose.rotation
-        )
+        moved = meet_outline(photo, face.position_map, face.atlas, face.view, face.pose.rotation)
         np.testing.assert_allclose(moved, face.position_map, atol=1e-3)
     assert moved is not face.position_map
 
@@ -76,6 +76,7 @@ def test_large_photos_have_the_same_outline(profile: RenderedHead) -> None:
     large = cv2.resize(face.image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     position_map = (face.position_map + [0.5, 0.5, 0]) * np.float32(4) - np.float32([0.5, 0.5, 0])
     large_map = position_map.astype(np.float32)
-    moved = meet_outline(large, large_map, face.atlas, face.view.normals, face.pose.rotation)
+    view = MeshView(decode_vertices(large_map, face.atlas), face.triangles)
+    moved = meet_outline(large, large_map, face.atlas, view, face.pose.rotation)
     small = face.photo_map - face.position_map
     assert np.abs((moved - position_map) / 4 - small).max() < 1

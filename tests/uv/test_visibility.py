@@ -49,6 +49,8 @@ def test_of_a_ball_the_near_half_is_seen() -> None:
     distance = view.distance_from_edges()
     expected = 0.5 - np.hypot(vertices[:, 0], vertices[:, 1]) / 200
     np.testing.assert_allclose(distance[is_visible], expected[is_visible], atol=0.02)
+    x, y = np.linspace(-300, 300, 61), np.full(61, 30.0)
+    np.testing.assert_array_equal(view.covers(np.stack([x, y], 1)), np.hypot(x, y) < 100)
 
 
 def test_a_sheet_in_front_hides_what_is_behind_it() -> None:

@@ -48,7 +48,7 @@ export async function open(
   ort.env.logLevel = "error";
   const contract = JSON.parse(new TextDecoder().decode(contractBytes)) as Contract;
   const create = (bytes: ArrayBuffer) =>
-    ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+    ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"], logSeverityLevel: 3 });
   const detectorSession = await create(detector);
   const networkSession = await create(network);
   const atlas = readAtlas(contract, atlasBytes);

@@ -79,7 +79,7 @@ def measure(
             with timed("crop"):
                 crops = reconstructor.crop(image, box)
             with timed("network"):
-                crop_maps = reconstructor.model.regress(crops.pixels).position_maps
+                crop_maps = reconstructor.model.regress_lazily(crops.pixels).position_maps
             with timed("decode"):
                 (position_map,) = reconstructor.place(crop_maps, crops.image_to_crop)
                 atlas = reconstructor.model.atlas

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,27 @@ from torch import Tensor, nn
 from prnet.errors import ModelFileError, OutputError
 from prnet.export.fold import fold_batch_norms, fold_enlargements
 from prnet.files import read_json
-from prnet.model.model import ATLAS_FILE, CONFIDENCES, INPUT, MAPS, NETWORK_FILE, Model
+from prnet.model.model import (
+    ATLAS_FILE,
+    CONFIDENCES,
+    CONTROLS,
+    DRAWN,
+    INPUT,
+    MAPS,
+    NETWORK_FILE,
+    TURNS,
+    Model,
+)
 from prnet.model.spec import METADATA_KEY, NetworkSpec
-from prnet.networks.spline import FIXED_POINT
+from prnet.networks.prediction import Finished
 from prnet.train.checkpoint import load_checkpoint
 from prnet.train.networks import average_weights, build_network, load_atlas, network_spec
 from prnet.train.recipe import build_config
 from prnet.train.record import DESCRIPTION
 from prnet.train.run import CHECKPOINT, WEIGHTS
 from prnet.uv.atlas import Atlas
+from prnet.uv.position_map import draw
+from prnet.uv.spline import FIXED_POINT
 
 logger = logging.getLogger(__name__)
 
@@ -153,16 +166,18 @@ class _Finished(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        maps, confidences = self.network.finish(crops)  # type: ignore[operator]
-        return (maps,) if confidences is None else (maps, confidences)
+    def forward(self, crops: Tensor, drawn: Tensor | None = None) -> tuple[Tensor, ...]:
+        finish: Callable[..., Finished] = self.network.finish  # type: ignore[assignment]
+        found = finish(crops) if drawn is None else finish(crops, drawn)
+        return tuple(part for part in found if part is not None)
 
 
 def _to_onnx(maps: _Finished, spec: NetworkSpec, path: Path) -> onnx.ModelProto:
     """Trace the network, for any N, and fold all that is constant; `path` is overwritten."""
     example = torch.zeros(2, 3, spec.input_size, spec.input_size)
     with torch.no_grad():
-        outputs = [MAPS, CONFIDENCES][: len(maps(example[:1]))]
+        outputs = [MAPS, CONFIDENCES, CONTROLS, TURNS][: len(maps(example[:1]))]
+    is_lazy = CONTROLS in outputs
     with warnings.catch_warnings():
         # The newer exporter needs another package and writes an opset that browsers lack.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -170,16 +185,22 @@ def _to_onnx(maps: _Finished, spec: NetworkSpec, path: Path) -> onnx.ModelProto:
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             maps,
-            (example,),
+            (example, torch.tensor(len(example))) if is_lazy else (example,),
             path,
-            input_names=[INPUT],
+            input_names=[INPUT, DRAWN] if is_lazy else [INPUT],
             output_names=outputs,
             dynamic_axes={name: {0: "N"} for name in (INPUT, *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
+    if is_lazy:  # unless it is told otherwise, all maps are drawn
+        model = onnx.load(path)
+        most = np.array(np.iinfo(np.int32).max, np.int64)
+        model.graph.initializer.append(numpy_helper.from_array(most, DRAWN))
+        onnx.save(model, path)
     # constants, batch norms and copies are folded at this level, which stays within plain ONNX
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of inputs that needn't be given
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
@@ -229,13 +250,14 @@ def _disagreement(maps: _Finished, runtime: Model) -> float:
     crops = _random_crops(spec.input_size)
     pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
     expected, *confidences = maps((pixels - spec.pixel_mean) / spec.pixel_std)
-    offset = np.array(spec.position_offset, np.float32)
-    found = runtime.regress(crops)
-    difference = np.abs(found.position_maps - (expected.numpy() * spec.position_scale + offset))
-    if found.confidences is None:
-        return float(difference.max())
-    doubt = 10 * np.abs(found.confidences - confidences[0].numpy())
-    return float(max(difference.max(), doubt.max()))
+    expected = expected.numpy() * spec.position_scale + np.array(spec.position_offset, np.float32)
+    found, lazy = runtime.regress(crops), runtime.regress_lazily(crops)
+    later = np.stack([draw(each) for each in lazy.position_maps])
+    difference = max(np.abs(each - expected).max() for each in (found.position_maps, later))
+    if found.confidences is None or lazy.confidences is None:
+        return float(difference)
+    doubt = [np.abs(each.confidences - confidences[0].numpy()).max() for each in (found, lazy)]
+    return float(max(difference, 10 * max(doubt)))
 
 
 def _random_crops(size: int) -> NDArray[np.uint8]:

@@ -42,7 +42,8 @@ def vertex_normals(
 def _average(vertices, triangles, total, normals):  # type: ignore[no-untyped-def]
     """Add the triangles' area vectors up in total, then bring each sum to length 1 in normals."""
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        # unsigned: to read by what may be negative takes longer
+        a, b, c = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         ux, uy = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1]
         uz = vertices[b, 2] - vertices[a, 2]
         vx, vy = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1]

@@ -67,10 +67,32 @@ def rasterize(
         raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
     if triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
-    height, width = shape_hw
-    triangle = np.full((height, width), -1, np.int32)
-    barycentric = np.zeros((height, width, 3), np.float32)
-    depth = np.full((height, width), -np.inf, np.float32)
+    triangle = np.full(shape_hw, -1, np.int32)
+    barycentric = np.zeros((*shape_hw, 3), np.float32)
+    depth = _draw(vertices, triangles, shape_hw, triangle, barycentric)
+    return Raster(triangle, barycentric, depth)
+
+
+def depth_buffer(
+    vertices: NDArray[np.floating], triangles: NDArray[np.integer], shape_hw: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Draw the depth alone: that of `rasterize`, in less time."""
+    return _draw(vertices, triangles, shape_hw, None, None)
+
+
+def _draw(
+    vertices: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    shape_hw: tuple[int, int],
+    triangle: NDArray[np.int32] | None,
+    barycentric: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Fill a raster's two buffers, if there are any, and give the third."""
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
+    if triangles.ndim != 2 or triangles.shape[1] != 3:
+        raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
+    depth = np.full(shape_hw, -np.inf, np.float32)
     _fill(
         np.ascontiguousarray(vertices, np.float64),
         # for an array that may be written to, too, it would be compiled once more
@@ -79,15 +101,16 @@ def rasterize(
         barycentric,
         depth,
     )
-    return Raster(triangle, barycentric, depth)
+    return depth
 
 
 @compiled
 def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no-untyped-def]
-    """Write each triangle into the three buffers where it is nearest."""
+    """Write each triangle into the buffers where it is nearest; compiled also for depth alone."""
     height, width = depth.shape
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        # unsigned: to read by what may be negative takes longer
+        a, b, c = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         ax, ay, bx, by = vertices[a, 0], vertices[a, 1], vertices[b, 0], vertices[b, 1]
         cx, cy = vertices[c, 0], vertices[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
@@ -97,19 +120,25 @@ def _fill(vertices, triangles, triangle, barycentric, depth):  # type: ignore[no
         x1 = min(int(np.floor(max(ax, bx, cx))), width - 1)
         y0 = max(int(np.ceil(min(ay, by, cy))), 0)
         y1 = min(int(np.floor(max(ay, by, cy))), height - 1)
-        b_right, b_down = (cy - ay) / area, (cx - ax) / area
-        c_right, c_down = (by - ay) / area, (bx - ax) / area
+        if x1 < x0 or y1 < y0:  # between the centres
+            continue
+        each = 1 / area
+        b_right, b_down = (cy - ay) * each, (cx - ax) * each
+        c_right, c_down = (by - ay) * each, (bx - ax) * each
+        az = vertices[a, 2]
+        b_rise, c_rise = vertices[b, 2] - az, vertices[c, 2] - az
         for y in range(y0, y1 + 1):
+            wb = (x0 - ax) * b_right - (y - ay) * b_down
+            wc = (y - ay) * c_down - (x0 - ax) * c_right
             for x in range(x0, x1 + 1):
-                wb = (x - ax) * b_right - (y - ay) * b_down
-                wc = (y - ay) * c_down - (x - ax) * c_right
-                wa = 1.0 - wb - wc
-                if wa < -1e-9 or wb < -1e-9 or wc < -1e-9:
-                    continue
-                z = wa * vertices[a, 2] + wb * vertices[b, 2] + wc * vertices[c, 2]
-                if z > depth[y, x]:
+                z = az + wb * b_rise + wc * c_rise
+                # all at once: whether a pixel is inside can't be foretold
+                if (wb >= -1e-9) & (wc >= -1e-9) & (wb + wc <= 1 + 1e-9) & (z > depth[y, x]):
                     depth[y, x] = z
-                    triangle[y, x] = t
-                    barycentric[y, x, 0] = wa
-                    barycentric[y, x, 1] = wb
-                    barycentric[y, x, 2] = wc
+                    if barycentric is not None:
+                        triangle[y, x] = t
+                        barycentric[y, x, 0] = 1 - wb - wc
+                        barycentric[y, x, 1] = wb
+                        barycentric[y, x, 2] = wc
+                wb += b_right
+                wc -= c_right

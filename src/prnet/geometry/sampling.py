@@ -2,9 +2,10 @@
 
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from prnet.geometry.compiled import compiled, compiled_part
 
 A = TypeVar("A", bound=NDArray[np.generic])
 
@@ -60,21 +61,13 @@ def all_finite(numbers: NDArray[np.floating]) -> bool:
     return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())
 
 
-def per_channel(values: NDArray[np.floating], channels: int) -> NDArray[np.float32]:
-    """(H, W) → (H, W, channels) float32, all alike.
-
-    NumPy multiplies pictures by such a one several times as fast as by (H, W, 1).
-    """
-    return np.asarray(cv2.merge([values] * channels), np.float32).reshape(*values.shape, channels)
-
-
 def push_pull(
     weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """Fill a picture's gaps smoothly from what surrounds them.
 
     Args:
-        weighted_values: (H, W, D) float32, values times their weights; D ≤ 4.
+        weighted_values: (H, W, D) float32, values times their weights.
         weight: (H, W) float32 in [0, 1], 0 where a value is unknown.
 
     Returns:
@@ -83,25 +76,101 @@ def push_pull(
 
     Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
     """
-    height, width = weight.shape
-    shares = per_channel(weight, weighted_values.shape[2])
-    if max(height, width) == 1:
-        known = weighted_values / np.maximum(shares, 1e-12)
-        return np.where(shares > 0, known, 0).astype(np.float32)
-    half = ((width + 1) // 2, (height + 1) // 2)
-    even = (2 * half[0], 2 * half[1])
-    border = (0, even[1] - height, 0, even[0] - width, cv2.BORDER_REPLICATE)
-    shrunk = cv2.resize(
-        cv2.copyMakeBorder(weighted_values, *border), half, interpolation=cv2.INTER_AREA
-    )
-    total = 4 * cv2.resize(cv2.copyMakeBorder(weight, *border), half, interpolation=cv2.INTER_AREA)
-    total = np.asarray(total, np.float32).reshape(half[::-1])
-    # a coarse pixel is known once the four in it add up to a known one
-    coarse = shrunk.reshape(*total.shape, -1)
-    coarse = coarse * per_channel(4 / np.maximum(total, 1), coarse.shape[2])
-    fill = cv2.resize(push_pull(coarse, np.minimum(total, 1)), even, interpolation=cv2.INTER_LINEAR)
-    filled = fill.reshape(*even[::-1], -1)[:height, :width] * (1 - shares)
-    return np.asarray(weighted_values + filled, np.float32)
+    return np.moveaxis(push_pull_planes(np.moveaxis(weighted_values, 2, 0), weight), 0, 2).copy()
+
+
+def push_pull_planes(
+    weighted_values: NDArray[np.floating], weight: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Do `push_pull` for the channels of a picture one by one: (D, H, W)."""
+    values, shares = (np.ascontiguousarray(each, np.float32) for each in (weighted_values, weight))
+    if shares.size == 1:
+        known = values / np.maximum(shares, np.float32(1e-12)) * (shares > 0)
+        return np.asarray(known, np.float32)
+    half = [(length + 1) // 2 for length in shares.shape]
+    coarse, total = np.empty((len(values), *half), np.float32), np.empty(half, np.float32)
+    _pull(values, shares, coarse, total)
+    filled = np.empty_like(values)
+    _push(values, shares, push_pull_planes(coarse, total), filled)
+    return filled
+
+
+@compiled
+def _pull(values, weight, coarse, total):  # type: ignore[no-untyped-def]
+    """Fill `coarse` and `total`: a pixel is known once the four in it add up to a known one."""
+    scale = np.empty(total.shape[1], np.float32)
+    for y in range(len(total)):
+        one, other = 2 * y, min(2 * y + 1, len(weight) - 1)
+        _add_pairs(weight[one], weight[other], total[y])
+        _cap(total[y], scale)
+        for k in range(len(values)):
+            _add_pairs(values[k, one], values[k, other], coarse[k, y])
+            _multiply(coarse[k, y], scale)
+
+
+@compiled
+def _push(values, weight, fill, filled):  # type: ignore[no-untyped-def]
+    """Fill `filled`: what isn't known by itself is read between the pixels of `fill`."""
+    narrow = np.empty(fill.shape[2], np.float32)
+    wide = np.empty(2 * fill.shape[2], np.float32)
+    for y in range(len(weight)):
+        near, far = y // 2, min(max(y // 2 + y % 2 * 2 - 1, 0), fill.shape[1] - 1)
+        for k in range(len(values)):
+            _mix(fill[k, near], fill[k, far], narrow)
+            _widen(narrow, wide)
+            _complete(values[k, y], weight[y], wide, filled[k, y])
+
+
+# loops so plain that they become vector instructions
+
+
+@compiled_part
+def _add_pairs(one, other, line):  # type: ignore[no-untyped-def]
+    """Fill `line` with the sums of two by two pixels of two rows, the last repeated if odd."""
+    for x in range(len(one) // 2):
+        line[x] = one[2 * x] + one[2 * x + 1] + other[2 * x] + other[2 * x + 1]
+    if len(one) % 2:
+        line[len(line) - 1] = 2 * (one[len(one) - 1] + other[len(one) - 1])
+
+
+@compiled_part
+def _cap(total, scale):  # type: ignore[no-untyped-def]
+    """Cut a row off at 1, and fill `scale` with what values are to be multiplied by."""
+    one = np.float32(1)
+    for x in range(len(total)):
+        scale[x] = one / max(total[x], one)
+        total[x] = min(total[x], one)
+
+
+@compiled_part
+def _multiply(line, scale):  # type: ignore[no-untyped-def]
+    """Multiply a row."""
+    for x in range(len(line)):
+        line[x] *= scale[x]
+
+
+@compiled_part
+def _mix(near, far, line):  # type: ignore[no-untyped-def]
+    """Fill `line` with what lies a quarter on the way from a row to the next."""
+    for x in range(len(line)):
+        line[x] = np.float32(0.75) * near[x] + np.float32(0.25) * far[x]
+
+
+@compiled_part
+def _widen(line, wide):  # type: ignore[no-untyped-def]
+    """Fill `wide` with a row at twice its pixels."""
+    last = len(line) - 1
+    wide[0], wide[2 * last + 1] = line[0], line[last]
+    for x in range(last):
+        wide[2 * x + 1] = np.float32(0.75) * line[x] + np.float32(0.25) * line[x + 1]
+        wide[2 * x + 2] = np.float32(0.25) * line[x] + np.float32(0.75) * line[x + 1]
+
+
+@compiled_part
+def _complete(values, weight, wide, filled):  # type: ignore[no-untyped-def]
+    """Fill a row of `filled`."""
+    for x in range(len(filled)):
+        filled[x] = values[x] + (np.float32(1) - weight[x]) * wide[x]
 
 
 def spread_evenly(count: int, limit: int | None) -> list[int]:

@@ -6,6 +6,7 @@ Similarities compose with `@`, the right one first, have an identity and an inve
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -126,13 +127,13 @@ class SimilarityFit:
         mean, covariance = moments[0], moments[1:].T
         dimensions = len(mean)
         # the source is centred, so the target needn't be, but for what is rounded then
-        u, singular, vt = np.linalg.svd(covariance)
-        largest, *_ = sizes = singular.tolist()
+        singular, u, vt = cv2.SVDecomp(covariance)  # which takes NumPy many times as long
+        largest, *_ = sizes = singular[:, 0].tolist()
         rounded = ROUNDING * math.hypot(*mean.tolist()) * math.sqrt(max(self._variance, 0.0))
         spans = sum(size > max(largest * 1e-9, rounded) for size in sizes) >= dimensions - 1
         if self._variance <= 0 or not spans:
             raise ValueError(f"points must span at least {dimensions - 1} directions")
-        if np.linalg.det(u @ vt) < 0:
+        if cv2.determinant(u @ vt) < 0:
             u[:, -1] *= -1
             sizes[-1] *= -1
         rotation = u @ vt

@@ -16,6 +16,7 @@ from prnet.errors import ModelFileError
 from prnet.geometry.sampling import all_finite
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
+from prnet.uv.spline_map import CONTROL_SIZE, Spline, SplineMap
 
 if sys.version_info >= (3, 11):
     from importlib.resources.abc import Traversable
@@ -24,6 +25,9 @@ else:
 
 NETWORK_FILE = "network.onnx"
 INPUT, MAPS, CONFIDENCES = "crops", "position_maps", "confidences"
+# of networks whose maps can be drawn later, see `SplineMap`: for how many crops the maps are drawn
+# at once (all, if it isn't told), and what else they give
+DRAWN, CONTROLS, TURNS = "drawn", "controls", "turns"
 # names of devices → ONNX Runtime's execution providers, the fastest first
 DEVICES = {
     "cuda": "CUDAExecutionProvider",
@@ -52,6 +56,13 @@ class Regression(NamedTuple):
     """
 
     position_maps: NDArray[np.float32]
+    confidences: NDArray[np.float32] | None
+
+
+class LazyRegression(NamedTuple):
+    """`Regression` whose maps may wait to be drawn."""
+
+    position_maps: Sequence[NDArray[np.float32] | SplineMap]
     confidences: NDArray[np.float32] | None
 
 
@@ -111,9 +122,15 @@ class Model:
         size = self.spec.input_size
         self._check("input", session.get_inputs(), {INPUT: (3, size, size)})
         outputs = session.get_outputs()
-        self._has_confidence = len(outputs) > 1
-        expected: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
-        self._check("output", outputs, expected | ({CONFIDENCES: ()} if outputs[1:] else {}))
+        self._shapes: dict[str, tuple[int, ...]] = {MAPS: (MAP_SIZE, MAP_SIZE, 3)}
+        if len(outputs) > 1:
+            self._shapes[CONFIDENCES] = ()
+        if len(outputs) > 2:
+            self._shapes |= {CONTROLS: (CONTROL_SIZE, CONTROL_SIZE, 3), TURNS: (3, 3)}
+        self._check("output", outputs, self._shapes)
+        # other devices than CPUs draw maps in no time
+        is_lazy = CONTROLS in self._shapes and self.device == "cpu"
+        self._spline = Spline(self.atlas) if is_lazy else None
 
     def _open(self) -> onnxruntime.InferenceSession:
         """The network's file, opened in this process."""
@@ -138,43 +155,66 @@ class Model:
             ValueError: Crops of another shape or type.
             ModelFileError: The network gives maps of a wrong shape, or numbers that aren't finite.
         """
+        names = [name for name in (MAPS, CONFIDENCES) if name in self._shapes]
+        maps, *confidences = self._run(crops, names)
+        return Regression(self._scaled(maps), confidences[0] if confidences else None)
+
+    def regress_lazily(self, crops: NDArray[np.uint8]) -> LazyRegression:
+        """As `regress`, but the maps are drawn when they are needed, where network and device can.
+
+        Landmarks and pose don't need them.
+        """
+        if self._spline is None:
+            position_maps, confidences = self.regress(crops)
+            return LazyRegression(list(position_maps), confidences)
+        controls, turns, confidences = self._run(crops, [CONTROLS, TURNS, CONFIDENCES])
+        parts = zip(controls, turns, strict=True)
+        return LazyRegression([SplineMap(self._spline, *each) for each in parts], confidences)
+
+    def _run(self, crops: NDArray[np.uint8], names: list[str]) -> list[NDArray[np.float32]]:
+        """Outputs of the network, each (N, …); raises as `regress` does."""
         size = self.spec.input_size
         if crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
             raise ValueError(
                 f"crops must be (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}"
             )
         starts = range(0, len(crops), MAX_BATCH) or [0]
-        batches = [self._run(crops[start : start + MAX_BATCH]) for start in starts]
+        batches = [self._run_batch(crops[start : start + MAX_BATCH], names) for start in starts]
         if len(batches) == 1:
-            position_maps, *rest = batches[0]
-        else:
-            position_maps, *rest = (np.concatenate(each) for each in zip(*batches, strict=True))
-        return Regression(position_maps, rest[0] if rest else None)
+            return batches[0]
+        return [np.concatenate(each) for each in zip(*batches, strict=True)]
 
-    def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The maps of one batch, crop frame, and its confidences, if the network has any."""
+    def _run_batch(self, crops: NDArray[np.uint8], names: list[str]) -> list[NDArray[np.float32]]:
+        """Outputs of the network for one batch."""
         spec = self.spec
         pixels = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
         np.subtract(crops.transpose(0, 3, 1, 2), np.float32(spec.pixel_mean), out=pixels)
         pixels /= np.float32(spec.pixel_std)
         feed = {INPUT: pixels}
-        names = [MAPS, CONFIDENCES] if self._has_confidence else [MAPS]
+        if MAPS not in names:
+            feed[DRAWN] = np.array(0)
         session = _SESSIONS.get(self) or self._open()
-        maps, *confidences = session.run(names, feed)
-        expected = (len(crops), MAP_SIZE, MAP_SIZE, 3)
-        if maps.shape != expected:
-            raise ModelFileError(
-                f"{self._path}: gives maps {maps.shape} in place of {expected}; {REMEDY}"
-            )
-        if not all(map(all_finite, (maps, *confidences))):
-            raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
+        outputs = session.run(names, feed)
+        for name, output in zip(names, outputs, strict=True):
+            expected = len(crops), *self._shapes[name]
+            if output.shape != expected:
+                raise ModelFileError(
+                    f"{self._path}: gives {name} {output.shape} in place of {expected}; {REMEDY}"
+                )
+            if not all_finite(output):
+                raise ModelFileError(f"{self._path}: gives numbers that aren't finite; {REMEDY}")
+        return outputs
+
+    def _scaled(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Maps in the crop's pixels, in place."""
+        spec = self.spec
         if spec.position_scale != 1:
             maps *= np.float32(spec.position_scale)
         if any(spec.position_offset):
             # NumPy adds whole rows quickly, but three numbers at a time slowly
             rows = maps.reshape(len(maps), MAP_SIZE, 3 * MAP_SIZE)
             rows += np.tile(np.array(spec.position_offset, np.float32), MAP_SIZE)
-        return [maps, *confidences]
+        return maps
 
     def _read_spec(self, session: onnxruntime.InferenceSession) -> NetworkSpec:
         """The spec in the file's metadata."""
@@ -265,6 +305,7 @@ def _open_session(path: Traversable, threads: int, device: str) -> onnxruntime.I
     onnxruntime.disable_telemetry_events()  # what is done with photos is nobody's business
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # it warns of inputs that needn't be given
     try:
         session = onnxruntime.InferenceSession(
             path if isinstance(path, Path) else path.read_bytes(), options, providers=providers

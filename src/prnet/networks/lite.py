@@ -10,27 +10,22 @@ in UV space: with even rows, eyes would never close.
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from prnet.geometry.sampling import sample_map
 from prnet.networks.mobilenet import convolution, mobilenet
-from prnet.networks.prediction import Prediction
-from prnet.networks.spline import (
-    FIXED_POINT,
+from prnet.networks.prediction import Finished, Prediction
+from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.spline import (
     bilinear_rows,
     cubic_spline_matrix,
-    in_blocks,
-    in_steps,
     lid_row,
     pixel_centres,
     share_of_rows,
 )
-from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.spline_map import CONTROL_SIZE, Spline
 
-CONTROL_SIZE = 64  # side of the map of offsets' control points
 TRAIN_SIZE = 96  # side of the maps that the loss sees
 SEED_SIZE, SEED_CHANNELS = 4, 96  # the decoder's first map
-ROW_BLOCKS = 8  # in which finished maps are read off the control points
 MEAN_SCALE = 0.09  # crop half-sides per cm: a face of 15 cm in a crop of 1.5 times its size
 
 
@@ -89,26 +84,25 @@ class Lite(nn.Module):
         nn.init.normal_(self.pose.weight, std=0.01)
         nn.init.zeros_(self.pose.bias)
         lid_v = lid_row(atlas)
-        even, even_small = pixel_centres(MAP_SIZE), pixel_centres(TRAIN_SIZE)
+        even_small = pixel_centres(TRAIN_SIZE)
         fine = np.linspace(0, 1, 8 * MAP_SIZE)
         train_v = np.interp(even_small, share_of_rows(fine, lid_v), fine)
         self.train_uv = np.stack(np.meshgrid(even_small, train_v), -1).astype(np.float32)
-        rows = cubic_spline_matrix(CONTROL_SIZE, share_of_rows(even, lid_v))
-        columns = cubic_spline_matrix(CONTROL_SIZE, even)
-        row_blocks, row_controls = in_blocks(in_steps(rows), ROW_BLOCKS)
-        self.register_buffer("row_controls", torch.from_numpy(row_controls), persistent=False)
+        spline = Spline(atlas)
+        row_controls = torch.from_numpy(spline.row_controls)
+        self.register_buffer("row_controls", row_controls, persistent=False)
         weights = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE)
         small = sample_map(atlas.canonical_map, self.train_uv.reshape(-1, 2))
         for name, values in {
-            "canonical": np.rint(FIXED_POINT * atlas.canonical_map.reshape(-1, 3).T) / FIXED_POINT,
+            "canonical": spline.canonical.reshape(-1, 3).T,
             "canonical_small": small.T,
             "canonical_landmarks": sample_map(atlas.canonical_map, atlas.landmarks68_uv).T,
-            "row_blocks": row_blocks,
-            "columns": in_steps(columns),
+            "row_blocks": spline.row_blocks,
+            "columns": spline.columns,
             "rows_small": cubic_spline_matrix(CONTROL_SIZE, even_small),
             "columns_small": cubic_spline_matrix(CONTROL_SIZE, even_small),
             "landmark_weights": np.einsum(
-                "pij,ia,jb->abp", weights, rows, columns, optimize=True
+                "pij,ia,jb->abp", weights, spline.rows, spline.columns, optimize=True
             ).reshape(-1, 68),
         }.items():
             tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
@@ -156,26 +150,31 @@ class Lite(nn.Module):
                 confidence,
             )
 
-    def finish(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+    def finish(self, crops: Tensor, drawn: Tensor | None = None) -> Finished:
         """Regress what a model folder's network gives.
 
         Args:
             crops: (N, 3, S, S) float RGB, scaled as the spec says.
-
-        Returns:
-            Maps (N, 256, 256, 3) float32, crop frame, and confidences (N,) float32 in [0, 1].
+            drawn: () int64, of how many crops, from the first on, the maps themselves are wanted;
+                None for all.
         """
-        turn, origin, controls, confidence = self._regress(crops)
+        turns, origin, controls, confidence = self._regress(crops)
         middle = (self.input_size - 1) / 2
-        turn = self.input_size / 2 * turn
+        turns = self.input_size / 2 * turns
         origin = self.input_size / 2 * origin + origin.new_tensor([[middle], [middle], [0]])
         # the pose is applied to the 4,096 control points, not to the 65,536 of the map
-        posed = (turn @ controls.flatten(2) + origin).view(controls.shape) @ self.columns.T
-        blocks = posed.index_select(2, self.row_controls.flatten())
+        posed = turns @ controls.view(-1, 3, CONTROL_SIZE**2) + origin
+        # (sizes are told, since those of no map can't be worked out)
+        surface = posed[:drawn].view(-1, 3, CONTROL_SIZE, CONTROL_SIZE) @ self.columns.T
+        blocks = surface.index_select(2, self.row_controls.flatten())
         blocks = self.row_blocks @ blocks.view(-1, 3, *self.row_controls.shape, MAP_SIZE)
-        maps = turn @ self.canonical + blocks.flatten(2)
-        maps = maps.view(-1, 3, MAP_SIZE, MAP_SIZE).permute(0, 2, 3, 1)
-        return maps, torch.sigmoid(confidence)
+        maps = turns[:drawn] @ self.canonical + blocks.view(-1, 3, MAP_SIZE**2)
+        return Finished(
+            maps.view(-1, 3, MAP_SIZE, MAP_SIZE).permute(0, 2, 3, 1),
+            torch.sigmoid(confidence),
+            posed.transpose(1, 2).reshape(-1, CONTROL_SIZE, CONTROL_SIZE, 3),
+            turns,
+        )
 
 
 def _surface(controls: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -194,10 +193,15 @@ def rotation_from_six(six: Tensor) -> Tensor:
 
     Source: Zhou et al. 2019, "On the Continuity of Rotation Representations", appendix B.
     """
-    first = functional.normalize(six[:, :3] + six.new_tensor([1, 0, 0]), dim=1)
+    first = _normalized(six[:, :3] + six.new_tensor([1, 0, 0]))
     second = six[:, 3:] + six.new_tensor([0, 1, 0])
-    second = functional.normalize(second - (first * second).sum(1, keepdim=True) * first, dim=1)
+    second = _normalized(second - (first * second).sum(1, keepdim=True) * first)
     # torch.cross exports to ONNX poorly, so it is written out
-    (ax, ay, az), (bx, by, bz) = first.unbind(1), second.unbind(1)
-    third = torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
+    yzx, zxy = [1, 2, 0], [2, 0, 1]
+    third = first[:, yzx] * second[:, zxy] - first[:, zxy] * second[:, yzx]
     return torch.stack([first, second, third], 2)
+
+
+def _normalized(vectors: Tensor) -> Tensor:
+    """Vectors (N, 3) at length 1, in fewer steps of ONNX than by PyTorch's function."""
+    return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min(1e-12)

@@ -38,6 +38,23 @@ class Prediction(NamedTuple):
         return self.map(lambda part: part[:count])
 
 
+class Finished(NamedTuple):
+    """What a model folder's network says of N crops, in the units of its spec.
+
+    Attributes:
+        position_maps: (N, 256, 256, 3) float32, crop frame.
+        confidences: (N,) float32 in [0, 1]; None from networks without.
+        controls: (N, 64, 64, 3) float32, crop frame, and
+        turns: (N, 3, 3) float32: see `prnet.uv.spline_map`; None from networks whose maps are none
+            of those.
+    """
+
+    position_maps: Tensor
+    confidences: Tensor | None = None
+    controls: Tensor | None = None
+    turns: Tensor | None = None
+
+
 class PositionMapNetwork(Protocol):
     """A network that regresses position maps; a `torch.nn.Module` with these besides.
 
@@ -63,10 +80,9 @@ class PositionMapNetwork(Protocol):
     def forward(self, crops: Tensor) -> Prediction:
         """Regress what the loss compares, of (N, 3, S, S) float RGB crops, scaled."""
 
-    def finish(self, crops: Tensor) -> tuple[Tensor, Tensor | None]:
+    def finish(self, crops: Tensor) -> Finished:
         """Regress what a model folder's network gives.
 
-        Returns:
-            Maps (N, 256, 256, 3) float32, crop frame, pixels of the crop, and confidences (N,)
-            float32 in [0, 1] or None.
+        One that gives control points also takes `drawn`, () int64: of how many crops, from the
+        first on, the maps themselves are wanted.
         """

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prnet.networks.prediction import Prediction
-from prnet.networks.spline import pixel_centres
+from prnet.networks.prediction import Finished, Prediction
 from prnet.uv.atlas import MAP_SIZE, Atlas
+from prnet.uv.spline import pixel_centres
 
 KERNEL = 4
 FIRST_CHANNELS = 16
@@ -89,9 +89,9 @@ class ResFCN256(nn.Module):
         landmarks = functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
         return Prediction(maps.permute(0, 2, 3, 1), landmarks[:, :, 0].mT, None, None)
 
-    def finish(self, crops: Tensor) -> tuple[Tensor, None]:
+    def finish(self, crops: Tensor) -> Finished:
         """Regress finished maps: (N, 3, 256, 256) → (N, 256, 256, 3), crop frame."""
-        return self._regress(crops).permute(0, 2, 3, 1), None
+        return Finished(self._regress(crops).permute(0, 2, 3, 1))
 
     def _regress(self, crops: Tensor) -> Tensor:
         """Crops → maps (N, 3, 256, 256), pixels of the crop."""

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from prnet.geometry.sampling import sample_map
 from prnet.landmarks import MIRROR68
 from prnet.morphable.linear import FaceModel, LandmarkModel
-from prnet.networks.spline import bilinear_rows
 from prnet.train.samples import CoefficientBatch, MapBatch
 from prnet.uv.atlas import FACE, MAP_SIZE, Atlas
 from prnet.uv.chart import rasterize_chart
+from prnet.uv.spline import bilinear_rows
 
 
 class Target(NamedTuple):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.sampling import per_channel, push_pull
+from prnet.geometry.sampling import push_pull_planes
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
 from prnet.uv.texture import resize_map
@@ -25,7 +25,7 @@ BETTER_FACING = (0.0, 0.15)
 SEAM_MARGIN, SEAM_BLUR = 5, 9  # map pixels over which the loan starts before skin gets hidden
 # ratio of a pair's brightness, as a logarithm, up to which it tells of the light; how firmly the
 # light is kept to come from the front, in pairs of texels
-USUAL_RATIO, NO_LIGHT = 0.7, 100.0
+USUAL_RATIO, NO_LIGHT = 0.7, 50.0
 NARROW_GAP, RIM_BLUR = (8, 24), 2.0  # map pixels from a gap's rim; pixels
 RELIGHT_SIZE = 256  # side of the map in which the two halves' lighting is compared: light is smooth
 
@@ -90,62 +90,64 @@ def complete_texture(
     shows = _smooth_step(facing_map, *GRAZED_FACING)
     telling = _smooth_step(facing_map, *LIT_FACING)
     inside = np.ones_like(facing_map, np.float32)
-    seen = resize_map(texture, len(facing_map))
-    alpha, expected = seen[..., 3] / np.float32(255), None
+    *seen, alpha = _planes(resize_map(texture, len(facing_map)))
+    alpha, expected = alpha / np.float32(255), None
     if edge_map is not None:
         inside = _smooth_step(edge_map, *EDGE_DISTANCE)
         telling *= _smooth_step(edge_map, *LIT_DISTANCE)
-        expected = _expected_colors(seen[..., :3], alpha, shows * inside, edge_map)
+        expected = _expected_colors(np.stack(seen), alpha, shows * inside, edge_map)
     if edge_map is None or expected is None:
-        edge_map, expected = np.ones_like(shows), np.zeros((*shows.shape, 3), np.float32)
-    maps = np.asarray(cv2.merge([shows, inside, edge_map, *cv2.split(expected)]), np.float32)
+        edge_map, expected = np.ones_like(shows), np.zeros((3, *shows.shape), np.float32)
     stray = CHECKED_DISTANCE, *STRAY_LEVELS
+    maps = [shows * inside, edge_map, *expected]
     own, small, share = weigh_texels(texture, maps, stray, coarse)
     if not share.any():
         return np.full((size, size, 3), 128, np.uint8)
     light = np.ones((coarse, coarse), np.float32)
     if side_map is not None:
         lit_own = resize_map(share, len(side_map)) * telling
-        lit_level = resize_map(small, len(side_map)) @ np.full(3, 1 / 3, np.float32) * telling
+        lit_level = resize_map(small.mean(0), len(side_map)) * telling
         turned = np.exp(_side_light(lit_level, lit_own, side_map) * side_map)
         light = resize_map(turned / turned[:, ::-1], coarse)
     # where both halves are seen well, the difference between their colors is that of their light
     lit = resize_map(telling, coarse)
     lit = lit * lit[:, ::-1]
-    theirs = share[:, ::-1]
-    lent = cv2.flip(small, 1) * per_channel(light, 3)
-    difference = small * per_channel(theirs * lit, 3) - lent * per_channel(share * lit, 3)
-    relight = push_pull(difference, share * theirs * lit)
+    theirs = share[:, ::-1].copy()
+    lent = small[..., ::-1] * light
+    relight = push_pull_planes(small * (theirs * lit) - lent * (share * lit), share * theirs * lit)
     # the other half lends its colors where it is shown much better
     shown = cv2.erode(np.minimum(alpha, inside), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
     shown = cv2.blur(shown * np.maximum(facing_map, 0), (SEAM_BLUR, SEAM_BLUR))
     loan = resize_map(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), coarse)
     # what the texels themselves will do, for the guess, in the mean
     taken = np.maximum(loan, 1 - share)
-    relit = lent + relight * per_channel(theirs, 3)
+    relit = lent + relight * theirs
     known = share + (theirs - share) * taken
-    guess = _guess(small + (relit - small) * per_channel(taken, 3), known)
-    maps = np.asarray(cv2.merge([loan, light, *cv2.split(relight), *cv2.split(guess)]), np.float32)
-    return blend_texels(texture, own, maps)
+    guess = _guess(small + (relit - small) * taken, known)
+    return blend_texels(texture, own, [loan, light, *relight, *guess])
 
 
 def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Colors for what neither half shows, (C, C, 3): narrow gaps take their rims', others a blend.
+    """Colors for what neither half shows, (3, C, C): narrow gaps take their rims', others a blend.
 
     Args:
-        weighted: (C, C, 3) float, colors times `known`.
+        weighted: (3, C, C) float, colors times `known`.
         known: (C, C) float in [0, 1].
     """
-    blend = push_pull(weighted, known)
+    blend = push_pull_planes(weighted, known)
     is_known = known > 0.5
     if not is_known.any():
         return blend
     nearest, distance = nearest_covered(is_known)
-    colors = weighted / per_channel(np.maximum(known, 0.5), 3)
-    rims = colors.reshape(-1, 3)[nearest]
-    smooth = np.asarray(cv2.GaussianBlur(rims, (0, 0), RIM_BLUR), np.float32)
-    is_narrow = 1 - _smooth_step(distance, *NARROW_GAP)
-    return np.asarray(blend + (smooth - blend) * per_channel(is_narrow, 3), np.float32)
+    colors = weighted / np.maximum(known, 0.5)
+    rims = (cv2.GaussianBlur(color.take(nearest), (0, 0), RIM_BLUR) for color in colors)
+    is_narrow = np.float32(1) - _smooth_step(distance, *NARROW_GAP)
+    return np.asarray(blend + (np.stack([*rims]) - blend) * is_narrow, np.float32)
+
+
+def _planes(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """The channels of (H, W, D), (H, W) each: NumPy multiplies them several times as fast."""
+    return tuple(np.asarray(plane, np.float32) for plane in cv2.split(picture))
 
 
 def _side_light(
@@ -160,13 +162,15 @@ def _side_light(
         share: (M, M) float in [0, 1].
         side_map: (M, M) float, the sideways part of the normals.
     """
-    both = np.minimum(share, share[:, ::-1])
-    known = both > 0.5
-    side = (side_map - side_map[:, ::-1])[known]
+    half = len(share) // 2
     bright = np.maximum(level / np.maximum(share, 0.5), 1)
-    ratio = np.log(bright / bright[:, ::-1])[known]
+    ours, theirs = (np.s_[:, :half], np.s_[:, : -half - 1 : -1])  # each pair once
+    known = np.minimum(share[ours], share[theirs]) > 0.5
+    side = (side_map[ours] - side_map[theirs])[known]
+    ratio = np.log(bright[ours][known] / bright[theirs][known])
     usual = np.abs(ratio) < USUAL_RATIO  # else a shadow, or hair on one side
-    return float((ratio * side)[usual].sum() / ((side[usual] ** 2).sum() + NO_LIGHT))
+    side, ratio = side[usual], ratio[usual]
+    return float((ratio @ side) / (side @ side + NO_LIGHT))
 
 
 def _expected_colors(
@@ -178,7 +182,7 @@ def _expected_colors(
     """The skin's colors near an outline, by those further inside; None if there are none.
 
     Args:
-        seen: (M, M, 3) float32, the texture at the map's pixels, black where alpha is 0.
+        seen: (3, M, M) float32, the texture at the map's pixels, black where alpha is 0.
         alpha: (M, M) float32 in [0, 1], the texture's.
         shows: (M, M) float in [0, 1], how well the map's pixels show their own colors.
         edge_map: (M, M) float, their distance from an outline.
@@ -187,8 +191,7 @@ def _expected_colors(
     if not inside.any():
         return None
     # where a texel is seen in part, its color is black in part
-    colors = seen * per_channel(inside / np.maximum(alpha, 1e-3), 3)
-    return push_pull(colors, inside)
+    return push_pull_planes(seen * (inside / np.maximum(alpha, 1e-3)), inside)
 
 
 def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:

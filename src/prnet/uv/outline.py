@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.boxes import bounds, longer_side
 from prnet.uv.atlas import Atlas
+from prnet.uv.visibility import MeshView
 
 MIN_TURN = 0.5  # sine of the angle to the viewer under which the midline is no outline
 # all in shares of the face's size, along the outline's normal: how far from the map's outline the
@@ -34,7 +34,7 @@ def meet_outline(
     image: NDArray[np.uint8],
     position_map: NDArray[np.float32],
     atlas: Atlas,
-    normals: NDArray[np.floating],
+    view: MeshView,
     rotation: NDArray[np.floating],
 ) -> NDArray[np.float32]:
     """Move a position map across the photo so that its profile's outline meets the photo's.
@@ -47,15 +47,14 @@ def meet_outline(
         image: (H, W, 3) uint8 RGB.
         position_map: (M, M, 3) float32, photo frame.
         atlas: The UV space.
-        normals: (V, 3) float, the map's vertices', y up.
+        view: The map's mesh.
         rotation: (3, 3) float, canonical frame → photo frame with y up.
 
     Returns:
         (M, M, 3) float32, photo frame, a new array; unmoved if the midline is no outline.
     """
-    skin = position_map.reshape(-1, 3)[atlas.vertex_index]
-    size = longer_side(skin)
-    outline = _find_outline(position_map, atlas, normals, rotation, size)
+    size = view.extent
+    outline = _find_outline(position_map, atlas, view, rotation)
     if outline is None:
         return position_map.copy()
     rows, columns, across = outline
@@ -76,37 +75,27 @@ def meet_outline(
 def _find_outline(
     position_map: NDArray[np.float32],
     atlas: Atlas,
-    normals: NDArray[np.floating],
+    view: MeshView,
     rotation: NDArray[np.floating],
-    size: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]] | None:
     """The map's rows and columns (K,) that are a face's outline, and its normals (K, 2).
 
     In each row that is the point furthest where the face looks.
     """
-    from prnet.geometry.rasterize import rasterize  # numba is slow to import
-
     ahead = rotation[:2, 2] * [1, -1]
     turn = float(np.linalg.norm(ahead))
-    if turn < MIN_TURN or not size > 0:
+    if turn < MIN_TURN or not view.extent > 0:
         return None
     reach = np.where(atlas.mask, position_map[..., :2] @ (ahead / turn), -np.inf)
     rows = np.flatnonzero(atlas.mask.any(1))
     columns = reach.argmax(1)[rows]
-    vertices = position_map.reshape(-1, 3)[atlas.vertex_index]
-    across = atlas.spread(normals)[rows, columns, :2] * [1.0, -1.0]
+    across = atlas.spread(view.normals)[rows, columns, :2] * [1.0, -1.0]
     around = np.ones((HOLE_ROWS, HOLE_COLUMNS), np.uint8)
     near_hole = cv2.dilate((~atlas.mask).astype(np.uint8), around)[rows, columns] > 0
     is_outline = ~near_hole & (np.linalg.norm(across, axis=1) > MIN_ACROSS)
     across = _blur_rows(across * is_outline[:, None], NORMAL_ROWS)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
-    side = 2 * len(position_map)
-    (low, _), scale = bounds(vertices), (side - 1) / size
-    covered = rasterize((vertices - low) * scale, atlas.triangles, (side, side)).is_covered
-    outside = position_map[rows, columns, :2] + across * BEYOND * size
-    x, y = np.rint((outside - low[:2]) * scale).astype(int).T
-    is_inside = (x >= 0) & (y >= 0) & (x < side) & (y < side)
-    is_outline &= ~(is_inside & covered[np.clip(y, 0, side - 1), np.clip(x, 0, side - 1)])
+    is_outline &= ~view.covers(position_map[rows, columns, :2] + across * BEYOND * view.extent)
     if is_outline.sum() < LEAST_ROWS:
         return None
     return rows[is_outline], columns[is_outline], across[is_outline]

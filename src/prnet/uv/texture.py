@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.boxes import bounds
+from prnet.geometry.compiled import compiled, compiled_part
 from prnet.geometry.sampling import sample_bilinear
 
 TEXTURE_SIZES = (256, 2048)  # texels a side of a mesh's texture, least and most
@@ -35,11 +35,11 @@ def fitting_size(position_map: NDArray[np.float32], is_seen: NDArray[np.bool_]) 
         position_map: (M, M, 3) float32, photo frame.
         is_seen: (M, M) bool, true at the vertices that the viewer sees.
     """
-    x, y = position_map[..., 0], position_map[..., 1]
-    right, below = (np.hypot(np.diff(x, axis=a), np.diff(y, axis=a)) for a in (1, 0))
-    steps = np.minimum(right[:-1], below[:, :-1])  # photo pixels, to the nearer neighbour
+    x, y, _ = (np.asarray(each) for each in cv2.split(position_map))
+    right, below = ((np.diff(x, axis=a) ** 2 + np.diff(y, axis=a) ** 2) for a in (1, 0))
+    steps = np.minimum(right[:-1], below[:, :-1])  # square photo pixels, to the nearer neighbour
     seen = steps[is_seen[:-1, :-1] & is_seen[:-1, 1:] & is_seen[1:, :-1]]
-    sharpest = float(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
+    sharpest = math.sqrt(np.percentile(seen, SHARPEST_SHARE)) if len(seen) else 0.0
     wanted = 2.0 ** np.ceil(np.log2(max(len(position_map) * sharpest, 1)))
     return int(np.clip(wanted, *TEXTURE_SIZES))
 
@@ -72,56 +72,67 @@ def sample_texture(
     is_used = (cv2.medianBlur(is_seen.astype(np.uint8), 5) > 0) & is_seen
     if not is_used.any():
         return np.zeros((size, size, 4), np.uint8)
-    photo, xy = _cut_photo(image, position_map[..., :2], is_used, size / len(position_map))
+    photo, *xy = _cut_photo(image, position_map, is_used, size / len(position_map))
     if photo.size == 0:
         return np.zeros((size, size, 4), np.uint8)
-    height, width = photo.shape[:2]
-    places = resize_map(xy, size)
-    is_used_at = cv2.resize(is_used.astype(np.uint8) * 255, (size, size))
-    alpha = cv2.LUT(is_used_at, np.clip(np.arange(256) * 2 - 255, 0, 255).astype(np.uint8))
-    low, high = bounds(xy.reshape(-1, 2))
-    if min(low) <= -0.5 or (high >= np.array([width, height]) - 0.5).any():
-        x, y = cv2.split(places)
-        alpha *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    # OpenCV takes a third less time for four channels than for three; x and y are in one map, which
-    # the stubs don't know
-    texture = cv2.remap(  # type: ignore[call-overload]
-        cv2.cvtColor(photo, cv2.COLOR_RGB2RGBA),
-        places,
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    texture = cv2.bitwise_and(texture, texture, mask=alpha)
-    return np.asarray(cv2.insertChannel(alpha, texture, 3), np.uint8)
+    x, y = (resize_map(each, size) for each in xy)
+    used = np.asarray(cv2.resize(is_used.view(np.uint8) * np.uint8(255), (size, size)), np.uint8)
+    # centres of pixels at integers: the photo ends half a pixel beyond the last
+    if any(
+        each.min() <= -0.5 or each.max() >= length - 0.5
+        for each, length in zip(xy, photo.shape[1::-1], strict=True)
+    ):
+        height, width = photo.shape[:2]
+        used *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    # OpenCV takes a third less time for four channels than for three
+    rgba = cv2.cvtColor(photo, cv2.COLOR_RGB2RGBA)
+    read = cv2.remap(rgba, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    texture = np.asarray(read, np.uint8)
+    _set_alpha(texture.view("<u4")[..., 0], used)
+    return texture
+
+
+@compiled
+def _set_alpha(texels, used):  # type: ignore[no-untyped-def]
+    """Let alpha rise from 0 where half is used; where it is 0 the color is black."""
+    for y in range(len(texels)):
+        _set_alpha_row(texels[y], used[y])
+
+
+@compiled_part
+def _set_alpha_row(texels, used):  # type: ignore[no-untyped-def]
+    """Fill in a row's; so plain that it becomes vector instructions."""
+    for x in range(len(texels)):
+        alpha = max(2 * np.int32(used[x]) - np.int32(255), np.int32(0))
+        color = np.int32(texels[x] & np.uint32(0xFFFFFF)) if alpha > 0 else np.int32(0)
+        texels[x] = np.uint32(color) | (np.uint32(alpha) << np.uint32(24))
 
 
 def _cut_photo(
     image: NDArray[np.uint8],
-    xy: NDArray[np.floating],
+    position_map: NDArray[np.float32],
     is_used: NDArray[np.bool_],
     texels_per_step: float,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Cut out the photo's used part, shrunk if texels lie pixels apart; xy moves along."""
-    some = xy[::4], is_used[::4]  # rows enough to tell
-    steps = np.hypot(*cv2.split(np.diff(some[0], axis=1)))[some[1][:, 1:]]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Cut out the photo's used part, shrunk if texels lie pixels apart; the map's x and y there."""
+    x, y, _ = (np.asarray(each, np.float32) for each in cv2.split(position_map))
+    across = np.asarray(cv2.magnitude(np.diff(x[::4]), np.diff(y[::4])))  # rows enough to tell
+    steps = across[is_used[::4, 1:]]
     step = float(np.median(steps)) if len(steps) else 1.0
     pixels_per_texel, margin = step / texels_per_step, 2 * step + 2
-    mask = is_used.view(np.uint8)
-    extents = [cv2.minMaxLoc(each, mask)[:2] for each in cv2.split(xy)]
-    low_x, low_y = (max(math.floor(first - margin), 0) for first, _ in extents)
-    high_x, high_y = (max(math.ceil(last + margin), 0) for _, last in extents)
-    photo = image[low_y:high_y, low_x:high_x]
-    # a number a channel, which the stubs don't know
-    moved = cv2.subtract(xy, (low_x, low_y, 0, 0))  # type: ignore[call-overload]
+    used = [cv2.minMaxLoc(each, is_used.view(np.uint8))[:2] for each in (x, y)]
+    left, top = (max(math.floor(least - margin), 0) for least, _ in used)
+    right, bottom = (max(math.ceil(most + margin), 0) for _, most in used)
+    photo = image[top:bottom, left:right]
+    x, y = x - left, y - top
     if pixels_per_texel < 1.5 or photo.size == 0:
-        return photo, moved
+        return photo, x, y
     height, width = photo.shape[:2]
     small = (max(round(width / pixels_per_texel), 1), max(round(height / pixels_per_texel), 1))
-    shrink = np.array([small[0] / width, small[1] / height], np.float32)
-    moved = (moved + np.float32(0.5)) * shrink - np.float32(0.5)
     shrunk = np.asarray(cv2.resize(photo, small, interpolation=cv2.INTER_AREA), np.uint8)
-    return shrunk, moved
+    half = np.float32(0.5)
+    x, y = (x + half) * (small[0] / width) - half, (y + half) * (small[1] / height) - half
+    return shrunk, x, y
 
 
 def resize_map(values: NDArray[np.floating] | NDArray[np.uint8], size: int) -> NDArray[np.float32]:

@@ -1,17 +1,12 @@
 """Vertices in the photo frame → how each faces the viewer, what hides it, how near an edge is."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.boxes import bounds
-from prnet.geometry.pose import flip_y
-
-if TYPE_CHECKING:
-    from prnet.geometry.rasterize import Raster
 
 # Side of the depth buffer that the face fills, in pixels: about two for each step of a 256×256 map,
 # so neighbouring vertices don't share a pixel.
@@ -46,21 +41,32 @@ class MeshView:
         """
         from prnet.geometry.normals import vertex_normals  # numba is slow to import
 
-        return vertex_normals(flip_y(self.vertices), self.triangles)
+        y_up = self.vertices.astype(np.float64)
+        y_up[:, 1] *= -1
+        return vertex_normals(y_up, self.triangles)
 
     @cached_property
     def is_visible(self) -> NDArray[np.bool_]:
         """(V,) bool: which vertices face the viewer, with no part of the mesh in front of them."""
         if not self.extent > 0:
             return np.zeros(len(self.vertices), bool)
-        x, y, z = np.ascontiguousarray(self._points.T)
+        x, y, z = self._points
         nx, ny, facing = np.ascontiguousarray(self.normals.T)
         # Compare at the pixel's centre: the vertex's tangent plane is followed there, so steep
         # cheeks need no wider tolerance than the forehead.
-        columns, rows = np.rint(x), np.rint(y)
-        rise = (ny * (rows - y) - nx * (columns - x)) / np.maximum(facing, MIN_FACING)
-        nearest = self._raster.depth[rows.astype(np.intp), columns.astype(np.intp)]
+        rise = (ny * (np.rint(y) - y) - nx * (np.rint(x) - x)) / np.maximum(facing, MIN_FACING)
+        nearest = self._depth.take(self._pixels)
         return (facing > MIN_FACING) & (z + rise > nearest - DEPTH_TOLERANCE * BUFFER_SIZE)
+
+    def covers(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Tell which points, (K, 2) where the vertices are, the viewer sees the mesh at: (K,) bool.
+
+        The mesh has an extent.
+        """
+        low, _ = self._bounds
+        places = np.rint((points - low[:2]) * self._scale + 1).astype(np.intp)
+        column, row = np.clip(places, 0, BUFFER_SIZE + 1).T
+        return self._depth[row, column] > -np.inf
 
     def distance_from_edges(self, with_holes: bool = False) -> NDArray[np.float32]:
         """Measure how far from an outline the viewer sees the vertices.
@@ -77,20 +83,19 @@ class MeshView:
         """
         if not self.extent > 0:
             return np.zeros(len(self.vertices), np.float32)
-        is_covered = self._raster.is_covered
-        is_face = is_covered.astype(np.uint8)
+        depth = self._depth
+        is_face = (depth > -np.inf).view(np.uint8)
         if not with_holes:
             outside = is_face.copy()
             cv2.floodFill(outside, None, (0, 0), 2)
-            is_face = (outside != 2).astype(np.uint8)
-        depth, is_edge = self._raster.depth, is_face == 0
+            is_face = (outside != 2).view(np.uint8)
+        is_edge = is_face == 0
         for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
             jumps = cv2.absdiff(depth[one], depth[other])
             # infinite beside the background, which isn't nearer or farther
             is_edge[one] |= cv2.inRange(jumps, DEPTH_STEP * BUFFER_SIZE, LARGEST_JUMP) > 0
-        distance = cv2.distanceTransform((~is_edge).astype(np.uint8), cv2.DIST_L2, 5)
-        columns, rows = np.rint(self._points[:, :2].T).astype(int)
-        return (distance[rows, columns] / BUFFER_SIZE).astype(np.float32)
+        distance = cv2.distanceTransform((~is_edge).view(np.uint8), cv2.DIST_L2, 5)
+        return np.asarray(distance, np.float32).take(self._pixels) / np.float32(BUFFER_SIZE)
 
     @cached_property
     def _bounds(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -103,14 +108,26 @@ class MeshView:
         low, high = self._bounds
         return float((high - low)[:2].max())
 
+    @property
+    def _scale(self) -> float:
+        """Of the depth buffer, in its pixels a unit of the vertices."""
+        return (BUFFER_SIZE - 1) / self.extent
+
     @cached_property
     def _points(self) -> NDArray[np.floating]:
-        """(V, 3), the vertices in the depth buffer, with a rim of background all around."""
-        return (self.vertices - self._bounds[0]) * ((BUFFER_SIZE - 1) / self.extent) + 1
+        """(3, V), the vertices in the depth buffer, with a rim of background all around."""
+        low, _ = self._bounds
+        return (np.ascontiguousarray(self.vertices.T) - low[:, None]) * self._scale + 1
 
     @cached_property
-    def _raster(self) -> "Raster":
-        """The depth buffer."""
-        from prnet.geometry.rasterize import rasterize  # numba is slow to import
+    def _pixels(self) -> NDArray[np.intp]:
+        """(V,), each vertex's pixel of the depth buffer, row after row."""
+        columns, rows = np.rint(self._points[:2]).astype(np.intp)
+        return rows * (BUFFER_SIZE + 2) + columns
 
-        return rasterize(self._points, self.triangles, (BUFFER_SIZE + 2, BUFFER_SIZE + 2))
+    @cached_property
+    def _depth(self) -> NDArray[np.float32]:
+        """The depth buffer."""
+        from prnet.geometry.rasterize import depth_buffer  # numba is slow to import
+
+        return depth_buffer(self._points.T, self.triangles, (BUFFER_SIZE + 2, BUFFER_SIZE + 2))
