@@ -84,7 +84,7 @@ def enlarge(photo: NDArray[np.uint8], face: prnet.Face) -> tuple[NDArray[np.uint
     )
     position_map = (face.position_map * scale + [*shift, 0]).astype(np.float32)
     box = (face.box * scale + np.tile(shift, 2)).astype(np.float32)
-    return part, dataclasses.replace(face, position_map=position_map, box=box, image=part)
+    return part, dataclasses.replace(face, given_map=position_map, box=box, image=part)
 
 
 def draw_mesh(
