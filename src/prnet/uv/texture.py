@@ -78,11 +78,10 @@ def sample_texture(
     x, y = (resize_map(each, size) for each in xy)
     used = np.asarray(cv2.resize(is_used.view(np.uint8) * np.uint8(255), (size, size)), np.uint8)
     # centres of pixels at integers: the photo ends half a pixel beyond the last
-    if any(
-        each.min() <= -0.5 or each.max() >= length - 0.5
-        for each, length in zip(xy, photo.shape[1::-1], strict=True)
-    ):
-        height, width = photo.shape[:2]
+    height, width = photo.shape[:2]
+    near = cv2.dilate(is_used.view(np.uint8), np.ones((3, 3), np.uint8))
+    (left, right), (top, bottom) = (cv2.minMaxLoc(each, near)[:2] for each in xy)
+    if min(left, top) <= -0.5 or right >= width - 0.5 or bottom >= height - 0.5:
         used *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
     # OpenCV takes a third less time for four channels than for three
     rgba = cv2.cvtColor(photo, cv2.COLOR_RGB2RGBA)
