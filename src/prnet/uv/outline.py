@@ -146,11 +146,15 @@ def _read_profiles(
 def _learn(colors: NDArray[np.floating]) -> NDArray[np.float64]:
     """Usual colors of a zone around each row, (K, steps, 3) → (K, 3); NaN where none is known."""
     known = ~np.isnan(colors[..., 0])
+    channels = np.ascontiguousarray(np.moveaxis(colors, 2, 0))
     learned = np.full((len(colors), 3), np.nan)
     for row in range(len(colors)):
         near = slice(max(row - LEARNED_ROWS, 0), row + LEARNED_ROWS + 1)
-        if known[near].any():
-            learned[row] = np.median(colors[near][known[near]], axis=0)
+        values = channels[:, near].reshape(3, -1).compress(known[near].ravel(), 1)
+        count = values.shape[1]
+        if count:  # the median; NumPy's own takes several times as long
+            middle = [(count - 1) // 2, count // 2]
+            learned[row] = np.partition(values, middle)[:, middle].mean(1)
     return learned
 
 

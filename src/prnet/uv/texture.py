@@ -77,13 +77,12 @@ def sample_texture(
         return np.zeros((size, size, 4), np.uint8)
     x, y = (resize_map(each, size) for each in xy)
     used = np.asarray(cv2.resize(is_used.view(np.uint8) * np.uint8(255), (size, size)), np.uint8)
-    # centres of pixels at integers: the photo ends half a pixel beyond the last
-    if any(
-        each.min() <= -0.5 or each.max() >= length - 0.5
-        for each, length in zip(xy, photo.shape[1::-1], strict=True)
-    ):
-        height, width = photo.shape[:2]
-        used *= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    # centres of pixels at integers: a photo reaches half a pixel beyond the first and the last
+    near = cv2.dilate(is_used.view(np.uint8), np.ones((3, 3), np.uint8))
+    for coarse, each, length in zip(xy, (x, y), photo.shape[1::-1], strict=True):
+        low, high, *_ = cv2.minMaxLoc(coarse, near)
+        if low < -0.5 or high > length - 0.5:
+            used = cv2.bitwise_and(used, cv2.inRange(each, -0.5, length - 0.5))
     # OpenCV takes a third less time for four channels than for three
     rgba = cv2.cvtColor(photo, cv2.COLOR_RGB2RGBA)
     read = cv2.remap(rgba, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
