@@ -103,12 +103,9 @@ class Face:
         }
         if self.has_head:
             weights = self.expression.items()
-            record["expression"] = {
-                name: round(weight, WEIGHT_DECIMALS) for name, weight in weights
-            }
+            record["expression"] = {name: round(each, WEIGHT_DECIMALS) for name, each in weights}
         if with_map:
-            content = self.position_map.astype("<f4").tobytes()
-            record["position_map"] = base64.b64encode(content).decode()
+            record["position_map"] = base64.b64encode(self.position_map.astype("<f4").data).decode()
         return record
 
     @classmethod
@@ -249,13 +246,11 @@ class Face:
         """
         if complete:
             return np.dstack([self._complete(size), np.full((size, size), 255, np.uint8)])
-        return sample_texture(
-            self._photo, self.position_map, self.atlas.spread(self.visibility), size
-        )
+        return sample_texture(self._photo, self.position_map, self._seen_map, size)
 
     def _complete(self, size: int, will_move: bool = False) -> NDArray[np.uint8]:
         """(S, S, 3) uint8 RGB: the texture with likely colors where the photo shows none."""
-        seen = sample_texture(self._photo, self.photo_map, self.atlas.spread(self.visibility), size)
+        seen = sample_texture(self._photo, self.photo_map, self._seen_map, size)
         return complete_face(seen, self.view, self.atlas, self.pose.rotation, will_move)
 
     @cached_property
@@ -267,7 +262,12 @@ class Face:
     @cached_property
     def texture_size(self) -> int:
         """Texels a side with which the texture is as fine as the photo: 256, 512, 1024 or 2048."""
-        return fitting_size(self.position_map, self.atlas.spread(self.visibility))
+        return fitting_size(self.position_map, self._seen_map)
+
+    @cached_property
+    def _seen_map(self) -> NDArray[np.bool_]:
+        """(256, 256) bool, true at the vertices that the viewer sees."""
+        return self.atlas.spread(self.visibility)
 
     def depth(self, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
         """Draw how near the face is to the viewer.
@@ -306,7 +306,7 @@ class Face:
         Raises:
             ValueError: texture_size is not a positive number, or the face has no photo.
         """
-        vertices = self._to_metres(self.vertices).astype(np.float32)
+        vertices = self._to_metres(self.vertices)
         texture = self._complete(texture_size or self.texture_size)
         surface = self.triangles, self.atlas.vertices_uv, texture, self.view.normals
         return Mesh(vertices, *surface)
@@ -333,8 +333,8 @@ class Face:
 
     def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Photo points → the frame of mesh files."""
-        mean = np.ascontiguousarray(self.vertices.T).mean(1, dtype=np.float64)
-        scale = flip_y(np.full(3, 1 / (self.pose.scale * CM_PER_METRE)))
+        mean = np.ascontiguousarray(self.vertices.T).mean(1, dtype=np.float64).tolist()
+        scale = flip_y(np.full(3, 1 / (self.pose.scale * CM_PER_METRE))).tolist()
         return np.stack([(points[:, k] - mean[k]) * scale[k] for k in range(3)], 1)
 
     @property

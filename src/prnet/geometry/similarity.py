@@ -136,7 +136,7 @@ class SimilarityFit:
         if cv2.determinant(u @ vt) < 0:
             u[:, -1] *= -1
             sizes[-1] *= -1
-        rotation = u @ vt
+        rotation = np.asarray(u @ vt, np.float64)
         scale = sum(sizes) / self._variance
         return Similarity(scale, rotation, mean - scale * rotation @ self._mean)
 

@@ -124,7 +124,7 @@ class GlbFile:
         if quality is None or picture.shape[2] == 4:
             content, kind = encode_png(picture), "image/png"
         else:
-            content, kind = encode_jpeg(picture, quality, sharp_colors=True), "image/jpeg"
+            content, kind = encode_jpeg(picture, quality), "image/jpeg"
         self._file.images.append(gltf.Image(bufferView=self._view(content), mimeType=kind))
         if not self._file.samplers:
             self._file.samplers.append(

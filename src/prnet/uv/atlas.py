@@ -85,6 +85,12 @@ class Atlas:
         return read_only(mask.reshape(MAP_SIZE, MAP_SIZE))
 
     @cached_property
+    def _places(self) -> NDArray[np.bool_] | NDArray[np.int32]:
+        """Indices of the vertices' pixels; where they are in order the mask, which is quicker."""
+        is_in_order = (np.diff(self.vertex_index) > 0).all()
+        return self.mask.ravel() if is_in_order else self.vertex_index
+
+    @cached_property
     def vertices_uv(self) -> NDArray[np.float32]:
         """(V, 2) float32 in [0, 1], u right, v down: the pixel centres of the vertices."""
         rows, columns = np.divmod(self.vertex_index, MAP_SIZE)
@@ -159,7 +165,7 @@ class Atlas:
     def spread(self, values: A) -> A:
         """Put (V, …) values where their vertices lie in the map: (M, M, …), 0 outside the chart."""
         spread = np.zeros((MAP_SIZE * MAP_SIZE, *values.shape[1:]), values.dtype)
-        spread[self.vertex_index] = values
+        spread[self._places] = values
         return spread.reshape(MAP_SIZE, MAP_SIZE, *values.shape[1:])  # type: ignore[return-value]
 
     def save(self, path: str | os.PathLike[str]) -> None:
