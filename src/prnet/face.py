@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from prnet.head.head import Head
 
 CM_PER_METRE = 100
-DECIMALS = 6  # of a record's numbers
-WEIGHT_DECIMALS = 4  # of its expression weights
+DECIMALS, WEIGHT_DECIMALS = 6, 4  # of a record's numbers, and of its expression weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,9 +326,10 @@ class Face:
             OutputError: An extension other than these, or the file can't be written.
             ValueError: The face has no photo.
         """
-        from prnet.mesh.files import write_mesh  # what it writes with is slow to import
+        from prnet.mesh.files import is_textured, write_mesh  # what writes is slow to import
 
-        write_mesh(path, self.mesh(), lossless)
+        mesh = self.mesh(None if is_textured(path) else MAP_SIZE)
+        write_mesh(path, mesh, lossless)
 
     def _to_metres(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Photo points → the frame of mesh files."""

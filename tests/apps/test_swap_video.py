@@ -70,8 +70,9 @@ def test_who_gets_which_face(make_face: MakeFace) -> None:
     first, second, target = make_face(0, 0, 0), make_face(5, 0, 0), make_face(10, 0, 0)
     second = replace(second, image=255 - np.asarray(second.image))
     (frame,) = film(target, 1, id=2)
-    expected = Swapper(second).draw(frame.faces[0].face)
-    np.testing.assert_array_equal(VideoSwap([first, second]).draw(frame), expected)
-    np.testing.assert_array_equal(VideoSwap({2: second}).draw(frame), expected)
-    assert (VideoSwap([first]).draw(frame) != expected).any()
+    expected = Swapper(second).draw(frame.faces[0].face).astype(int)
+    for sources in ([first, second], {2: second}):
+        off = np.abs(VideoSwap(sources).draw(frame) - expected)
+        assert off.max() <= 1 and (off > 0).mean() < 1e-4  # what followed colors round otherwise
+    assert np.abs(VideoSwap([first]).draw(frame) - expected).max() > 9
     assert VideoSwap({1: second}).draw(frame) is frame.rgb

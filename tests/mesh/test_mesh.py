@@ -18,6 +18,10 @@ def test_colors_are_the_textures() -> None:
     colors = Mesh(**SQUARE).colors
     assert colors.dtype == np.uint8
     np.testing.assert_array_equal(colors, [[0, 200, 0], [0, 0, 40], [0, 0, 0], [25, 50, 10]])
+    at_texels = SQUARE["uv"].copy()
+    at_texels[3] = [0.75, 0.25]
+    colors = Mesh(**SQUARE | {"uv": at_texels}).colors
+    np.testing.assert_array_equal(colors, [[0, 200, 0], [0, 0, 40], [0, 0, 0], [100, 0, 0]])
 
 
 @pytest.mark.parametrize(

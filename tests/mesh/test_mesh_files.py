@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import struct
@@ -118,6 +119,22 @@ def test_triangles_are_wound_outward(face: Face, files: Path) -> None:
     front = np.cross(b - a, c - a)[:, 2] > 0
     seen = face.visibility[face.triangles].all(1)
     assert front[seen].mean() > 0.999
+
+
+def test_obj_numbers_are_written_as_python_would(mesh: Mesh, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vertices = (rng.normal(size=mesh.vertices.shape) * 10 ** rng.uniform(-8, 3, (1, 3))).astype(
+        np.float32
+    )
+    write_mesh(tmp_path / "face.obj", dataclasses.replace(mesh, vertices=vertices))
+    lines = (tmp_path / "face.obj").read_text().splitlines()
+    written = [line for line in lines if line.startswith("v ")]
+    expected = ["v " + " ".join(f"{x:.7f}" for x in row) for row in vertices.tolist()]
+    assert written == [line.replace("-0.0000000", "0.0000000") for line in expected]
+    triangle = " ".join(f"{corner}/{corner}" for corner in mesh.triangles[-1] + 1)
+    assert lines[-1] == f"f {triangle}" and len(lines) == 2 + 2 * len(vertices) + len(
+        mesh.triangles
+    )
 
 
 def test_obj_names_its_parts_relatively(files: Path) -> None:

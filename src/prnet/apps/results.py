@@ -17,7 +17,8 @@ from prnet.errors import OutputError
 from prnet.face import DECIMALS, Face
 from prnet.files import encode_png, locked, make_folder, write_files
 from prnet.head.head import encode_heads
-from prnet.mesh.files import WRITERS
+from prnet.mesh.files import WRITERS, is_textured
+from prnet.uv.atlas import MAP_SIZE
 from prnet.uv.topology import Topology
 
 TEXTURE_SIZE = 1024  # texels a side of `<name>_texture.png`
@@ -115,7 +116,8 @@ class ResultFolder:
             begin = name if number == 1 else f"{name}_face{number}"
             files = {each: self.folder / f"{begin}.{each}" for each in self.wanted.formats}
             if files:
-                mesh = face.mesh()
+                needs_texture = any(map(is_textured, files.values()))
+                mesh = face.mesh(None if needs_texture else MAP_SIZE)
                 for path in files.values():
                     contents |= WRITERS[path.suffix](path, mesh, self.wanted.lossless)
             if self.wanted.texture:

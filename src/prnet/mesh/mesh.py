@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from prnet.geometry.sampling import sample_bilinear
 
+NO_STEP = 1e-3  # of a texel: so near to its center it is the texel's own color
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -53,4 +55,8 @@ class Mesh:
     def colors(self) -> NDArray[np.uint8]:
         """(V, 3) uint8 RGB, the texture at the vertices, bilinear."""
         places = self.uv.astype(np.float64) * len(self.texture) - 0.5
+        pixels = np.rint(places)
+        if np.abs(places - pixels).max(initial=0) < NO_STEP:  # a fifth of the time
+            columns, rows = pixels.T.astype(np.intp)
+            return self.texture[rows, columns]
         return np.rint(sample_bilinear(self.texture, places)).astype(np.uint8)
