@@ -23,8 +23,8 @@ interface View {
   picture: Picture;
   x: number; // where in the photo its first pixel has its center
   y: number;
-  pixelX: number; // photo pixels that one of its pixels is wide and high
-  pixelY: number;
+  xPixel: number; // photo pixels that one of its pixels is wide and high
+  yPixel: number;
 }
 
 /** A picture whose sides are multiples of the largest stride → seven numbers a cell. */
@@ -32,7 +32,7 @@ export type Look = (picture: Picture) => Promise<Float32Array>;
 
 const LARGEST_LOG = 6;
 const sizeOf = (box: Found): number => Math.sqrt(box.width * box.height);
-const pixelOf = (view: View): number => Math.sqrt(view.pixelX * view.pixelY);
+const pixelOf = (view: View): number => Math.sqrt(view.xPixel * view.yPixel);
 
 export class Search {
   constructor(private readonly contract: Contract, private readonly look: Look) {}
@@ -42,7 +42,7 @@ export class Search {
     const c = this.contract.search;
     const side = Math.max(photo.width, photo.height);
     const isLarge = side >= c.large_photo * c.look_px;
-    const whole: View = { picture: photo, x: 0, y: 0, pixelX: 1, pixelY: 1 };
+    const whole: View = { picture: photo, x: 0, y: 0, xPixel: 1, yPixel: 1 };
     // sizes in a coarse look aren't exact
     const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
     let faces: Found[] = [];
@@ -113,8 +113,8 @@ export class Search {
           if (!isOwn || !(box.width > 0 && box.height > 0) || sizeOf(box) > largest) continue;
           all.push({
             ...box,
-            x: x * view.pixelX + view.x,
-            y: y * view.pixelY + view.y,
+            x: x * view.xPixel + view.x,
+            y: y * view.yPixel + view.y,
             width: box.width * pixel,
             height: box.height * pixel,
           });
@@ -167,7 +167,7 @@ export class Search {
     const shrinking = (c.closer_px * pixelOf(view)) / sizeOf(hint);
     if (shrinking < 1) view = resize(view, shrinking);
     const pixel = pixelOf(view);
-    const [x, y] = [(hint.x - view.x) / view.pixelX, (hint.y - view.y) / view.pixelY];
+    const [x, y] = [(hint.x - view.x) / view.xPixel, (hint.y - view.y) / view.yPixel];
     const reach = ((sizeOf(hint) / pixel) * (size / c.closer_px)) / 2;
     const square = {
       x0: x - reach, y0: y - reach, x1: x + reach, y1: y + reach,
@@ -184,8 +184,8 @@ export class Search {
     if (!best) return undefined;
     const [foundX, foundY] = apply2(invert2(move), best.x, best.y);
     return {
-      x: foundX * view.pixelX + view.x,
-      y: foundY * view.pixelY + view.y,
+      x: foundX * view.xPixel + view.x,
+      y: foundY * view.yPixel + view.y,
       width: (best.width * pixel) / scale2(move),
       height: (best.height * pixel) / scale2(move),
       angle: best.angle + hint.angle,
@@ -403,19 +403,19 @@ function quarterTurn(picture: Picture): Picture {
 /** A part of a view; ends are exclusive. */
 function partOf(view: View, left: number, top: number, right: number, bottom: number): View {
   const picture = cutOut(view.picture, left, top, right, bottom);
-  return { ...view, picture, x: view.x + left * view.pixelX, y: view.y + top * view.pixelY };
+  return { ...view, picture, x: view.x + left * view.xPixel, y: view.y + top * view.yPixel };
 }
 
 /** What is a view of a view's picture as a view of the photo. */
 function viewOf(
-  view: View, picture: Picture, x: number, y: number, pixelX: number, pixelY: number,
+  view: View, picture: Picture, x: number, y: number, xPixel: number, yPixel: number,
 ): View {
   return {
     picture,
-    x: view.x + x * view.pixelX,
-    y: view.y + y * view.pixelY,
-    pixelX: pixelX * view.pixelX,
-    pixelY: pixelY * view.pixelY,
+    x: view.x + x * view.xPixel,
+    y: view.y + y * view.yPixel,
+    xPixel: xPixel * view.xPixel,
+    yPixel: yPixel * view.yPixel,
   };
 }
 
@@ -426,7 +426,7 @@ function around(view: View, box: Found, side: number): View {
   const begin = (at: number, end: number) => Math.min(Math.max(Math.floor(at - reach), 0), end - 1);
   const finish = (at: number, end: number) => Math.min(Math.max(Math.ceil(at + reach), 1), end);
   const { width, height } = view.picture;
-  const [x, y] = [(box.x - view.x) / view.pixelX, (box.y - view.y) / view.pixelY];
+  const [x, y] = [(box.x - view.x) / view.xPixel, (box.y - view.y) / view.yPixel];
   return partOf(view, begin(x, width), begin(y, height), finish(x, width), finish(y, height));
 }
 
