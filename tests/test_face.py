@@ -141,8 +141,8 @@ def test_a_fitted_label_s_pose(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"given_map": np.zeros((64, 64, 3), np.float32)}, "position_map must be"),
-        ({"given_map": np.zeros((256, 256, 3))}, "position_map must be .* float64"),
+        ({"given_map": np.zeros((64, 64, 3), np.float32)}, "given_map must be"),
+        ({"given_map": np.zeros((256, 256, 3))}, "given_map must be .* float64"),
         ({"given_map": np.full((256, 256, 3), np.nan, np.float32)}, "finite"),
         ({"image": np.zeros((9, 9), np.uint8)}, "image must be"),
         ({"image": np.zeros((9, 9, 3))}, "image must be .* float64"),
@@ -186,6 +186,17 @@ def test_the_texture_is_as_fine_as_the_photo(make_face: Callable[..., Face]) -> 
         sizes.append(len(face.mesh().texture))
     assert sizes == [256, 256, 512]
     assert face.mesh(texture_size=100).texture.shape == (100, 100, 3)
+
+
+def test_a_ply_needs_no_texture_finer_than_its_vertices(
+    make_face: Callable[..., Face], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face = make_face(scale=15.0, centre=(240, 240), shape_hw=(480, 480))
+    written = []
+    monkeypatch.setattr("prnet.mesh.files.write_mesh", lambda path, mesh, _: written.append(mesh))
+    face.save(tmp_path / "face.ply")
+    face.save(f"{tmp_path}/face.GLB")
+    assert [len(mesh.texture) for mesh in written] == [256, 512]
 
 
 # without its photo

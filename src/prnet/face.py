@@ -61,7 +61,7 @@ class Face:
 
     def __post_init__(self) -> None:
         """Check the parts; raises ValueError naming the one that is wrong."""
-        maps.check_map(self.given_map)
+        maps.check_map(self.given_map, self.atlas)
         image = self.image
         if image is not None and (image.shape[2:] != (3,) or image.dtype != np.uint8):
             raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
@@ -69,9 +69,8 @@ class Face:
             raise ValueError(f"box must be x0 y0 x1 y1, got shape {np.shape(self.box)}")
 
     def __getstate__(self) -> dict[str, object]:
-        """What pickles: the parts, not what was worked out of them but for the map."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return parts | {"given_map": self.position_map}
+        """What pickles: the parts, not what was worked out of them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def without_image(self) -> "Face":
         """The same face without its photo, which needn't stay in memory then."""

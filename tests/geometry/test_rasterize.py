@@ -102,3 +102,6 @@ def test_wrong_shapes_are_refused() -> None:
         rasterize(VERTICES[:, :2], TRIANGLE, (4, 4))
     with pytest.raises(ValueError, match=r"triangles must be \(T, 3\), got \(1, 4\)"):
         rasterize(VERTICES, np.zeros((1, 4), int), (4, 4))
+    for index in (-1, 3):
+        with pytest.raises(ValueError, match="index the 3 vertices"):
+            rasterize(VERTICES, np.array([[0, 1, index]]), (6, 7))

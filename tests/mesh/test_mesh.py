@@ -34,6 +34,7 @@ def test_colors_are_the_textures() -> None:
         ("uv", SQUARE["uv"][:3], r"uv must be \(4, 2\)"),
         ("texture", SQUARE["texture"][..., :2], r"texture must be \(2, 2, 3\) uint8"),
         ("normals", SQUARE["normals"][:1], r"normals must be \(4, 3\)"),
+        ("vertices", SQUARE["vertices"] * np.float32(np.nan), "vertices must be finite"),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, value: np.ndarray, message: str) -> None:

@@ -186,6 +186,13 @@ def test_khronos_validator(files: Path, repository: Path) -> None:
     assert issues["numErrors"] == 0 and issues["numWarnings"] == 0, issues
 
 
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply"])
+def test_a_mesh_without_triangles(mesh: Mesh, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"points{suffix}"
+    write_mesh(path, dataclasses.replace(mesh, triangles=mesh.triangles[:0]))
+    assert path.stat().st_size > 20 * len(mesh.vertices)
+
+
 @pytest.mark.parametrize("name", ["face", "face.stl", "face.glb.txt", ".obj"])
 def test_unknown_extension(mesh: Mesh, tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match=rf"{name}: mesh files end in \.glb, \.obj, \.ply"):

@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from prnet.errors import ModelFileError
 from prnet.model import model
 from prnet.model.model import MAX_BATCH, Model, choose_device
-from prnet.uv.atlas import Atlas
+from prnet.uv.atlas import EMBEDDED_FOLDER, Atlas
 from prnet.uv.position_map import decode_landmarks68
 
 MakeModel = Callable[..., Path]
@@ -68,6 +69,17 @@ def test_channels_come_in_red_green_blue_order(make_model: MakeModel, tmp_path: 
     crops[1] = (200, 10, 30)
     maps = Model(folder, threads=1).regress(crops).position_maps
     np.testing.assert_allclose((maps[1] - maps[0])[..., 2], 32 * 200, rtol=1e-5)
+
+
+def test_a_file_that_draws_later_must_let_itself_be_told(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    shutil.copytree(EMBEDDED_FOLDER, tmp_path, dirs_exist_ok=True)
+    network = onnx.load(tmp_path / "network.onnx")
+    (told,) = (each for each in network.graph.input if each.name == "drawn")
+    network.graph.input.remove(told)  # it draws all, as a constant says
+    onnx.save(network, tmp_path / "network.onnx")
+    with pytest.raises(ModelFileError, match="must take drawn"):
+        Model(tmp_path)
 
 
 def test_no_crops_give_no_maps(model_folder: Path) -> None:

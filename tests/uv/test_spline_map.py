@@ -7,7 +7,7 @@ import pytest
 from prnet.face import Face
 from prnet.geometry.pose import Pose, rotation_from_angles
 from prnet.geometry.similarity import Similarity
-from prnet.model.model import Model
+from prnet.model.model import MAX_BATCH, Model
 from prnet.uv.atlas import Atlas
 from prnet.uv.position_map import (
     crop_to_image,
@@ -84,17 +84,33 @@ def test_a_face_draws_its_map_when_asked(spline_map: SplineMap, atlas: Atlas) ->
     assert "position_map" not in vars(face)
     np.testing.assert_array_equal(face.position_map, spline_map.draw())
     assert face.position_map is face.position_map
+    with pytest.raises(ValueError, match="read-only"):
+        face.position_map[:] = 0
     again = pickle.loads(pickle.dumps(dataclasses.replace(face, score=0.7)))
     assert again.score == 0.7
-    np.testing.assert_array_equal(again.given_map, face.position_map)  # an array by now
-    np.testing.assert_allclose(again.landmarks68, face.landmarks68, atol=1e-4)
+    np.testing.assert_array_equal(again.landmarks68, face.landmarks68)
+    np.testing.assert_array_equal(again.position_map, face.position_map)
+    recorded = Face.from_record(face.to_record(), atlas)
+    np.testing.assert_allclose(recorded.landmarks68, face.landmarks68, atol=1e-4)
+
+
+def test_a_face_refuses_a_map_that_is_none_of_its(spline_map: SplineMap, atlas: Atlas) -> None:
+    box = np.array([0, 0, 9, 9], np.float32)
+    controls = spline_map.controls.copy()
+    controls[3, 3, 0] = np.nan
+    with pytest.raises(ValueError, match="given_map must be finite"):
+        Face(SplineMap(spline_map.spline, controls, spline_map.turn), atlas, box, 0.5)
+    other = dataclasses.replace(atlas, landmarks68_uv=atlas.landmarks68_uv[::-1].copy())
+    with pytest.raises(ValueError, match="atlas"):
+        Face(spline_map, other, box, 0.5)
 
 
 def test_the_package_s_network_tells_its_control_points() -> None:
-    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (MAX_BATCH + 1, 128, 128, 3), np.uint8)
     network = Model(threads=1)
     drawn, later = network.regress(crops), network.regress_lazily(crops)
-    assert len(later.position_maps) == 3
+    assert len(later.position_maps) == len(crops)
+    assert len(network.regress_lazily(crops[:0]).position_maps) == 0
     for position_map, spline_map in zip(drawn.position_maps, later.position_maps, strict=True):
         assert isinstance(spline_map, SplineMap)
         np.testing.assert_allclose(spline_map.draw(), position_map, atol=1e-3)

@@ -47,6 +47,7 @@ export async function open(
   ort.env.wasm.wasmPaths = { mjs: new URL("ort/ort-wasm-simd-threaded.mjs", base).href };
   ort.env.logLevel = "error";
   const contract = JSON.parse(new TextDecoder().decode(contractBytes)) as Contract;
+  // (it would warn of an input that needn't be given)
   const create = (bytes: ArrayBuffer) =>
     ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"], logSeverityLevel: 3 });
   const detectorSession = await create(detector);
@@ -108,7 +109,7 @@ function regressWith(session: ort.InferenceSession, runtime: typeof ort, contrac
   const hasConfidence = session.outputNames.includes("confidences");
   return async (pixels, count) => {
     const crops = new runtime.Tensor("float32", pixels, [count, 3, size, size]);
-    const outputs = await session.run({ crops });
+    const outputs = await session.run({ crops }, hasConfidence ? ["position_maps", "confidences"] : ["position_maps"]);
     const maps = outputs.position_maps.data as Float32Array;
     const confidences = hasConfidence ? (outputs.confidences.data as Float32Array) : null;
     return { maps, confidences };

@@ -70,7 +70,9 @@ def decode_cells(
     told[:2] += near[:2]
     np.minimum(np.maximum(told[2:4], -LARGEST_LOG), LARGEST_LOG, out=told[2:4])
     told[2:4] += near[3]
-    told[4:] /= np.hypot(told[4], told[5]) + 1e-12
+    length = np.hypot(told[4], told[5])
+    told[4] += length == 0  # says nothing, so it's upright
+    told[4:] /= length + (length == 0)
     return told, (1 / (1 + np.exp(-rows[0]))).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from prnet.geometry.oriented import keep_distinct
 SAME_FACE = 0.6  # part of the smaller box's area; the higher-scored one of such two is kept
 
 
-class Found(NamedTuple):
+class FoundBox(NamedTuple):
     """A box as in `prnet.geometry.oriented`, and its score."""
 
     x: float
@@ -26,7 +26,7 @@ class Found(NamedTuple):
         return math.sqrt(self.width * self.height)
 
 
-def distinct(faces: list[Found]) -> list[Found]:
+def distinct(faces: list[FoundBox]) -> list[FoundBox]:
     """Of those that are one face the surest; surest first."""
     if len(faces) < 2:
         return faces
@@ -34,7 +34,7 @@ def distinct(faces: list[Found]) -> list[Found]:
     return [faces[i] for i in keep_distinct(table[:, :5], table[:, 5], SAME_FACE).tolist()]
 
 
-def is_same(box: Found, other: Found) -> bool:
+def is_same(box: FoundBox, other: FoundBox) -> bool:
     """Tell whether two boxes share so much of the larger one that they are of one face."""
     cos, sin = math.cos(box.angle), math.sin(box.angle)
     x, y = other.x - box.x, other.y - box.y

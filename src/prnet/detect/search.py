@@ -1,11 +1,12 @@
 """A detector that takes small pictures → the faces of a photo of any size, coarse to fine.
 
-The first look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
-sixteenth of that. Where it is sure of none (in a large photo: neither it nor the next), the photo
-is seen with a border around, and at its quarter turns. Finer looks follow where there may be
-smaller faces: in large photos, when nothing was found, and when what was found is small. They see
-the photo in tiles, so memory doesn't grow with it. What is small in a look, or not clearly a face,
-is looked at once more from nearby, and that decides, unless it is a face that is known already.
+The coarse look is at the whole photo, LOOK_PX wide or high; it finds every face larger than a
+sixteenth of that. A large photo is seen more finely before, and the coarse look's picture is made
+of that one. Where no look was sure of a face, the photo is seen with a border around, and at its
+quarter turns. Finer looks follow where there may be smaller faces: when nothing was found, and when
+what was found is small. They see the photo in tiles, so memory doesn't grow with it. What is small
+in a look, or not clearly a face, is looked at once more from nearby, and that decides, unless it is
+a face that is known already.
 """
 
 import math
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.detect.detections import Detections
-from prnet.detect.found import Found, distinct, is_same
+from prnet.detect.found import FoundBox, distinct, is_same
 from prnet.detect.shrink import View, halved, lively_part, resize
 from prnet.image.crop import cut, square_to_crop
 from prnet.image.read import check_image
@@ -28,18 +29,18 @@ FindFaces = Callable[[Picture], tuple[NDArray[np.floating], NDArray[np.floating]
 
 # Faces of this size (√(w·h) of the landmark box, pixels of a look) are found for sure.
 SURE_PX = 19.0
-LOOK_PX = 320  # longer side of the first look
+LOOK_PX = 320  # longer side of the coarse look
 SURE_SCORE = 0.6  # if it finds no face that scores so much, it may be one that stands unusually
-# Of the second look: in a photo of 4000 pixels it sees a face of 40 with 9.6, which is enough for a
+# Of the fine look: in a photo of 4000 pixels it sees a face of 40 with 9.6, which is enough for a
 # hint. Looking at 12 megapixels with more would cost more than all the rest.
 FINE_PX = 960
-# Photos with a side of so many first looks get the second one whatever the first has found.
+# Photos with a side of so many coarse looks get the fine one whatever else is found.
 LARGE_PHOTO = 3.0
 REFINEMENT = 4.0  # each further look sees the photo so many times larger
 WORTHWHILE_REFINEMENT = 1.4  # a further look that gains less than this is left out
 SMALLEST_PX = 24.0  # of the photo's own pixels: smaller faces hold too little to reconstruct
 LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
-LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the first look
+LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the coarse look
 # A finer look is cut into tiles: their cores share the photo out, and a tile reaches further by
 # half the largest face that is left to it.
 TILE_CORE_PX = 1152
@@ -65,7 +66,7 @@ def check_settings(min_score: float, smallest_face: float) -> None:
         raise ValueError(f"smallest_face must be in (0, 1], got {smallest_face}")
 
 
-_Way = Callable[[Picture], list[Found]]  # of looking at a picture
+_Way = Callable[[Picture], list[FoundBox]]  # of looking at a picture
 
 
 def search(
@@ -91,7 +92,7 @@ def search(
     photo, usual = View(image), partial(_find, find)
     # sizes in a coarse look aren't exact
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
-    faces: list[Found] = []
+    faces: list[FoundBox] = []
 
     def see(view: View, way: _Way, doubt: float, largest_px: float = math.inf) -> None:
         """Look once; what is a face from nearby, too, is a face."""
@@ -109,19 +110,19 @@ def search(
     last = coarsest
     is_large = side >= LARGE_PHOTO * LOOK_PX
     if is_large and finer:
-        # the second look comes first: it sees better, and what the first one sees is made of it
+        # the fine look sees better, and what the coarse one sees is made of it
         last, *finer = finer
-        second = resize(photo, last)
-        small = halved(second) if 2 * coarsest <= last else second
-        first = resize(small, coarsest * small.pixel)
-        see_finely(second)
+        fine = resize(photo, last)
+        small = halved(fine) if 2 * coarsest <= last else fine
+        coarse = resize(small, coarsest * small.pixel)
+        see_finely(fine)
     else:
-        first = resize(photo, coarsest)
-    see(first, usual, 0.0)
+        coarse = resize(photo, coarsest)
+    see(coarse, usual, 0.0)
     enough = 0.0 if is_large else SURE_SCORE
     for way, doubt in ((_find_smaller, BORDER_DOUBT), (_find_turned, TURNED_DOUBT)):
         if not any(face.score >= enough for face in faces):
-            see(first, partial(way, usual), doubt)
+            see(coarse, partial(way, usual), doubt)
     for scale in finer:
         if faces and not any(face.size * last < LOOK_BEYOND * SURE_PX for face in faces):
             break
@@ -143,7 +144,7 @@ def _scales(side: float, smallest_face: float) -> Iterator[float]:
         following = scale * REFINEMENT
 
 
-def _look(view: View, way: _Way, largest_px: float) -> list[Found]:
+def _look(view: View, way: _Way, largest_px: float) -> list[FoundBox]:
     """Look at a view of a photo.
 
     Args:
@@ -164,7 +165,7 @@ def _look(view: View, way: _Way, largest_px: float) -> list[Found]:
                 if is_own and box.width > 0 and box.height > 0 and box.size <= largest_px:
                     place = x * view.pixel_x + view.x, y * view.pixel_y + view.y
                     extent = box.width * view.pixel, box.height * view.pixel
-                    found.append(Found(*place, *extent, box.angle, box.score))
+                    found.append(FoundBox(*place, *extent, box.angle, box.score))
     return found
 
 
@@ -172,11 +173,11 @@ def _look_closer(
     photo: View,
     view: View,
     way: _Way,
-    boxes: list[Found],
-    known: list[Found],
+    boxes: list[FoundBox],
+    known: list[FoundBox],
     min_score: float,
     unclear_score: float,
-) -> list[Found]:
+) -> list[FoundBox]:
     """Look from nearby at what is small in a look or not clear: what is left of it is a face.
 
     Args:
@@ -192,19 +193,21 @@ def _look_closer(
         Of small faces those of the closer look, of unclear ones their own box and the mean score.
     """
 
-    def is_small(box: Found) -> bool:
+    def is_small(box: FoundBox) -> bool:
         return box.size < CLOSE_PX * view.pixel
 
-    def is_clear(box: Found) -> bool:
+    def is_clear(box: FoundBox) -> bool:
         return not is_small(box) and box.score >= max(min_score, CLEAR_SCORE)
 
     kept = [box for box in boxes if is_clear(box)]
-    has_face = bool(kept)
-    hints = sorted((box for box in boxes if not is_clear(box)), key=lambda box: -box.score)
-    for hint in hints[:MOST_CLOSER]:
+    has_face, looks = bool(kept), 0
+    for hint in sorted((box for box in boxes if not is_clear(box)), key=lambda box: -box.score):
         if any(is_same(hint, face) for face in known):
             has_face = True
             continue
+        if looks == MOST_CLOSER:
+            break
+        looks += 1
         if is_small(hint):  # what angle it has can't be told well from afar
             found = _closer_face(photo, way, hint._replace(angle=0.0), min_score)
         elif hint.score >= SURE_SCORE or not has_face:
@@ -220,7 +223,7 @@ def _look_closer(
     return kept
 
 
-def _closer_face(view: View, way: _Way, hint: Found, least: float) -> Found | None:
+def _closer_face(view: View, way: _Way, hint: FoundBox, least: float) -> FoundBox | None:
     """The face of about a box, seen from nearby in a view turned back by its angle.
 
     None if none scores so much.
@@ -242,7 +245,7 @@ def _closer_face(view: View, way: _Way, hint: Found, least: float) -> Found | No
         return None
     cos, sin = math.cos(hint.angle) * scale, math.sin(hint.angle) * scale
     away_x, away_y = best.x - middle, best.y - middle
-    return Found(
+    return FoundBox(
         (x + cos * away_x - sin * away_y) * view.pixel_x + view.x,
         (y + sin * away_x + cos * away_y) * view.pixel_y + view.y,
         best.width * scale * view.pixel,
@@ -252,7 +255,7 @@ def _closer_face(view: View, way: _Way, hint: Found, least: float) -> Found | No
     )
 
 
-def _around(view: View, box: Found) -> View:
+def _around(view: View, box: FoundBox) -> View:
     """What a view shows of the closer look at a box."""
     turned = abs(math.cos(box.angle)) + abs(math.sin(box.angle))
     reach = box.size / view.pixel * CLOSER_LOOK_PX / CLOSER_PX * turned / 2 + 2
@@ -265,14 +268,14 @@ def _around(view: View, box: Found) -> View:
     return view.part(left, top, right, bottom)
 
 
-def _find(find: FindFaces, picture: Picture) -> list[Found]:
+def _find(find: FindFaces, picture: Picture) -> list[FoundBox]:
     """What a detector finds in a picture."""
     boxes, scores = find(picture)
     pairs = zip(boxes.tolist(), scores.tolist(), strict=True)
-    return [Found._make((*box, score)) for box, score in pairs]
+    return [FoundBox._make((*box, score)) for box, score in pairs]
 
 
-def _find_smaller(way: _Way, picture: Picture) -> list[Found]:
+def _find_smaller(way: _Way, picture: Picture) -> list[FoundBox]:
     """Find faces in a picture of half the size amid black: what fills a picture has room there."""
     height, width = picture.shape[:2]
     half_width, half_height = -(-width // 2), -(-height // 2)
@@ -283,7 +286,7 @@ def _find_smaller(way: _Way, picture: Picture) -> list[Found]:
     )
     step_x, step_y = width / half_width, height / half_height
     return [
-        Found(
+        FoundBox(
             (x - left + 0.5) * step_x - 0.5,
             (y - top + 0.5) * step_y - 0.5,
             box_width * step_x,
@@ -294,7 +297,7 @@ def _find_smaller(way: _Way, picture: Picture) -> list[Found]:
     ]
 
 
-def _find_turned(way: _Way, picture: Picture) -> list[Found]:
+def _find_turned(way: _Way, picture: Picture) -> list[FoundBox]:
     """Find faces in a picture's quarter turns: their boxes in the picture itself.
 
     A detector is surest of upright faces; a photo without any may have been turned.

@@ -30,7 +30,7 @@ class View(NamedTuple):
 
     @property
     def pixel(self) -> float:
-        """Both are the same but for rounding."""
+        """Both are about the same, except in photos a few pixels thin."""
         return math.sqrt(self.pixel_x * self.pixel_y)
 
     def part(self, left: int, top: int, right: int, bottom: int) -> "View":

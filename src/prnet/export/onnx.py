@@ -60,9 +60,8 @@ def export_model(
     """Write a model folder, all or nothing.
 
     Args:
-        network: Has `finish`: crops (N, 3, S, S) float32, scaled as the spec says → maps
-            (N, 256, 256, 3) float32 in the spec's units, and confidences (N,) float32 or None. Its
-            mode and device don't matter, and it stays as it is.
+        network: Has `finish`, see `prnet.networks.prediction.PositionMapNetwork`. Its mode and
+            device don't matter, and it stays as it is.
         spec: What the file will say about itself; S = spec.input_size.
         atlas: The one that the spec names.
         folder: Made if missing; a model in it is replaced.

@@ -17,12 +17,6 @@ def tight_box(points: Array) -> NDArray[np.float32]:
     return np.concatenate(bounds(np.asarray(points, np.float32)[:, :2]))
 
 
-def longer_side(points: Array) -> float:
-    """Of the box tight around points (P, 2 or 3): width or height, whichever is more."""
-    low, high = bounds(points[:, :2])
-    return float((high - low).max())
-
-
 def face_size(points: Array) -> float:
     """Size of a face: √(width · height) of the box tight around its points.
 

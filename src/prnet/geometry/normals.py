@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from prnet.geometry.compiled import compiled
 from prnet.geometry.sampling import read_only
+from prnet.geometry.surface import check_mesh
 
 
 def vertex_normals(
@@ -21,12 +22,9 @@ def vertex_normals(
         1) where a vertex has none or they cancel out.
 
     Raises:
-        ValueError: Wrong shapes.
+        ValueError: Wrong shapes, or a triangle of vertices that aren't there.
     """
-    if vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
-    if triangles.ndim != 2 or triangles.shape[1] != 3:
-        raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
+    check_mesh(vertices, triangles)
     normals = np.empty((len(vertices), 3), np.float32)
     _average(
         np.ascontiguousarray(vertices, np.float64),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from prnet.geometry.compiled import compiled
 from prnet.geometry.sampling import read_only
+from prnet.geometry.surface import check_mesh
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,11 @@ def rasterize(
 
     Returns:
         Raster. Convention: pixel centres at integers; a centre on an edge counts as inside; of
-        equally near triangles the first wins.
+        triangles that are equally near, but for rounding, the first wins.
 
     Raises:
-        ValueError: Wrong shapes.
+        ValueError: See `check_mesh`.
     """
-    if vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
-    if triangles.ndim != 2 or triangles.shape[1] != 3:
-        raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
     triangle = np.full(shape_hw, -1, np.int32)
     barycentric = np.zeros((*shape_hw, 3), np.float32)
     depth = _draw(vertices, triangles, shape_hw, triangle, barycentric)
@@ -76,7 +73,11 @@ def rasterize(
 def depth_buffer(
     vertices: NDArray[np.floating], triangles: NDArray[np.integer], shape_hw: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Draw the depth alone: that of `rasterize`, in less time."""
+    """Draw the depth alone: that of `rasterize`, in less time.
+
+    Returns:
+        (H, W) float32, z of the nearest triangle, −inf where there is none.
+    """
     return _draw(vertices, triangles, shape_hw, None, None)
 
 
@@ -88,10 +89,7 @@ def _draw(
     barycentric: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     """Fill a raster's two buffers, if there are any, and give the third."""
-    if vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
-    if triangles.ndim != 2 or triangles.shape[1] != 3:
-        raise ValueError(f"triangles must be (T, 3), got {triangles.shape}")
+    check_mesh(vertices, triangles)
     depth = np.full(shape_hw, -np.inf, np.float32)
     _fill(
         np.ascontiguousarray(vertices, np.float64),

@@ -4,6 +4,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def check_mesh(vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> None:
+    """Refuse arrays that aren't (V, 3), and triangles (T, 3) of vertices that aren't there.
+
+    Raises:
+        ValueError: It says which.
+    """
+    for name, array in (("vertices", vertices), ("triangles", triangles)):
+        if array.ndim != 2 or array.shape[1] != 3:
+            raise ValueError(f"{name} must be ({name[0].upper()}, 3), got {array.shape}")
+    count = len(vertices)
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < count:
+        raise ValueError(f"triangles must index the {count} vertices")
+
+
 def front_triangles(
     vertices: NDArray[np.floating], triangles: NDArray[np.integer]
 ) -> NDArray[np.integer]:

@@ -93,7 +93,7 @@ def cut(image: NDArray[np.uint8], image_to_crop: Similarity, size: int) -> NDArr
 
     Args:
         image: (H, W, 3) uint8 RGB; not copied: what is taken from it is shrunk first, so memory
-            doesn't grow with the photo.
+            grows with a quarter of what the crop sees at most.
         image_to_crop: As `square_to_crop` gives it.
         size: Side S of the crop in pixels.
 

@@ -1,5 +1,6 @@
 """Mesh → file: OBJ with MTL and PNG, PLY with vertex colors, or GLB."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,8 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh, lossless: bool = False)
         path: Ends in .glb (texture inside), .obj (beside it `side_name`.mtl and
             `side_name`_obj.png) or .ply (vertex colors).
         mesh: What to write.
-        lossless: A GLB's texture is a PNG, four times as large and as slow as the JPEG of quality
-            95 that it else is.
+        lossless: A GLB's texture is a PNG, several times as large and as slow as the JPEG of
+            quality 95 that it else is.
 
     Raises:
         OutputError: Another extension, or a file can't be written; then none is.
@@ -63,11 +64,11 @@ def _obj(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: 
 
 def _lines(word: str, fields: NDArray[np.uint8]) -> bytes:
     """Lines of a word and fields (L, …) of ASCII each; zeros are left out."""
-    count = len(fields)
+    count, width = len(fields), math.prod(fields.shape[1:])
     begin, end = (
         np.tile(np.frombuffer(part, np.uint8), (count, 1)) for part in (word.encode(), b"\n")
     )
-    rows = np.hstack([begin, fields.reshape(count, -1), end])
+    rows = np.hstack([begin, fields.reshape(count, width), end])
     return rows.tobytes().translate(None, b"\0")
 
 

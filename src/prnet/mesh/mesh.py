@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.geometry.sampling import sample_bilinear
+from prnet.geometry.sampling import all_finite, sample_bilinear
 
 NO_STEP = 1e-3  # of a texel: so near to its center it is the texel's own color
 
@@ -23,7 +23,8 @@ class Mesh:
         normals: (V, 3) float32 of length 1, outward.
 
     Raises:
-        ValueError: Another shape or type, or a triangle of vertices that aren't there.
+        ValueError: Another shape or type, numbers that aren't finite, or a triangle of vertices
+            that aren't there.
     """
 
     vertices: NDArray[np.float32]
@@ -48,6 +49,8 @@ class Mesh:
                 raise ValueError(
                     f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}"
                 )
+            if array.dtype == np.float32 and not all_finite(array):
+                raise ValueError(f"{name} must be finite, got NaN or infinity")
         if self.triangles.size and not 0 <= self.triangles.min() <= self.triangles.max() < count:
             raise ValueError(f"triangles must index the {count} vertices")
 
@@ -57,6 +60,6 @@ class Mesh:
         places = self.uv.astype(np.float64) * len(self.texture) - 0.5
         pixels = np.rint(places)
         if np.abs(places - pixels).max(initial=0) < NO_STEP:  # a fifth of the time
-            columns, rows = pixels.T.astype(np.intp)
+            columns, rows = np.clip(pixels, 0, len(self.texture) - 1).T.astype(np.intp)
             return self.texture[rows, columns]
         return np.rint(sample_bilinear(self.texture, places)).astype(np.uint8)

@@ -16,7 +16,7 @@ from prnet.errors import ModelFileError
 from prnet.geometry.sampling import all_finite
 from prnet.model.spec import METADATA_KEY, NetworkSpec
 from prnet.uv.atlas import ATLAS_FILE, EMBEDDED_FOLDER, MAP_SIZE, Atlas
-from prnet.uv.spline_map import CONTROL_SIZE, Spline, SplineMap
+from prnet.uv.spline_map import CONTROL_SIZE, Spline, SplineMap, spline_of
 
 if sys.version_info >= (3, 11):
     from importlib.resources.abc import Traversable
@@ -128,9 +128,16 @@ class Model:
         if len(outputs) > 2:
             self._shapes |= {CONTROLS: (CONTROL_SIZE, CONTROL_SIZE, 3), TURNS: (3, 3)}
         self._check("output", outputs, self._shapes)
-        # other devices than CPUs draw maps in no time
-        is_lazy = CONTROLS in self._shapes and self.device == "cpu"
-        self._spline = Spline(self.atlas) if is_lazy else None
+        self._spline: Spline | None = None
+        if CONTROLS in self._shapes:
+            given = [node.name for node in session.get_overridable_initializers()]
+            if given != [DRAWN] or self.spec.position_scale != 1 or any(self.spec.position_offset):
+                raise ModelFileError(
+                    f"{path}: gives {CONTROLS}, so it must take {DRAWN} and give pixels of the "
+                    f"crop, got {given}, position_scale and position_offset; {REMEDY}"
+                )
+            if self.device == "cpu":  # others draw maps in no time
+                self._spline = spline_of(self.atlas)
 
     def _open(self) -> onnxruntime.InferenceSession:
         """The network's file, opened in this process."""

@@ -15,10 +15,10 @@ class NetworkSpec:
     The file takes `crops` (N, 3, input_size, input_size) float32 RGB, equal to
     (pixel − pixel_mean) / pixel_std for uint8 pixels, and gives `position_maps`
     (N, 256, 256, 3) float32; output · position_scale + position_offset is in the crop frame
-    (pixels of the crop, x right, y down, z toward the viewer). It may also give `confidences` (N,)
-    and, in the crop frame, what maps can be drawn from later: `controls` (N, 64, 64, 3) and `turns`
-    (N, 3, 3), see `prnet.uv.spline_map`. It then takes `drawn`, () int64: of how many crops, from
-    the first on, the maps are wanted; of all, if it isn't told.
+    (pixels of the crop, x right, y down, z toward the viewer). It may also give `confidences` (N,),
+    and with them, in the crop frame, what maps can be drawn from later: `controls` (N, 64, 64, 3)
+    and `turns` (N, 3, 3), see `prnet.uv.spline_map`. It then takes `drawn`, () int64: of how many
+    crops, from the first on, the maps are wanted; of all, if it isn't told.
 
     Attributes:
         name: The network's name, as `lite` or `resfcn256`.

@@ -22,7 +22,7 @@ from prnet.uv.spline import (
     pixel_centres,
     share_of_rows,
 )
-from prnet.uv.spline_map import CONTROL_SIZE, Spline
+from prnet.uv.spline_map import CONTROL_SIZE, spline_of
 
 TRAIN_SIZE = 96  # side of the maps that the loss sees
 SEED_SIZE, SEED_CHANNELS = 4, 96  # the decoder's first map
@@ -88,7 +88,7 @@ class Lite(nn.Module):
         fine = np.linspace(0, 1, 8 * MAP_SIZE)
         train_v = np.interp(even_small, share_of_rows(fine, lid_v), fine)
         self.train_uv = np.stack(np.meshgrid(even_small, train_v), -1).astype(np.float32)
-        spline = Spline(atlas)
+        spline = spline_of(atlas)
         row_controls = torch.from_numpy(spline.row_controls)
         self.register_buffer("row_controls", row_controls, persistent=False)
         weights = bilinear_rows(atlas.landmarks68_uv, MAP_SIZE)

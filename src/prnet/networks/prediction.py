@@ -39,12 +39,12 @@ class Prediction(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a model folder's network says of N crops, in the units of its spec.
+    """What a model folder's network says of N crops.
 
     Attributes:
-        position_maps: (N, 256, 256, 3) float32, crop frame.
+        position_maps: (N, 256, 256, 3) float32, crop frame, in the spec's units.
         confidences: (N,) float32 in [0, 1]; None from networks without.
-        controls: (N, 64, 64, 3) float32, crop frame, and
+        controls: (N, 64, 64, 3) float32, crop frame, pixels, and
         turns: (N, 3, 3) float32: see `prnet.uv.spline_map`; None from networks whose maps are none
             of those.
     """

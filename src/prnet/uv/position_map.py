@@ -1,5 +1,7 @@
 """Vertices → position map (encode) → vertices, landmarks (decode); crop frame ↔ photo frame."""
 
+from typing import overload
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +39,22 @@ def draw(position_map: PositionMap) -> NDArray[np.float32]:
     return position_map.draw() if isinstance(position_map, SplineMap) else position_map
 
 
-def check_map(position_map: PositionMap) -> None:
-    """Refuse what is no map with M = 256; raises ValueError."""
+def check_map(position_map: PositionMap, atlas: Atlas) -> None:
+    """Refuse what is no map of an atlas with M = 256; raises ValueError."""
     if isinstance(position_map, SplineMap):
+        own = position_map.spline.atlas
+        if own is not atlas and own.sha256 != atlas.sha256:
+            raise ValueError("given_map must be drawn with the face's atlas, got one of another")
+        if not all_finite(position_map.controls) or not np.isfinite(position_map.turn).all():
+            raise ValueError("given_map must be finite, got NaN or infinity")
         return
     shape = (MAP_SIZE, MAP_SIZE, 3)
     if position_map.shape != shape or position_map.dtype != np.float32:
         raise ValueError(
-            f"position_map must be {shape} float32, got {position_map.shape} {position_map.dtype}"
+            f"given_map must be {shape} float32, got {position_map.shape} {position_map.dtype}"
         )
     if not all_finite(position_map):
-        raise ValueError("position_map must be finite, got NaN or infinity")
+        raise ValueError("given_map must be finite, got NaN or infinity")
 
 
 def centre_depth(position_map: NDArray[np.float32], atlas: Atlas) -> NDArray[np.float32]:
@@ -106,6 +113,18 @@ def fit_pose(position_map: PositionMap, atlas: Atlas) -> Pose:
         return atlas.pose_fit.from_moments(position_map.moments)
     span, weights = atlas.pose_weights
     return atlas.pose_fit.from_moments(weights @ position_map.reshape(-1, 3)[span])
+
+
+@overload
+def crop_to_image(
+    position_map: NDArray[np.float32], image_to_crop: Similarity, atlas: Atlas
+) -> NDArray[np.float32]: ...
+
+
+@overload
+def crop_to_image(
+    position_map: SplineMap, image_to_crop: Similarity, atlas: Atlas
+) -> SplineMap: ...
 
 
 def crop_to_image(

@@ -4,12 +4,15 @@ A map is the mean face, turned, plus a surface. To draw its 65,536 points takes 
 of the network; the 68 points and the pose are read off the 4,096 control points in a fiftieth.
 """
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.sampling import read_only
 from prnet.uv.atlas import MAP_SIZE, Atlas
 from prnet.uv.spline import (
     FIXED_POINT,
@@ -27,9 +30,10 @@ ROW_BLOCKS = 8  # in which maps are read off the control points
 
 
 class Spline:
-    """How maps, and what is read off them, come from control points; one for an atlas.
+    """How maps, and what is read off them, come from control points: see `spline_of`.
 
     Attributes:
+        atlas: Whose maps they are.
         rows: (256, 64) float32, how much each row of control points counts for each row of a map.
         columns: (256, 64) float32, the same of columns.
         row_blocks: (8, 32, W) float32, and
@@ -46,7 +50,7 @@ class Spline:
         self.columns = in_steps(cubic_spline_matrix(CONTROL_SIZE, even)).astype(np.float32)
         self.row_blocks, self.row_controls = in_blocks(self.rows, ROW_BLOCKS)
         self.canonical = np.rint(FIXED_POINT * atlas.canonical_map) / np.float32(FIXED_POINT)
-        self._atlas = atlas
+        self.atlas = atlas
 
     @cached_property
     def landmark_reads(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
@@ -55,7 +59,7 @@ class Spline:
         (68, K) int64 flat indices of control points, (68, 1, K) float64 how much each of these
         counts, and (68, 3) float64 the points on the mean face.
         """
-        pixels, shares = self._atlas.landmark_reads
+        pixels, shares = self.atlas.landmark_reads
         y, x = np.divmod(pixels, MAP_SIZE)
         rows, columns = self.rows[y].astype(np.float64), self.columns[x].astype(np.float64)
         weights = np.einsum("pk,pka,pkb->pab", shares[:, 0], rows, columns).reshape(len(pixels), -1)
@@ -72,12 +76,18 @@ class Spline:
         (5, 4096) float32, how much each control point counts for each of the four and the mean, and
         (5, 3) float64 those of the mean face.
         """
-        span, moments = self._atlas.pose_weights
+        span, moments = self.atlas.pose_weights
         weights = np.zeros((5, MAP_SIZE**2))
-        weights[:4, span], weights[4] = moments, self._atlas.vertex_shares
+        weights[:4, span], weights[4] = moments, self.atlas.vertex_shares
         maps = weights.reshape(5, MAP_SIZE, MAP_SIZE)
         controls = (self.rows.T @ maps @ self.columns).reshape(5, -1)
         return controls.astype(np.float32), weights @ self.canonical.reshape(-1, 3)
+
+
+@lru_cache(maxsize=8)
+def spline_of(atlas: Atlas) -> Spline:
+    """The atlas's spline, worked out once."""
+    return Spline(atlas)
 
 
 class SplineMap:
@@ -104,14 +114,20 @@ class SplineMap:
             moments = weights @ controls.reshape(-1, 3) + mean_face @ turn.T
         self._moments = moments
 
+    def __reduce__(self) -> tuple[Callable[..., "SplineMap"], tuple[object, ...]]:
+        """It pickles as its numbers and the atlas."""
+        return _again, (self.spline.atlas, self.controls, self.turn, self._moments)
+
     def draw(self) -> NDArray[np.float32]:
-        """The position map: (256, 256, 3) float32, a new array."""
+        """The position map: (256, 256, 3) float32, a new array, read-only."""
         spline, size = self.spline, CONTROL_SIZE
-        across = self.controls.transpose(0, 2, 1).reshape(3 * size, size) @ spline.columns.T
+        # in blocks so small that NumPy's library doesn't start threads for them
+        rows = self.controls.transpose(0, 2, 1).reshape(ROW_BLOCKS, -1, size)
+        across = rows @ spline.columns.T
         across = across.reshape(size, 3, MAP_SIZE).transpose(0, 2, 1).reshape(size, -1)
         surface = (spline.row_blocks @ across[spline.row_controls]).reshape(spline.canonical.shape)
         mean_face = cv2.transform(spline.canonical, self.turn)
-        return np.asarray(cv2.add(surface, mean_face, dst=surface), np.float32)
+        return read_only(np.asarray(cv2.add(surface, mean_face, dst=surface), np.float32))
 
     def moved(self, matrix: NDArray[np.float64]) -> "SplineMap":
         """The map in another frame, where an affine (3, 4) matrix takes its points to."""
@@ -136,3 +152,8 @@ class SplineMap:
     def mean_depth(self) -> float:
         """Mean z of the vertices."""
         return float(self._moments[4, 2])
+
+
+def _again(atlas: Atlas, *parts: Any) -> SplineMap:  # noqa: ANN401
+    """What was pickled."""
+    return SplineMap(spline_of(atlas), *parts)

@@ -14,7 +14,7 @@ from prnet.geometry.boxes import box_overlap, tight_box
 from prnet.image.crop import crop_face
 from prnet.image.read import check_image
 from prnet.reconstructor import Reconstructor
-from prnet.uv.position_map import decode_landmarks68, draw, fit_pose
+from prnet.uv.position_map import crop_to_image, decode_landmarks68, fit_pose
 from prnet.video.cuts import CutFinder
 from prnet.video.smooth import FaceSmoother, Smoothing
 from prnet.video.track import (
@@ -175,10 +175,11 @@ class Tracker:
             for box in boxes
         ]
         pixels = np.stack([crop for crop, _ in cuts])
-        regressed, confidences = model.regress_lazily(pixels)
-        crop_maps = list(map(draw, regressed))  # smoothing takes all of them
-        moves = [move for _, move in cuts]
-        maps = list(map(draw, self.reconstructor.place(crop_maps, moves)))
+        crop_maps, confidences = model.regress(pixels)  # smoothing takes all of them
+        maps = [
+            crop_to_image(crop_map, move, atlas)
+            for crop_map, (_, move) in zip(crop_maps, cuts, strict=True)
+        ]
         scores = np.ones(len(boxes)) if confidences is None else confidences
         return [
             View(

@@ -135,12 +135,13 @@ export class Search {
     const isClear = (box: Found) => !isSmall(box) && box.score >= Math.max(least, c.clear_score);
     const kept = boxes.filter(isClear);
     let hasFace = kept.length > 0;
-    const hints = boxes.filter((box) => !isClear(box)).sort((a, b) => b.score - a.score);
-    for (const hint of hints.slice(0, c.most_closer)) {
+    let looks = 0;
+    for (const hint of boxes.filter((box) => !isClear(box)).sort((a, b) => b.score - a.score)) {
       if (known.some((face) => this.isSame(hint, face))) {
         hasFace = true;
         continue;
       }
+      if (looks++ === c.most_closer) break;
       let found: Found | undefined;
       if (isSmall(hint)) {
         // what angle it has can't be told well from afar
