@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from prnet.geometry.sampling import push_pull_planes
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
-from prnet.uv.texture import resize_map
+from prnet.uv.texture import resize_map, resize_picture
 from prnet.uv.visibility import MeshView
 
 GRAZED_FACING = (0.1, 0.3)  # cosines between which a surface comes to show its own colors
@@ -90,7 +90,7 @@ def complete_texture(
     shows = _smooth_step(facing_map, *GRAZED_FACING)
     telling = _smooth_step(facing_map, *LIT_FACING)
     inside = np.ones_like(facing_map, np.float32)
-    *seen, alpha = _planes(resize_map(texture, len(facing_map)))
+    *seen, alpha = _planes(resize_picture(texture, len(facing_map)))
     alpha, expected = alpha / np.float32(255), None
     if edge_map is not None:
         inside = _smooth_step(edge_map, *EDGE_DISTANCE)
@@ -145,7 +145,7 @@ def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
     return np.asarray(blend + (np.stack([*rims]) - blend) * is_narrow, np.float32)
 
 
-def _planes(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+def _planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
     """The channels of (H, W, D), (H, W) each: NumPy multiplies them several times as fast."""
     return tuple(np.asarray(plane, np.float32) for plane in cv2.split(picture))
 
