@@ -54,7 +54,7 @@ def complete_face(
     edge *= min(view.extent * EDGE_DISTANCE[1] / BLURRED_PX, 1)
     if will_move:
         edge = np.minimum(edge, view.distance_from_edges(with_holes=True) / OPENING_FACTOR)
-    side = (view.normals @ rotation[:, 0]).astype(np.float32)
+    side = view.normals @ rotation[:, 0].astype(np.float32)
     facing, edge, side = map(atlas.spread, (view.normals[:, 2], edge, side))
     return complete_texture(texture, facing, edge, side)
 
@@ -140,9 +140,11 @@ def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
         return blend
     nearest, distance = nearest_covered(is_known)
     colors = weighted / np.maximum(known, 0.5)
-    rims = (cv2.GaussianBlur(color.take(nearest), (0, 0), RIM_BLUR) for color in colors)
     is_narrow = np.float32(1) - _smooth_step(distance, *NARROW_GAP)
-    return np.asarray(blend + (np.stack([*rims]) - blend) * is_narrow, np.float32)
+    for filled, color in zip(blend, colors, strict=True):
+        rims = cv2.GaussianBlur(color.take(nearest), (0, 0), RIM_BLUR)
+        filled += (rims - filled) * is_narrow
+    return blend
 
 
 def _planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:

@@ -93,17 +93,15 @@ def _weigh(texture, maps, first, share, stray, cell, own, means):  # type: ignor
     """Fill `own`, and `means` of the colors times it, and of it, (4, C, C)."""
     size = len(own)
     stretched, rows = _room(maps, size), np.full(2, -1)
-    total = np.empty((4, size), np.float32)
+    total = np.empty((stretched.shape[1], 4 * PITCH), np.float32)
     for row in range(len(cell) - 1):
         total[:] = 0
         for y in range(cell[row], cell[row + 1]):
             one, other = _read_rows(maps, first, share, y, stretched, rows)
             for x in range(0, size, CHUNK):
                 end, c = min(x + CHUNK, size), x // CHUNK
-                _weigh_row(texture[y, x:end], one[c], other[c], share[y], stray, own[y, x:end])
-            for c in range(3):
-                _add_color(texture[y], c, own[y], total[c])
-            _add(own[y], total[3])
+                place = one[c], other[c], share[y]
+                _weigh_row(texture[y, x:end], *place, stray, own[y, x:end], total[c])
         _average(total, cell, cell[row + 1] - cell[row], means[:, row])
 
 
@@ -186,8 +184,8 @@ def _channel(texel, channel):  # type: ignore[no-untyped-def]
 
 
 @compiled_part
-def _weigh_row(texels, above, below, share, stray, own):  # type: ignore[no-untyped-def]
-    """Fill a row of `own`."""
+def _weigh_row(texels, above, below, share, stray, own, total):  # type: ignore[no-untyped-def]
+    """Fill a row of `own`; add the colors times it, and it, to `total`."""
     zero, one, three, scale = np.float32(0), np.float32(1), np.float32(3), np.float32(1 / 255)
     slope = one / (stray[2] - stray[1])
     for i in range(len(own)):
@@ -200,21 +198,11 @@ def _weigh_row(texels, above, below, share, stray, own):  # type: ignore[no-unty
         t = min(max((max(max(red, green), blue) - stray[1]) * slope, zero), one)
         checked = weight * (one - t * t * (three - t - t))
         is_near = _between_rows(above, below, share, 1, x) <= stray[0]
-        own[x] = checked if is_near else weight
-
-
-@compiled_part
-def _add_color(texels, channel, weight, total):  # type: ignore[no-untyped-def]
-    """Add a channel times its weights."""
-    for x in range(len(total)):
-        total[x] += _channel(texels[x], channel) * weight[x]
-
-
-@compiled_part
-def _add(values, total):  # type: ignore[no-untyped-def]
-    """Add values."""
-    for x in range(len(total)):
-        total[x] += values[x]
+        weight = checked if is_near else weight
+        own[x] = weight
+        for c in range(3):
+            total[np.uint64(c * PITCH) + x] += _channel(texel, c) * weight
+        total[np.uint64(3 * PITCH) + x] += weight
 
 
 @compiled_part
@@ -222,11 +210,12 @@ def _average(total, cell, rows, means):  # type: ignore[no-untyped-def]
     """Fill `means`, (4, C), with those of a row's cells, each of so many rows of texels."""
     for column in range(means.shape[1]):
         red, green, blue, own = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for x in range(cell[column], cell[column + 1]):  # four sums at a time don't wait
-            red += total[0, x]
-            green += total[1, x]
-            blue += total[2, x]
-            own += total[3, x]
+        for each in range(cell[column], cell[column + 1]):  # four sums at a time don't wait
+            c, x = np.uint64(each) // np.uint64(CHUNK), np.uint64(each) % np.uint64(CHUNK)
+            red += total[c, x]
+            green += total[c, np.uint64(PITCH) + x]
+            blue += total[c, np.uint64(2 * PITCH) + x]
+            own += total[c, np.uint64(3 * PITCH) + x]
         texels = np.float32(rows * (cell[column + 1] - cell[column]))
         means[0, column], means[1, column] = red / texels, green / texels
         means[2, column], means[3, column] = blue / texels, own / texels
