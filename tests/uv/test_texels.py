@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prnet.uv.texels import blend_texels, weigh_texels
+from prnet.uv.texels import CHUNK, blend_texels, weigh_texels
 
 STRAY = (1.0, 50.0, 90.0)
 
@@ -12,7 +12,7 @@ def maps(*values: float, side: int = 8) -> list[np.ndarray]:
     return [np.full((side, side), value, np.float32) for value in values]
 
 
-@pytest.mark.parametrize("size", [32, 27, 8, 5])
+@pytest.mark.parametrize("size", [32, 27, 8, 5, CHUNK + 6])
 def test_weights_are_alpha_and_the_maps_between_their_pixels(size: int) -> None:
     rng = np.random.default_rng(0)
     texture = rng.integers(0, 256, (size, size, 4)).astype(np.uint8)
@@ -28,14 +28,15 @@ def test_weights_are_alpha_and_the_maps_between_their_pixels(size: int) -> None:
     np.testing.assert_array_equal(share, own)
 
 
-def test_means_are_those_of_the_texels_in_a_cell() -> None:
+@pytest.mark.parametrize("side", [4, CHUNK // 3 + 1])
+def test_means_are_those_of_the_texels_in_a_cell(side: int) -> None:
     rng = np.random.default_rng(1)
-    texture = rng.integers(0, 256, (12, 12, 4)).astype(np.uint8)
+    texture = rng.integers(0, 256, (3 * side, 3 * side, 4)).astype(np.uint8)
     own, small, share = weigh_texels(texture, maps(1, 9, 0, 0, 0), STRAY, 3)
     weighted = own[..., None] * texture[..., :3]
-    np.testing.assert_allclose(share, own.reshape(3, 4, 3, 4).mean((1, 3)), rtol=1e-5)
-    expected = weighted.reshape(3, 4, 3, 4, 3).mean((1, 3))
-    np.testing.assert_allclose(np.moveaxis(small, 0, 2), expected, rtol=1e-5)
+    np.testing.assert_allclose(share, own.reshape(3, side, 3, side).mean((1, 3)), rtol=1e-4)
+    expected = weighted.reshape(3, side, 3, side, 3).mean((1, 3))
+    np.testing.assert_allclose(np.moveaxis(small, 0, 2), expected, rtol=1e-4)
 
 
 def test_strays_near_an_outline_count_less_the_more_they_are_off() -> None:
@@ -63,3 +64,14 @@ def test_texels_take_their_share_of_the_other_half_and_of_the_guess() -> None:
     given[0][:] = 1  # a loan where both halves are shown
     lent = blend_texels(texture, np.ones_like(own), given)
     np.testing.assert_array_equal(lent[0, 0], [81, 82, 83])
+
+
+def test_a_row_longer_than_what_is_worked_on_at_a_time_is_mirrored_whole() -> None:
+    size = CHUNK + 6
+    rng = np.random.default_rng(2)
+    texture = rng.integers(0, 256, (size, size, 4)).astype(np.uint8)
+    own = np.zeros((size, size), np.float32)
+    own[:, : size // 2] = 1
+    filled = blend_texels(texture, own, maps(0, 1, 0, 0, 0, 0, 0, 0))
+    np.testing.assert_array_equal(filled[:, : size // 2], texture[:, : size // 2, :3])
+    np.testing.assert_array_equal(filled, filled[:, ::-1])

@@ -56,5 +56,6 @@ def _average(vertices, triangles, total, normals):  # type: ignore[no-untyped-de
         if length < 1e-30:
             normals[v, 0], normals[v, 1], normals[v, 2] = 0.0, 0.0, 1.0
         else:
+            scale = 1 / length
             for axis in range(3):
-                normals[v, axis] = total[v, axis] / length
+                normals[v, axis] = total[v, axis] * scale

@@ -107,8 +107,9 @@ def nearest_covered(
         (~is_covered).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     index_of_label = np.zeros(labels.max() + 1, np.int64)
-    index_of_label[labels[is_covered]] = np.flatnonzero(is_covered)
-    return index_of_label[labels], np.asarray(distance, np.float32)
+    covered = np.flatnonzero(is_covered)
+    index_of_label[labels.take(covered)] = covered
+    return index_of_label.take(np.asarray(labels, np.int32)), np.asarray(distance, np.float32)
 
 
 def boundary_edges(

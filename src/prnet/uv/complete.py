@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from prnet.geometry.sampling import push_pull_planes
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
-from prnet.uv.texture import resize_map
+from prnet.uv.texture import resize_map, resize_picture
 from prnet.uv.visibility import MeshView
 
 GRAZED_FACING = (0.1, 0.3)  # cosines between which a surface comes to show its own colors
@@ -54,7 +54,7 @@ def complete_face(
     edge *= min(view.extent * EDGE_DISTANCE[1] / BLURRED_PX, 1)
     if will_move:
         edge = np.minimum(edge, view.distance_from_edges(with_holes=True) / OPENING_FACTOR)
-    side = (view.normals @ rotation[:, 0]).astype(np.float32)
+    side = view.normals @ rotation[:, 0].astype(np.float32)
     facing, edge, side = map(atlas.spread, (view.normals[:, 2], edge, side))
     return complete_texture(texture, facing, edge, side)
 
@@ -90,7 +90,7 @@ def complete_texture(
     shows = _smooth_step(facing_map, *GRAZED_FACING)
     telling = _smooth_step(facing_map, *LIT_FACING)
     inside = np.ones_like(facing_map, np.float32)
-    *seen, alpha = _planes(resize_map(texture, len(facing_map)))
+    *seen, alpha = _planes(resize_picture(texture, len(facing_map)))
     alpha, expected = alpha / np.float32(255), None
     if edge_map is not None:
         inside = _smooth_step(edge_map, *EDGE_DISTANCE)
@@ -140,12 +140,14 @@ def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
         return blend
     nearest, distance = nearest_covered(is_known)
     colors = weighted / np.maximum(known, 0.5)
-    rims = (cv2.GaussianBlur(color.take(nearest), (0, 0), RIM_BLUR) for color in colors)
     is_narrow = np.float32(1) - _smooth_step(distance, *NARROW_GAP)
-    return np.asarray(blend + (np.stack([*rims]) - blend) * is_narrow, np.float32)
+    for filled, color in zip(blend, colors, strict=True):
+        rims = cv2.GaussianBlur(color.take(nearest), (0, 0), RIM_BLUR)
+        filled += (rims - filled) * is_narrow
+    return blend
 
 
-def _planes(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+def _planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
     """The channels of (H, W, D), (H, W) each: NumPy multiplies them several times as fast."""
     return tuple(np.asarray(plane, np.float32) for plane in cv2.split(picture))
 

@@ -2,7 +2,7 @@
 
 The maps that say how are coarser and smooth; they are read between their pixels on the way, since a
 map for every texel would take longer to write than all the rest. A row of texels is worked on in
-loops so plain, each of few arrays, that they become vector instructions.
+loops so plain, and of so few arrays that may overlap, that they become vector instructions.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from prnet.geometry.compiled import compiled, compiled_part
 from prnet.uv.texture import resize_map
+
+# Texels of a row worked on at a time, and how far apart the maps' rows lie meanwhile: constant, so
+# that the compiler sees that they don't overlap; no power of two, or all would want the same place
+# in the cache.
+CHUNK, PITCH = 1024, 1024 + 16
 
 
 def weigh_texels(
@@ -68,149 +73,136 @@ def _packed(texture: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def _between(
     maps: Sequence[NDArray[np.float32]], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32]]:
     """K maps (M, M), shrunk if they are finer, and where texels lie in them.
 
     Returns:
         The maps, (K, M, M); (S,) the pixel before each row or column of texels; (S,) float32, how
-        far past it that lies; (M + 1,) the first texel past each pixel, and S.
+        far past it that lies.
     """
     planes = np.stack([resize_map(one, min(len(one), size)) for one in maps])
     side = planes.shape[1]
     place = np.clip((np.arange(size) + 0.5) * (side / size) - 0.5, 0, side - 1)
     # unsigned: to read by what may be negative takes longer
     first = np.minimum(place, max(side - 2, 0)).astype(np.uint32)
-    start = np.searchsorted(first, np.arange(side + 1)).astype(np.uint32)
-    return planes, first, (place - first).astype(np.float32), start
+    return planes, first, (place - first).astype(np.float32)
 
 
 @compiled
-def _weigh(texture, maps, first, share, start, stray, cell, own, means):  # type: ignore[no-untyped-def]
+def _weigh(texture, maps, first, share, stray, cell, own, means):  # type: ignore[no-untyped-def]
     """Fill `own`, and `means` of the colors times it, and of it, (4, C, C)."""
     size = len(own)
-    stretched, rows = np.empty((2, len(maps), size), np.float32), np.full(2, -1)
-    line = np.empty((len(maps), size), np.float32)
-    colors = np.ones((4, size), np.float32)
-    alpha, off = np.empty(size, np.float32), np.empty(size, np.float32)
-    total = np.empty((4, size), np.float32)
+    stretched, rows = _room(maps, size), np.full(2, -1)
+    total = np.empty((stretched.shape[1], 4 * PITCH), np.float32)
     for row in range(len(cell) - 1):
         total[:] = 0
         for y in range(cell[row], cell[row + 1]):
-            _read_row(maps, first, share, start, y, stretched, rows, line)
-            for c in range(3):
-                _unpack(texture[y], c, colors[c])
-            _unpack(texture[y], 3, alpha)
-            _differ(colors[0], colors[1], colors[2], line[2], line[3], line[4], off)
-            _weigh_row(alpha, line[0], line[1], off, stray, own[y])
-            for c in range(4):  # the last is 1
-                _add(colors[c], own[y], total[c])
+            one, other = _read_rows(maps, first, share, y, stretched, rows)
+            for x in range(0, size, CHUNK):
+                end, c = min(x + CHUNK, size), x // CHUNK
+                place = one[c], other[c], share[y]
+                _weigh_row(texture[y, x:end], *place, stray, own[y, x:end], total[c])
         _average(total, cell, cell[row + 1] - cell[row], means[:, row])
 
 
 @compiled
-def _blend(texture, own, maps, first, share, start, filled):  # type: ignore[no-untyped-def]
+def _blend(texture, own, maps, first, share, filled):  # type: ignore[no-untyped-def]
     """Fill `filled`."""
     size = len(own)
-    stretched, rows = np.empty((2, len(maps), size), np.float32), np.full(2, -1)
-    line = np.empty((len(maps), size), np.float32)
-    shares = np.empty((2, size), np.float32)
-    mine, theirs = np.empty(size, np.float32), np.empty(size, np.float32)
-    colors = np.empty((3, size), np.float32)
+    stretched, rows = _room(maps, size), np.full(2, -1)
     for y in range(size):
-        _read_row(maps, first, share, start, y, stretched, rows, line)
-        _mirror(own[y], theirs)
-        _divide(own[y], theirs, line[0], shares[0], shares[1])
-        for c in range(3):
-            _unpack(texture[y], c, mine)
-            _mirror(mine, theirs)
-            relight, guess = line[2 + c], line[5 + c]
-            _blend_row(mine, theirs, line[1], relight, guess, shares[0], shares[1], colors[c])
-        _pack(colors[0], colors[1], colors[2], filled[y])
+        one, other = _read_rows(maps, first, share, y, stretched, rows)
+        for x in range(0, size, CHUNK):
+            end, c = min(x + CHUNK, size), x // CHUNK
+            mine = texture[y, x:end], own[y, x:end]
+            theirs = texture[y, size - end : size - x], own[y, size - end : size - x]
+            _blend_row(*mine, *theirs, one[c], other[c], share[y], filled[y, x:end])
 
 
 @compiled_part
-def _read_row(maps, first, share, start, y, stretched, rows, line):  # type: ignore[no-untyped-def]
-    """Fill `line`, (K, S), with what the maps say of a row of texels.
+def _room(maps, size):  # type: ignore[no-untyped-def]
+    """For two rows of the maps, (2, N, K · PITCH): for `_read_rows`."""
+    return np.empty((2, (size + CHUNK - 1) // CHUNK, len(maps) * PITCH), np.float32)
 
-    `stretched`, (2, K, S), keeps two rows of the maps for the next one, `rows` says which.
+
+@compiled_part
+def _read_rows(maps, first, share, y, stretched, rows):  # type: ignore[no-untyped-def]
+    """Give what the maps say above and below a row of texels, (N, K · PITCH) each.
+
+    `stretched` keeps them for the next row, `rows` says which they are.
     """
     one = np.int64(first[y])
     other = min(one + 1, maps.shape[1] - 1)
     for row in (one, other):
         if rows[row % 2] != row:
             rows[row % 2] = row
-            for k in range(len(maps)):
-                _stretch(maps[k, row], share, start, stretched[row % 2, k])
-    for k in range(len(maps)):
-        _mix(stretched[one % 2, k], stretched[other % 2, k], share[y], line[k])
+            for x in range(0, len(share), CHUNK):
+                end = min(x + CHUNK, len(share))
+                for k in range(len(maps)):
+                    line = stretched[row % 2, x // CHUNK, k * PITCH : k * PITCH + end - x]
+                    if end - x == 4 * maps.shape[2] == len(share):  # as mostly
+                        _stretch_fourfold(maps[k, row], share, line)
+                    else:
+                        _stretch(maps[k, row], first[x:end], share[x:end], line)
+    return stretched[one % 2], stretched[other % 2]
 
 
 @compiled_part
-def _stretch(row, share, start, line):  # type: ignore[no-untyped-def]
+def _stretch(row, first, share, line):  # type: ignore[no-untyped-def]
     """Fill `line` with what lies between the pixels of a map's row."""
-    for i in range(len(row)):
-        here = row[i]
-        rise = row[min(i + 1, len(row) - 1)] - here
-        for x in range(start[i], start[i + 1]):
-            line[x] = here + share[x] * rise
-
-
-@compiled_part
-def _mix(one, other, share, line):  # type: ignore[no-untyped-def]
-    """Fill `line` with what lies between two others."""
+    end = np.uint32(len(row) - 1)
     for x in range(len(line)):
-        line[x] = one[x] + share * (other[x] - one[x])
+        here, following = row[first[x]], row[min(first[x] + np.uint32(1), end)]
+        line[x] = here + share[x] * (following - here)
 
 
 @compiled_part
-def _mirror(row, line):  # type: ignore[no-untyped-def]
-    """Fill `line` with a row from its end."""
-    last = np.uint64(len(row) - 1)
-    for x in range(len(line)):
-        line[x] = row[last - np.uint64(x)]
+def _stretch_fourfold(row, share, line):  # type: ignore[no-untyped-def]
+    """Do so where the next four texels are always as far past the next pixel: vectorized."""
+    line[:2], line[len(line) - 2 :] = row[0], row[len(row) - 1]
+    four, one, other, third, last = np.uint64(4), share[2], share[3], share[4], share[5]
+    for i in range(len(row) - 1):
+        here, x = row[i], np.uint64(i) * four + np.uint64(2)
+        rise = row[i + 1] - here
+        line[x] = here + one * rise
+        line[x + np.uint64(1)] = here + other * rise
+        line[x + np.uint64(2)] = here + third * rise
+        line[x + np.uint64(3)] = here + last * rise
 
 
 @compiled_part
-def _unpack(texels, channel, line):  # type: ignore[no-untyped-def]
-    """Fill `line` with a channel of a row of texels."""
-    shift = np.uint32(8 * channel)
-    for x in range(len(line)):
-        line[x] = np.float32(np.int32((texels[x] >> shift) & np.uint32(255)))
+def _between_rows(one, other, share, k, x):  # type: ignore[no-untyped-def]
+    """What map k says of texel x."""
+    place = np.uint64(k * PITCH) + x
+    return one[place] + share * (other[place] - one[place])
 
 
 @compiled_part
-def _pack(red, green, blue, texels):  # type: ignore[no-untyped-def]
-    """Fill a row of texels."""
-    for x in range(len(texels)):
-        r, g, b = np.int32(red[x]), np.int32(green[x]), np.int32(blue[x])
-        texels[x] = np.uint32(r | (g << np.int32(8)) | (b << np.int32(16)))
+def _channel(texel, channel):  # type: ignore[no-untyped-def]
+    """A texel's red, green, blue or alpha."""
+    return np.float32(np.int32((texel >> np.uint32(8 * channel)) & np.uint32(255)))
 
 
 @compiled_part
-def _differ(red, green, blue, other_red, other_green, other_blue, off):  # type: ignore[no-untyped-def]
-    """Fill `off` with how far colors are from others, in the channel where that is most."""
-    for x in range(len(off)):
-        most = max(abs(red[x] - other_red[x]), abs(green[x] - other_green[x]))
-        off[x] = max(most, abs(blue[x] - other_blue[x]))
-
-
-@compiled_part
-def _weigh_row(alpha, shows, edge, off, stray, own):  # type: ignore[no-untyped-def]
-    """Fill a row of `own`."""
+def _weigh_row(texels, above, below, share, stray, own, total):  # type: ignore[no-untyped-def]
+    """Fill a row of `own`; add the colors times it, and it, to `total`."""
     zero, one, three, scale = np.float32(0), np.float32(1), np.float32(3), np.float32(1 / 255)
     slope = one / (stray[2] - stray[1])
-    for x in range(len(own)):
-        weight = alpha[x] * scale * shows[x]
-        t = min(max((off[x] - stray[1]) * slope, zero), one)
+    for i in range(len(own)):
+        x = np.uint64(i)
+        texel = texels[x]
+        weight = _channel(texel, 3) * scale * _between_rows(above, below, share, 0, x)
+        red = abs(_channel(texel, 0) - _between_rows(above, below, share, 2, x))
+        green = abs(_channel(texel, 1) - _between_rows(above, below, share, 3, x))
+        blue = abs(_channel(texel, 2) - _between_rows(above, below, share, 4, x))
+        t = min(max((max(max(red, green), blue) - stray[1]) * slope, zero), one)
         checked = weight * (one - t * t * (three - t - t))
-        own[x] = checked if edge[x] <= stray[0] else weight
-
-
-@compiled_part
-def _add(values, weight, total):  # type: ignore[no-untyped-def]
-    """Add values times their weights."""
-    for x in range(len(total)):
-        total[x] += values[x] * weight[x]
+        is_near = _between_rows(above, below, share, 1, x) <= stray[0]
+        weight = checked if is_near else weight
+        own[x] = weight
+        for c in range(3):
+            total[np.uint64(c * PITCH) + x] += _channel(texel, c) * weight
+        total[np.uint64(3 * PITCH) + x] += weight
 
 
 @compiled_part
@@ -218,33 +210,35 @@ def _average(total, cell, rows, means):  # type: ignore[no-untyped-def]
     """Fill `means`, (4, C), with those of a row's cells, each of so many rows of texels."""
     for column in range(means.shape[1]):
         red, green, blue, own = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for x in range(cell[column], cell[column + 1]):  # four sums at a time don't wait
-            red += total[0, x]
-            green += total[1, x]
-            blue += total[2, x]
-            own += total[3, x]
+        for each in range(cell[column], cell[column + 1]):  # four sums at a time don't wait
+            c, x = np.uint64(each) // np.uint64(CHUNK), np.uint64(each) % np.uint64(CHUNK)
+            red += total[c, x]
+            green += total[c, np.uint64(PITCH) + x]
+            blue += total[c, np.uint64(2 * PITCH) + x]
+            own += total[c, np.uint64(3 * PITCH) + x]
         texels = np.float32(rows * (cell[column + 1] - cell[column]))
         means[0, column], means[1, column] = red / texels, green / texels
         means[2, column], means[3, column] = blue / texels, own / texels
 
 
 @compiled_part
-def _divide(mine, theirs, loan, kept, lent):  # type: ignore[no-untyped-def]
-    """Fill `kept` and `lent`, how much of texels' own colors and of the other half's they take."""
-    one = np.float32(1)
-    for x in range(len(kept)):
-        # (also wherever there is nothing else: relit is its color times its share, theirs)
-        taken = max(loan[x], one - mine[x])
-        kept[x] = mine[x] * (one - taken)
-        lent[x] = theirs[x] * taken
-
-
-@compiled_part
-def _blend_row(mine, theirs, light, relight, guess, kept, lent, color):  # type: ignore[no-untyped-def]
-    """Fill a channel of a row; rounded once its fraction is cut off."""
+def _blend_row(texels, mine, others, theirs, above, below, share, filled):  # type: ignore[no-untyped-def]
+    """Fill a row of `filled`; `others` and `theirs` are the other half's, from its end."""
     zero, half, one, white = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
-    for x in range(len(color)):
-        relit = theirs[x] * light[x] + relight[x]
-        unknown = one - kept[x] - lent[x]
-        mixed = relit * lent[x] + mine[x] * kept[x] + guess[x] * unknown
-        color[x] = min(max(mixed, zero), white) + half
+    last = np.uint64(len(filled) - 1)
+    for i in range(len(filled)):
+        x, far = np.uint64(i), last - np.uint64(i)
+        # (also wherever there is nothing else: relit is its color times its share, theirs)
+        taken = max(_between_rows(above, below, share, 0, x), one - mine[x])
+        kept, lent = mine[x] * (one - taken), theirs[far] * taken
+        unknown, lit = one - kept - lent, lent * _between_rows(above, below, share, 1, x)
+        texel, other = texels[x], others[far]
+        color = np.uint32(0)
+        for c in range(3):
+            mixed = _channel(texel, c) * kept + _channel(other, c) * lit
+            mixed += _between_rows(above, below, share, 2 + c, x) * lent
+            mixed += _between_rows(above, below, share, 5 + c, x) * unknown
+            # rounded once its fraction is cut off
+            level = np.int32(min(max(mixed, zero), white) + half)
+            color |= np.uint32(level) << np.uint32(8 * c)
+        filled[x] = color

@@ -65,7 +65,7 @@ class MeshView:
         """
         low, _ = self._bounds
         places = np.rint((points - low[:2]) * self._scale + 1).astype(np.intp)
-        column, row = np.clip(places, 0, BUFFER_SIZE + 1).T
+        column, row = np.clip(places, 0, np.array(self._depth.shape[::-1]) - 1).T
         return self._depth[row, column] > -np.inf
 
     def distance_from_edges(self, with_holes: bool = False) -> NDArray[np.float32]:
@@ -84,17 +84,15 @@ class MeshView:
         if not self.extent > 0:
             return np.zeros(len(self.vertices), np.float32)
         depth = self._depth
-        is_face = (depth > -np.inf).view(np.uint8)
+        edges = (depth == -np.inf).view(np.uint8)
         if not with_holes:
-            outside = is_face.copy()
-            cv2.floodFill(outside, None, (0, 0), 2)
-            is_face = (outside != 2).view(np.uint8)
-        is_edge = is_face == 0
+            cv2.floodFill(edges, None, (0, 0), 2)
+            edges &= 2
         for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
             jumps = cv2.absdiff(depth[one], depth[other])
             # infinite beside the background, which isn't nearer or farther
-            is_edge[one] |= cv2.inRange(jumps, DEPTH_STEP * BUFFER_SIZE, LARGEST_JUMP) > 0
-        distance = cv2.distanceTransform((~is_edge).view(np.uint8), cv2.DIST_L2, 5)
+            edges[one] |= cv2.inRange(jumps, DEPTH_STEP * BUFFER_SIZE, LARGEST_JUMP)
+        distance = cv2.distanceTransform((edges == 0).view(np.uint8), cv2.DIST_L2, 5)
         return np.asarray(distance, np.float32).take(self._pixels) / np.float32(BUFFER_SIZE)
 
     @cached_property
@@ -123,11 +121,13 @@ class MeshView:
     def _pixels(self) -> NDArray[np.intp]:
         """(V,), each vertex's pixel of the depth buffer, row after row."""
         columns, rows = np.rint(self._points[:2]).astype(np.intp)
-        return rows * (BUFFER_SIZE + 2) + columns
+        return rows * self._depth.shape[1] + columns
 
     @cached_property
     def _depth(self) -> NDArray[np.float32]:
         """The depth buffer."""
         from prnet.geometry.rasterize import depth_buffer  # numba is slow to import
 
-        return depth_buffer(self._points.T, self.triangles, (BUFFER_SIZE + 2, BUFFER_SIZE + 2))
+        low, high = self._bounds
+        width, height = np.ceil((high - low)[:2] * self._scale).astype(int).tolist()
+        return depth_buffer(self._points.T, self.triangles, (height + 3, width + 3))
