@@ -165,14 +165,13 @@ def _side_light(
         side_map: (M, M) float, the sideways part of the normals.
     """
     half = len(share) // 2
-    bright = np.maximum(level / np.maximum(share, 0.5), 1)
+    bright = np.log(np.maximum(level / np.maximum(share, 0.5), 1))
     ours, theirs = (np.s_[:, :half], np.s_[:, : -half - 1 : -1])  # each pair once
     known = np.minimum(share[ours], share[theirs]) > 0.5
-    side = (side_map[ours] - side_map[theirs])[known]
-    ratio = np.log(bright[ours][known] / bright[theirs][known])
-    usual = np.abs(ratio) < USUAL_RATIO  # else a shadow, or hair on one side
-    side, ratio = side[usual], ratio[usual]
-    return float((ratio @ side) / (side @ side + NO_LIGHT))
+    ratio = bright[ours] - bright[theirs]
+    known &= np.abs(ratio) < USUAL_RATIO  # else a shadow, or hair on one side
+    side = (side_map[ours] - side_map[theirs]) * known
+    return float(np.vdot(ratio, side) / (np.vdot(side, side) + NO_LIGHT))
 
 
 def _expected_colors(

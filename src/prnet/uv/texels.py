@@ -7,7 +7,6 @@ loops so plain, and of so few arrays that may overlap, that they become vector i
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,9 +60,10 @@ def blend_texels(
     Returns:
         (S, S, 3) uint8 RGB.
     """
-    filled = np.empty_like(texture, order="C")
-    _blend(_packed(texture), own, *_between(maps, len(texture)), _packed(filled))
-    return np.asarray(cv2.cvtColor(filled, cv2.COLOR_RGBA2RGB), np.uint8)
+    filled = np.empty((len(texture), len(texture), 3), np.uint8)
+    between = _between(maps, len(texture))
+    _blend(_packed(texture), own, *between, filled.reshape(len(texture), -1))
+    return filled
 
 
 def _packed(texture: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -107,16 +107,18 @@ def _weigh(texture, maps, first, share, stray, cell, own, means):  # type: ignor
 
 @compiled
 def _blend(texture, own, maps, first, share, filled):  # type: ignore[no-untyped-def]
-    """Fill `filled`."""
+    """Fill `filled`, (S, 3 · S) bytes."""
     size = len(own)
     stretched, rows = _room(maps, size), np.full(2, -1)
+    blended = np.empty(size, np.uint32)
     for y in range(size):
         one, other = _read_rows(maps, first, share, y, stretched, rows)
         for x in range(0, size, CHUNK):
             end, c = min(x + CHUNK, size), x // CHUNK
             mine = texture[y, x:end], own[y, x:end]
             theirs = texture[y, size - end : size - x], own[y, size - end : size - x]
-            _blend_row(*mine, *theirs, one[c], other[c], share[y], filled[y, x:end])
+            _blend_row(*mine, *theirs, one[c], other[c], share[y], blended[x:end])
+        _unpack(blended, filled[y])
 
 
 @compiled_part
@@ -242,3 +244,13 @@ def _blend_row(texels, mine, others, theirs, above, below, share, filled):  # ty
             level = np.int32(min(max(mixed, zero), white) + half)
             color |= np.uint32(level) << np.uint32(8 * c)
         filled[x] = color
+
+
+@compiled_part
+def _unpack(texels, colors):  # type: ignore[no-untyped-def]
+    """Fill a row of RGB bytes."""
+    for i in range(len(texels)):
+        x, texel = np.uint64(3) * np.uint64(i), texels[i]
+        colors[x] = np.uint8(texel)
+        colors[x + np.uint64(1)] = np.uint8(texel >> np.uint32(8))
+        colors[x + np.uint64(2)] = np.uint8(texel >> np.uint32(16))
