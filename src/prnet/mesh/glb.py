@@ -23,7 +23,7 @@ class GlbFile:
             scene=0,
             scenes=[gltf.Scene(nodes=[])],
         )
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._length = 0
 
     def to_bytes(self) -> bytes:
@@ -138,16 +138,16 @@ class GlbFile:
         self._file.textures.append(gltf.Texture(sampler=0, source=len(self._file.images) - 1))
         return len(self._file.textures) - 1
 
-    def _view(self, content: bytes, target: int | None = None) -> int:
-        """The index of a new buffer view."""
+    def _view(self, content: bytes | memoryview, target: int | None = None) -> int:
+        """The index of a new buffer view; the content isn't copied."""
         self._file.bufferViews.append(
             gltf.BufferView(
                 buffer=0, byteOffset=self._length, byteLength=len(content), target=target
             )
         )
-        padded = content + b"\0" * (-len(content) % 4)
-        self._parts.append(padded)
-        self._length += len(padded)
+        padding = -len(content) % 4
+        self._parts += [content, b"\0" * padding]
+        self._length += len(content) + padding
         return len(self._file.bufferViews) - 1
 
     def _accessor(self, accessor: gltf.Accessor) -> int:
@@ -159,7 +159,7 @@ class GlbFile:
         """The index of an accessor of (N, 2 or 3) float32; positions need bounds."""
         values = np.ascontiguousarray(values, "<f4")
         accessor = gltf.Accessor(
-            bufferView=self._view(values.tobytes(), gltf.ARRAY_BUFFER),
+            bufferView=self._view(_bytes(values), gltf.ARRAY_BUFFER),
             componentType=gltf.FLOAT,
             count=len(values),
             type=f"VEC{values.shape[1]}",
@@ -174,12 +174,17 @@ class GlbFile:
         values = np.ascontiguousarray(triangles, "<u2" if is_short else "<u4").ravel()
         return self._accessor(
             gltf.Accessor(
-                bufferView=self._view(values.tobytes(), gltf.ELEMENT_ARRAY_BUFFER),
+                bufferView=self._view(_bytes(values), gltf.ELEMENT_ARRAY_BUFFER),
                 componentType=gltf.UNSIGNED_SHORT if is_short else gltf.UNSIGNED_INT,
                 count=len(values),
                 type="SCALAR",
             )
         )
+
+
+def _bytes(values: NDArray[np.generic]) -> memoryview:
+    """What lies in a contiguous array's memory, not copied."""
+    return values.ravel().view(np.uint8).data
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
