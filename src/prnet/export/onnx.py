@@ -164,10 +164,10 @@ class _Finished(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.finish: Callable[..., Finished] = network.finish  # type: ignore[assignment]
 
     def forward(self, crops: Tensor, drawn: Tensor | None = None) -> tuple[Tensor, ...]:
-        finish: Callable[..., Finished] = self.network.finish  # type: ignore[assignment]
-        found = finish(crops) if drawn is None else finish(crops, drawn)
+        found = self.finish(crops) if drawn is None else self.finish(crops, drawn)
         return tuple(part for part in found if part is not None)
 
 
@@ -175,7 +175,8 @@ def _to_onnx(maps: _Finished, spec: NetworkSpec, path: Path) -> onnx.ModelProto:
     """Trace the network, for any N, and fold all that is constant; `path` is overwritten."""
     example = torch.zeros(2, 3, spec.input_size, spec.input_size)
     with torch.no_grad():
-        outputs = [MAPS, CONFIDENCES, CONTROLS, TURNS][: len(maps(example[:1]))]
+        parts = zip((MAPS, CONFIDENCES, CONTROLS, TURNS), maps.finish(example[:1]), strict=True)
+        outputs = [name for name, part in parts if part is not None]
     is_lazy = CONTROLS in outputs
     with warnings.catch_warnings():
         # The newer exporter needs another package and writes an opset that browsers lack.
