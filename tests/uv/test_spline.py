@@ -12,12 +12,12 @@ from prnet.uv.spline import (
     pixel_centres,
     share_of_rows,
 )
-from prnet.uv.spline_map import Spline
+from prnet.uv.spline_map import Spline, spline_of
 
 
 @pytest.fixture(scope="module")
 def spline(atlas: Atlas) -> Spline:
-    return Spline(atlas)
+    return spline_of(atlas)
 
 
 @pytest.mark.parametrize("samples", [96, MAP_SIZE])

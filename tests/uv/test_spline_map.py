@@ -15,25 +15,28 @@ from prnet.uv.position_map import (
     decode_vertices,
     fit_pose,
 )
-from prnet.uv.spline_map import CONTROL_SIZE, Spline, SplineMap
+from prnet.uv.spline_map import CONTROL_SIZE, SplineMap, spline_of
+
+POSE = Pose(6.0, rotation_from_angles(30, 10, 20), np.array([64.0, -64.0, 5.0]))
+
+
+def posed(atlas: Atlas, offsets: np.ndarray) -> SplineMap:
+    """A face in a crop, seen from the side, whose control points are off the mean face's."""
+    turn = (np.diag([1, -1, 1]) * POSE.scale) @ POSE.rotation
+    controls = (POSE.apply(np.zeros(3)) + offsets).astype(np.float32)
+    return SplineMap(spline_of(atlas), controls, turn.astype(np.float32))
 
 
 @pytest.fixture(scope="module")
 def spline_map(atlas: Atlas) -> SplineMap:
-    """A face in a crop, seen from the side, whose surface is rough."""
-    pose = Pose(6.0, rotation_from_angles(30, 10, 20), np.array([64.0, -64.0, 5.0]))
-    rough = np.random.default_rng(0).normal(0, 2, (CONTROL_SIZE, CONTROL_SIZE, 3))
-    controls = (pose.apply(np.zeros(3)) + rough).astype(np.float32)
-    turn = (np.diag([1, -1, 1]) * pose.scale) @ pose.rotation
-    return SplineMap(Spline(atlas), controls, turn.astype(np.float32))
+    """One whose surface is rough."""
+    size = CONTROL_SIZE, CONTROL_SIZE, 3
+    return posed(atlas, np.random.default_rng(0).normal(0, 2, size))
 
 
 def test_without_a_surface_it_is_the_mean_face(atlas: Atlas) -> None:
-    pose = Pose(6.0, rotation_from_angles(30, 10, 20), np.array([64.0, -64.0, 5.0]))
-    controls = np.tile(pose.apply(np.zeros(3)), (CONTROL_SIZE, CONTROL_SIZE, 1))
-    turn = (np.diag([1, -1, 1]) * pose.scale) @ pose.rotation
-    flat = SplineMap(Spline(atlas), controls.astype(np.float32), turn)
-    np.testing.assert_allclose(flat.draw(), pose.apply(atlas.canonical_map), atol=0.01)
+    flat = posed(atlas, np.zeros((CONTROL_SIZE, CONTROL_SIZE, 3)))
+    np.testing.assert_allclose(flat.draw(), POSE.apply(atlas.canonical_map), atol=0.01)
     assert fit_pose(flat, atlas).yaw == pytest.approx(30, abs=1e-3)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.sampling import all_finite, sample_bilinear
+from prnet.geometry.surface import check_mesh
 
 NO_STEP = 1e-3  # of a texel: so near to its center it is the texel's own color
 
@@ -51,8 +52,7 @@ class Mesh:
                 )
             if array.dtype == np.float32 and not all_finite(array):
                 raise ValueError(f"{name} must be finite, got NaN or infinity")
-        if self.triangles.size and not 0 <= self.triangles.min() <= self.triangles.max() < count:
-            raise ValueError(f"triangles must index the {count} vertices")
+        check_mesh(self.vertices, self.triangles)
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.boxes import bounds
+from prnet.geometry.pose import flip_y
 
 # Side of the depth buffer that the face fills, in pixels: about two for each step of a 256×256 map,
 # so neighbouring vertices don't share a pixel.
@@ -41,9 +42,7 @@ class MeshView:
         """
         from prnet.geometry.normals import vertex_normals  # numba is slow to import
 
-        y_up = self.vertices.astype(np.float64)
-        y_up[:, 1] *= -1
-        return vertex_normals(y_up, self.triangles)
+        return vertex_normals(flip_y(self.vertices), self.triangles)
 
     @cached_property
     def is_visible(self) -> NDArray[np.bool_]:
