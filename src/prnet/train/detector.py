@@ -6,45 +6,39 @@ import math
 import pickle
 import tempfile
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from prnet.data.scene_mix import LEARNED
 from prnet.data.scene_photos import ScenePhotos, load_photos
 from prnet.data.scenes import TEXTURES, Scene, SceneComposer
-from prnet.detect.cells import cell_centers, find_faces
+from prnet.detect.cells import find_faces
 from prnet.errors import RecipeError
 from prnet.evaluate.detection import Matches, SceneDetections, gather_matches
 from prnet.evaluate.plots import plot_training
 from prnet.files import write_aside
-from prnet.networks.detector import Detector, Refinement
-from prnet.train.detector_loss import detector_loss
+from prnet.networks.detector import Detector
+from prnet.networks.detector_teacher import DetectorTeacher
+from prnet.train.detector_learner import LOSSES, DetectorLearner
 from prnet.train.detector_mine import HARD_SIDE, mine_negatives
-from prnet.train.detector_recipe import DetectorRecipe, prepare_photos, yunet_file
-from prnet.train.detector_start import (
-    DEEPER_STAGES,
-    is_deeper,
-    start_from_deeper,
-    start_from_yunet,
-)
+from prnet.train.detector_recipe import DetectorRecipe, prepare_photos
 from prnet.train.scene_feed import SceneFeed
 
 FALSE_PER_SCENE = 0.1  # at which recall is given
 logger = logging.getLogger(__name__)
 
-START_SIZE = 160  # of the scenes by which the first layers imitate YuNet
 LEAST_SCORE = 0.02  # detections below aren't looked at
 LOG = "log.csv"
 MEASURES = "recall", "box_error"
 MEASURES_TITLE = "Held-out scenes: recall, box error in face sizes"
 LOG_COLUMNS = (
     *("seconds", "step", "scenes", "learning_rate", "loss_score", "loss_box", "loss_angle"),
+    "loss_imitation",
     *("recall", "min_score", "box_error"),
 )
 
@@ -61,29 +55,27 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
 
     Raises:
         LabelError: The photos can't be read or made.
-        RecipeError: The weights to start with can't be read.
+        RecipeError: The weights to start with, or the teacher's, can't be read.
     """
     begin = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = Detector()
-    teacher = None
+    network, teacher = Detector(), None
     if recipe.start:
-        weights = _read(Path(recipe.start))
-        teacher = Detector(DEEPER_STAGES) if is_deeper(weights) else None
-        _load(teacher or network, weights, recipe.start)
+        _load(network, recipe.start)
+    if recipe.teacher:
+        teacher = DetectorTeacher().requires_grad_(False).eval()
+        _load(teacher, recipe.teacher)
+        teacher.to(device)
+    learner = DetectorLearner(network, recipe, device, teacher)
     with tempfile.TemporaryDirectory() as decoded:
         photos, pixels = load_photos(prepare_photos(recipe), decoded)
-        network.to(device)
-        if teacher is not None or not recipe.start:
-            composer = SceneComposer(photos, held_out=False, seed=recipe.seed, size=START_SIZE)
-            how = composer, recipe.imitate_steps, recipe.seed
-            if teacher is None:
-                start_from_yunet(network, yunet_file(recipe), *how)
-            else:
-                start_from_deeper(network, teacher, *how)
-        hard = _HardNegatives(network, photos, recipe, Path(decoded)) if recipe.mined else None
+        hard = None
+        if recipe.mined:
+            # what hasn't learned anything yet takes all things for faces
+            first = network if recipe.start or teacher is None else teacher
+            hard = _HardNegatives(first, photos, recipe, Path(decoded))
         feed = SceneFeed(
             photos,
             pixels,
@@ -93,10 +85,11 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
             workers=recipe.workers,
             uses=recipe.uses,
             seed=recipe.seed,
+            device=device,
         )
         try:
             with (out / LOG).open("w", newline="") as log:
-                return _run(network, photos, feed, hard, recipe, begin, log, out).cpu()
+                return _run(learner, photos, feed, hard, recipe, begin, log, out).cpu()
         finally:
             feed.close()
 
@@ -126,6 +119,7 @@ class _HardNegatives:
     def _replace(self, network: nn.Module, count: int) -> None:
         """Put up to so many new ones in place of others."""
         device = next(network.parameters()).device
+        network.eval()
         self._composer.redraw_textures(self._rng, TEXTURES)
         found = mine_negatives(
             lambda picture: look(network, picture, device), self._composer, count, self._rng
@@ -140,7 +134,7 @@ class _HardNegatives:
 
 
 def _run(
-    network: Detector,
+    learner: DetectorLearner,
     photos: ScenePhotos,
     feed: SceneFeed,
     hard: _HardNegatives | None,
@@ -150,29 +144,12 @@ def _run(
     out: Path,
 ) -> Detector:
     """The loop: the averaged network at its end."""
-    device = next(network.parameters()).device
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if recipe.frozen_stages:
-        for part in (network.stem, *network.stages[: recipe.frozen_stages]):
-            part.requires_grad_(False)
-    average = torch.optim.swa_utils.AveragedModel(
-        network,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average_decay),
-        use_buffers=True,
-    )
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate, fused=True
-    )
-    centers = torch.tensor(cell_centers(recipe.scene_size, recipe.scene_size), device=device)
-    composer = SceneComposer(photos, held_out=True, seed=recipe.seed)
-    rng = np.random.default_rng([recipe.seed, 7])
-    validation = [composer.compose(rng) for _ in range(recipe.validation_scenes)]
+    validation = _validation_scenes(photos, recipe)
     writer = csv.writer(log, lineterminator="\n")
     writer.writerow(LOG_COLUMNS)
-    autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
     first, end = time.monotonic(), begin + recipe.minutes * 60
-    sums, validated = torch.zeros(3, device=device), first
-    steps_summed = 0
+    sums, steps_summed = torch.zeros(LOSSES, device=learner.device), 0
+    validated = first
     for step, batch in enumerate(feed):
         now = time.monotonic()
         progress = (now - first) / max(end - first, 1e-9)
@@ -180,53 +157,30 @@ def _run(
             progress = max(progress, step / recipe.max_steps)
         is_over = progress >= 1
         if (now - validated >= recipe.validate_seconds or is_over) and step:
-            _save(average.module, out / "weights.pt")
-            matches = detect_scenes(average.module, validation, device)
-            rate = optimizer.param_groups[0]["lr"]
+            _save(learner.average, out / "weights.pt")
+            matches = detect_scenes(learner.average, validation, learner.device)
             means = (sums / steps_summed).tolist()
-            row = _log_row(begin, step, recipe.batch_size, rate, means, matches)
+            row = _log_row(begin, step, recipe.batch_size, learner.rate, means, matches)
             writer.writerow(row)
             log.flush()
             plot_training(out / LOG, out / "curves.png", MEASURES, MEASURES_TITLE)
             logger.info(", ".join(map("{} {}".format, LOG_COLUMNS, row)))
             if hard is not None and not is_over:
-                hard.refresh(average.module)
+                hard.refresh(learner.average)
             sums.zero_()
             steps_summed, validated = 0, time.monotonic()
         if is_over:
             break
-        rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / recipe.warmup_steps)
-        images = batch.images.to(device, non_blocking=True).permute(0, 3, 1, 2)
-        truth = type(batch.truth)(*(part.to(device, non_blocking=True) for part in batch.truth))
-        with autocast:
-            cells = network(images.float())
-        losses = detector_loss(cells.float(), centers, truth)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(losses).sum().backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimizer.step()
-        # the average follows closely at first
-        if step < recipe.warmup_steps:
-            average.module.load_state_dict(network.state_dict())
-        else:
-            average.update_parameters(network)
-        sums += torch.stack(losses).detach()
+        sums += learner.learn(batch, progress)
         steps_summed += 1
-    assert isinstance(average.module, Detector)
-    return average.module
+    return learner.average
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Convolutions' weights decay, biases and norms don't."""
-    learning = [p for p in network.parameters() if p.requires_grad]
-    decaying = [p for p in learning if p.ndim > 1]
-    others = [p for p in learning if p.ndim <= 1]
-    return [
-        {"params": decaying, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def _validation_scenes(photos: ScenePhotos, recipe: DetectorRecipe) -> list[Scene]:
+    """Held-out scenes, the same for each recipe of one seed."""
+    composer = SceneComposer(photos, held_out=True, seed=recipe.seed)
+    rng = np.random.default_rng([recipe.seed, 7])
+    return [composer.compose(rng) for _ in range(recipe.validation_scenes)]
 
 
 def detect_scenes(network: nn.Module, scenes: list[Scene], device: torch.device) -> Matches:
@@ -269,29 +223,10 @@ def _save(network: nn.Module, path: Path) -> None:
         torch.save(network.state_dict(), aside)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read weights; raises RecipeError if the file holds none."""
+def _load(network: nn.Module, path: str) -> None:
+    """Give a network weights; raises RecipeError if the file holds none of its own."""
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise RecipeError(f"{path}: not weights of the detector ({error})") from error
-    if not isinstance(weights, dict):
-        raise RecipeError(f"{path}: not weights of the detector")
-    return weights
-
-
-def _load(network: nn.Module, weights: dict[str, Tensor], path: str) -> None:
-    """Give a network weights; raises RecipeError if they aren't its own.
-
-    Refinements that they lack stay as they are built, adding next to nothing.
-    """
-    lacking = {
-        f"{name}.{key}": value
-        for name, module in network.named_modules()
-        if isinstance(module, Refinement)
-        for key, value in module.state_dict().items()
-    }
-    try:
-        network.load_state_dict(lacking | weights)
-    except (RuntimeError, TypeError) as error:
+        network.load_state_dict(weights)
+    except (OSError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         raise RecipeError(f"{path}: not weights of the detector ({error})") from error

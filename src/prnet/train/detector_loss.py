@@ -23,6 +23,7 @@ BACKGROUND_WEIGHT = 4.0
 # of the box's overlap, of its width and height, of the sum of both (by which faces are cropped), of
 # the face's direction
 BOX_WEIGHT, SIZE_WEIGHT, SIDE_WEIGHT, ANGLE_WEIGHT = 3.0, 1.5, 2.0, 1.5
+IMITATED_BOX_WEIGHT = 2.0  # of a teacher's box and direction, against its score
 # A face counts by the square root of its size over this, within bounds: a blob of 15 pixels can't
 # be told from a face as surely as large faces can, and mustn't score as high.
 USUAL_PX, IMPORTANCE = 48.0, (0.6, 1.6)
@@ -89,6 +90,16 @@ def detector_loss(cells: Tensor, centers: Tensor, truth: Truth) -> Losses:
         direction, aim, beta=0.2, reduction="none"
     ).sum(1)
     return Losses(score_loss, (box_loss * own).sum() / count, (angle_loss * own).sum() / count)
+
+
+def imitation_loss(cells: Tensor, wanted: Tensor) -> Tensor:
+    """How far cells are from what a teacher's say, (N, C, 7) each: a scalar."""
+    aim, score = wanted[..., 0].sigmoid(), cells[..., 0].sigmoid().detach()
+    bce = functional.binary_cross_entropy_with_logits(cells[..., 0], aim, reduction="none")
+    # where both agree there is nothing to learn; elsewhere faces and what looks like them count
+    score_loss = (bce * torch.maximum(aim, BACKGROUND_WEIGHT * score**FOCUS)).sum()
+    rest = functional.smooth_l1_loss(cells[..., 1:], wanted[..., 1:], beta=0.1, reduction="none")
+    return (score_loss + IMITATED_BOX_WEIGHT * (rest.sum(-1) * aim).sum()) / aim.sum().clamp(min=1)
 
 
 def assign(logits: Tensor, boxes: Tensor, centers: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:

@@ -39,18 +39,16 @@ class DetectorRecipe:
     Attributes:
         facekit: Its folder, with `init/yunet.onnx`.
         photos: The facekit's photos packed for this; made if it isn't there.
-        start: Weights to begin with, a run's `weights.pt`, or that of a network with a unit more in
-            each of the first two stages; empty for those of the facekit's YuNet.
-        frozen_stages: So many of the first stages don't learn; they take most of a step's time.
+        start: Weights to begin with, a run's `weights.pt`; empty: at random.
+        teacher: Weights of the network to learn from; empty: none.
+        imitated: Share of the run in which what the teacher says counts, less and less.
         mined: Number of hard negatives, things taken for faces, which scenes show often; 0: none.
         mine_seconds: Between two rounds of looking for them; half of them are replaced.
-        imitate_steps: In which the first layers learn to say what those of YuNet, or of the network
-            with more units, say.
         minutes: The run ends after so long; the learning rate has fallen to 0 by then.
         max_steps: It ends earlier after so many steps; 0: by the clock alone.
         scene_size: Side of the scenes, a multiple of 32.
         batch_size: Scenes a step, a multiple of 16.
-        uses: How often a scene is used, each time a quarter turned further: composing takes time.
+        uses: How often a scene is used, mirrored or a quarter turned: composing takes time.
         workers: Processes that compose scenes.
         learning_rate: The highest.
         warmup_steps: In which it rises.
@@ -67,10 +65,10 @@ class DetectorRecipe:
     facekit: str = "../shared/facekit"
     photos: str = "cache/detector/photos.npz"
     start: str = ""
-    frozen_stages: int = 0
+    teacher: str = ""
+    imitated: float = 0.6
     mined: int = 0
     mine_seconds: float = 900.0
-    imitate_steps: int = 1500
     minutes: float = 8.0
     max_steps: int = 0
     scene_size: int = 320
@@ -97,10 +95,10 @@ class DetectorRecipe:
         ):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("frozen_stages", "mined", "mine_seconds"):
+        for name in ("imitated", "mined", "mine_seconds"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("imitate_steps", "max_steps", "weight_decay", "validate_seconds", "seed"):
+        for name in ("max_steps", "weight_decay", "validate_seconds", "seed"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.average_decay < 1:

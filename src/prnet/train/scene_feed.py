@@ -39,6 +39,11 @@ class SceneBatch:
     images: torch.Tensor
     truth: Truth
 
+    def to(self, device: torch.device) -> "SceneBatch":
+        """The same scenes on a device."""
+        truth = Truth(*(part.to(device, non_blocking=True) for part in self.truth))
+        return SceneBatch(self.images.to(device, non_blocking=True), truth)
+
     def mirrored(self) -> "SceneBatch":
         """The same scenes, left and right exchanged."""
         last = self.images.shape[1] - 1
@@ -133,6 +138,7 @@ class SceneFeed:
         workers: int,
         uses: int = 1,
         seed: int,
+        device: torch.device | None = None,
         hard: Path | None = None,
     ) -> None:
         """Start the processes.
@@ -144,6 +150,7 @@ class SceneFeed:
             batch_size: A multiple of 16.
             workers: Processes.
             uses: How often each scene is used.
+            device: Where batches go; None: the CPU.
             hard: File of hard negatives, see `SceneComposer`; what is written into it later counts.
             seed: Of all scenes; which batch they come in depends on the processes' speed.
 
@@ -153,6 +160,7 @@ class SceneFeed:
         if batch_size % CHUNK:
             raise ValueError(f"batch_size must be a multiple of {CHUNK}, got {batch_size}")
         self._batch_size, self._uses = batch_size, uses
+        self._device = device or torch.device("cpu")
         self._image_shape = (size, size, 3)
         self._ready: queue.Queue[SceneBatch | Exception] = queue.Queue(READY)
         self._stop = threading.Event()
@@ -181,6 +189,7 @@ class SceneFeed:
             batch = self._ready.get()
             if isinstance(batch, Exception):
                 raise RuntimeError("a process that composes scenes has died") from batch
+            batch = batch.to(self._device)
             yield batch
             for use in range(1, self._uses):
                 batch = batch.mirrored() if use % 2 else batch.rotated()
