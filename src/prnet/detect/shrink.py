@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.image.crop import halve
+from prnet.geometry.sampling import halve
 
 # Finer looks leave out borders of the picture whose blocks differ by no more levels than this.
 BLOCK_PX, PLAIN = 32, 8

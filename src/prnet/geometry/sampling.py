@@ -1,7 +1,8 @@
-"""Pictures read between their pixels, and their gaps filled; things picked evenly."""
+"""Pictures read between their pixels or halved, and their gaps filled; things picked evenly."""
 
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +33,16 @@ def sample_bilinear(values: NDArray[np.generic], xy: NDArray[np.floating]) -> ND
     top = values[y0, x0] * (1 - fx) + values[y0, x1] * fx
     bottom = values[y1, x0] * (1 - fx) + values[y1, x1] * fx
     return np.asarray(top * (1 - fy) + bottom * fy, np.float64)
+
+
+def halve(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average (H, W, 3) pixels two by two, a last odd row or column left out; H and W at least 2.
+
+    OpenCV takes a tenth of the time for it that it takes to average other numbers of pixels.
+    """
+    height, width = picture.shape[0] // 2, picture.shape[1] // 2
+    even = picture[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def sample_map(values: NDArray[np.floating], uv: NDArray[np.floating]) -> NDArray[np.float32]:

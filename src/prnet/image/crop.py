@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prnet.geometry.sampling import halve
 from prnet.geometry.similarity import Similarity
 from prnet.image.read import check_image
 
@@ -118,16 +119,6 @@ def cut(image: NDArray[np.uint8], image_to_crop: Similarity, size: int) -> NDArr
     crop = np.tensordot(rows, part.astype(np.float32), 1)
     crop = np.tensordot(crop, columns, ([1], [1])).transpose(0, 2, 1)
     return np.rint(crop).astype(np.uint8, order="C")
-
-
-def halve(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average (H, W, 3) pixels two by two, a last odd row or column left out; H and W at least 2.
-
-    OpenCV takes a tenth of the time for it that it takes to average other numbers of pixels.
-    """
-    height, width = picture.shape[0] // 2, picture.shape[1] // 2
-    even = picture[: 2 * height, : 2 * width]
-    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def shows_photo(

@@ -57,9 +57,10 @@ class Mesh:
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
         """(V, 3) uint8 RGB, the texture at the vertices, bilinear."""
-        places = self.uv.astype(np.float64) * len(self.texture) - 0.5
+        size = len(self.texture)
+        places = self.uv.astype(np.float64) * size - 0.5
         pixels = np.rint(places)
-        if np.abs(places - pixels).max(initial=0) < NO_STEP:  # a fifth of the time
-            columns, rows = np.clip(pixels, 0, len(self.texture) - 1).T.astype(np.intp)
-            return self.texture[rows, columns]
+        if np.abs(places - pixels).max(initial=0) < NO_STEP:  # a tenth of the time
+            columns, rows = np.clip(pixels, 0, size - 1).astype(np.intp).T
+            return self.texture.reshape(-1, 3).take(rows * size + columns, 0)
         return np.rint(sample_bilinear(self.texture, places)).astype(np.uint8)
