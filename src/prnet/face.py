@@ -173,7 +173,7 @@ class Face:
     @cached_property
     def view(self) -> MeshView:
         """The mesh as the viewer sees it: its normals, and how far from an outline it is seen."""
-        return MeshView(self.vertices, self.triangles)
+        return MeshView(self.vertices, self.triangles, self.atlas.coarse_triangles)
 
     @cached_property
     def visibility(self) -> NDArray[np.bool_]:

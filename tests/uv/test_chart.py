@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from prnet.uv.chart import boundary_edges, nearest_covered, rasterize_chart, split_quads
+from prnet.geometry.rasterize import rasterize
+from prnet.uv.chart import (
+    boundary_edges,
+    coarser_triangles,
+    nearest_covered,
+    rasterize_chart,
+    split_quads,
+)
 
 # the unit square as two triangles, u right, v down
 UV = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -91,3 +98,31 @@ def test_a_seam_stored_twice_is_no_boundary() -> None:
 def test_a_closed_mesh_has_no_boundary() -> None:
     tetrahedron = np.array([[0, 1, 2], [0, 3, 1], [1, 3, 2], [2, 3, 0]])
     assert boundary_edges(tetrahedron, tetrahedron).shape == (0, 2)
+
+
+def test_coarser_triangles_cover_what_the_fine_ones_cover() -> None:
+    side = 17
+    index = np.arange(side * side).reshape(side, side)
+    corners = [index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]]
+    quads = np.stack(corners, -1).reshape(-1, 4)
+    fine = split_quads(np.delete(quads, 40, 0))  # of row 2 and column 8
+    vertex_index = np.random.default_rng(0).permutation(side * side)
+    vertex_at = np.argsort(vertex_index)
+    surface = np.zeros((side, side, 3))
+    surface[..., :2] = np.stack(np.divmod(index, side), -1)
+    surface[9, 10, 2] = 0.3  # at the edge between two blocks
+    lifted = coarser_triangles(vertex_at[fine], vertex_index, surface, 0.2)
+    coarse = vertex_index[coarser_triangles(vertex_at[fine], vertex_index, surface, 0.4)]
+
+    def covers(triangles: np.ndarray) -> np.ndarray:
+        y, x = np.divmod(np.arange(side * side), side)
+        flat = np.column_stack([x * 3 + 0.5, y * 3 + 0.5, np.zeros(side * side)])
+        return rasterize(flat, triangles, (side * 3, side * 3)).is_covered
+
+    assert not covers(fine).all()
+    np.testing.assert_array_equal(covers(coarse), covers(fine))
+    # 63 blocks are whole; of the 64 the 28 at the rim stay as they are, too, and the 9 about the
+    # one that isn't, of which 3 lie at the rim
+    assert len(coarse) == 2 * 63 + 8 * (28 + 6) - 2
+    # two more bend, and with the 10 about them stay
+    assert len(lifted) == len(coarse) - 2 * 2 + 8 * 12

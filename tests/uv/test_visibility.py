@@ -124,3 +124,16 @@ def test_the_far_side_of_a_face_is_hidden(
 def test_nothing_of_a_collapsed_face_is_seen() -> None:
     view = MeshView(np.ones((3, 3), np.float32), np.array([[0, 1, 2]]))
     assert not view.is_visible.any() and not view.distance_from_edges().any()
+
+
+@pytest.mark.parametrize("yaw", [0, 50])
+def test_fewer_triangles_show_the_same(make_face: Callable[..., Face], yaw: float) -> None:
+    face = make_face(yaw)
+    atlas = face.atlas
+    fine = MeshView(face.vertices, atlas.triangles)
+    coarse = MeshView(face.vertices, atlas.triangles, atlas.coarse_triangles)
+    assert len(atlas.coarse_triangles) < 0.4 * len(atlas.triangles)
+    assert (fine.is_visible == coarse.is_visible).mean() > 0.999
+    seen = fine.is_visible
+    apart = np.abs(fine.distance_from_edges() - coarse.distance_from_edges())[seen]
+    assert apart.mean() < 0.001 and np.quantile(apart, 0.98) < 0.01

@@ -17,6 +17,7 @@ from prnet.files import write_aside
 from prnet.geometry.pose import PoseFit
 from prnet.geometry.sampling import A, read_only, sample_map
 from prnet.landmarks import NOSE_BASE
+from prnet.uv.chart import coarser_triangles
 
 if sys.version_info >= (3, 11):
     from importlib.resources.abc import Traversable
@@ -28,6 +29,8 @@ else:
 EMBEDDED_FOLDER = resources.files("prnet") / "assets" / "lite"
 ATLAS_FILE = "atlas.npz"
 MAP_SIZE = 256  # side of every finished position map, as in the paper
+
+MOST_BEND_CM = 0.03  # that coarse triangles leave out
 
 # region of a pixel → its name; the order is that of the file
 REGIONS = ("outside", "neck", "ears", "face", "eye_nose_mouth", "keypoint")
@@ -95,6 +98,12 @@ class Atlas:
         """(V, 2) float32 in [0, 1], u right, v down: the pixel centres of the vertices."""
         rows, columns = np.divmod(self.vertex_index, MAP_SIZE)
         return read_only(((np.stack([columns, rows], 1) + 0.5) / MAP_SIZE).astype(np.float32))
+
+    @cached_property
+    def coarse_triangles(self) -> NDArray[np.int32]:
+        """(F, 3) int32, fewer that cover the same surface within a fraction of a millimeter."""
+        surface = self.canonical_map, MOST_BEND_CM
+        return read_only(coarser_triangles(self.triangles, self.vertex_index, *surface))
 
     @cached_property
     def canonical_vertices(self) -> NDArray[np.float32]:

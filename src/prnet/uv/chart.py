@@ -56,6 +56,63 @@ def split_quads(quads: NDArray[np.integer]) -> NDArray[np.int32]:
     return halves[halves[:, 1] != halves[:, 2]].astype(np.int32)
 
 
+def coarser_triangles(
+    triangles: NDArray[np.integer],
+    vertex_index: NDArray[np.integer],
+    surface: NDArray[np.floating],
+    most_bend: float,
+) -> NDArray[np.int32]:
+    """Cover a map's surface with fewer triangles, for what needn't be told where it bends a little.
+
+    Whole and nearly flat blocks of 2×2 quads become two triangles; beside others they stay as well,
+    so that no crack opens between large triangles and small ones.
+
+    Args:
+        triangles: (T, 3) int, halves of quads between neighbouring pixels.
+        vertex_index: (V,) int, flat map index of each vertex.
+        surface: (M, M, 3) float, where a usual surface has the map's pixels.
+        most_bend: How far from two triangles it may lie, in its unit.
+
+    Returns:
+        (F, 3) int32; those that are two triangles a block come first.
+    """
+    side, blocks = len(surface), (len(surface) + 1) // 2
+    least, most = (
+        np.stack([pick.reduce(place[triangles.T]) for place in np.divmod(vertex_index, side)])
+        for pick in (np.minimum, np.maximum)
+    )
+    is_half_quad = (most - least == 1).all(0)
+    block = least[0] // 2 * blocks + least[1] // 2
+    halves = np.bincount(block[is_half_quad], minlength=blocks**2).reshape(blocks, blocks)
+    bend = _bend(surface)
+    is_flat = np.zeros(halves.shape, bool)
+    is_flat[: len(bend), : len(bend)] = bend <= most_bend
+    is_flat &= halves == 8
+    y, x = 2 * np.argwhere(is_flat).T
+    corners = np.stack([y, y, y + 2, y + 2]) * side + np.stack([x, x + 2, x + 2, x])
+    vertex_at = np.zeros(side * side, np.int32)
+    vertex_at[vertex_index] = np.arange(len(vertex_index))
+    padded = np.pad(is_flat.astype(np.uint8), 1)
+    is_beside = cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1] == 0
+    stay = triangles[is_beside.ravel()[block] | ~is_half_quad]
+    return np.concatenate([split_quads(vertex_at[corners].T), stay]).astype(np.int32)
+
+
+def _bend(surface: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How far whole blocks of 2×2 quads lie from two triangles, at most: (K, K)."""
+    end = (len(surface) - 1) // 2 * 2 + 1
+    one, middle, other = (np.s_[k : end - 2 + k : 2] for k in range(3))
+    lines = (  # a pixel between corners of the block, and the two that it lies between
+        (one, middle, (one, one), (one, other)),
+        (middle, one, (one, one), (other, one)),
+        (middle, middle, (one, one), (other, other)),
+        (middle, other, (one, other), (other, other)),
+        (other, middle, (other, one), (other, other)),
+    )
+    off = [surface[y, x] - (surface[a] + surface[b]) / 2 for y, x, a, b in lines]
+    return np.asarray(np.linalg.norm(off, axis=-1).max(0))
+
+
 def rasterize_chart(
     uv: NDArray[np.floating],
     triangles: NDArray[np.integer],

@@ -30,9 +30,22 @@ class MeshView:
         triangles: (T, 3) int, counter-clockwise seen from outside with y up.
     """
 
-    def __init__(self, vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> None:
-        """Take the mesh."""
+    def __init__(
+        self,
+        vertices: NDArray[np.floating],
+        triangles: NDArray[np.integer],
+        coarse_triangles: NDArray[np.integer] | None = None,
+    ) -> None:
+        """Take the mesh.
+
+        Args:
+            vertices: See the class.
+            triangles: See the class.
+            coarse_triangles: (F, 3) int, fewer that cover the same surface, by which depth is drawn
+                in less time; None if there are none.
+        """
         self.vertices, self.triangles = vertices, triangles
+        self._drawn = triangles if coarse_triangles is None else coarse_triangles
 
     @cached_property
     def normals(self) -> NDArray[np.float32]:
@@ -129,4 +142,4 @@ class MeshView:
 
         low, high = self._bounds
         width, height = np.ceil((high - low)[:2] * self._scale).astype(int).tolist()
-        return depth_buffer(self._points.T, self.triangles, (height + 3, width + 3))
+        return depth_buffer(self._points.T, self._drawn, (height + 3, width + 3))
