@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import skimage.data
 
 torch = pytest.importorskip("torch")
 
-from prnet.detect.cells import INPUT, OUTPUT, cell_centers, decode_cells  # noqa: E402
+from prnet.detect.cells import INPUT, OUTPUT, cell_centers, decode_cells, find_faces  # noqa: E402
 from prnet.detect.network import FaceDetector  # noqa: E402
 from prnet.networks.detector import Detector, decode  # noqa: E402
 from prnet.networks.detector_teacher import DetectorTeacher  # noqa: E402
@@ -75,11 +77,12 @@ def test_the_file_says_what_the_network_says(network: Detector, tmp_path: Path) 
 
 
 def test_the_teacher_says_what_its_record_says(repository: Path) -> None:
-    # nothing is in the picture, and it says so
     teacher = DetectorTeacher().eval()
     path = repository / "recipes" / "detector" / "legs" / "10.pt"
     teacher.load_state_dict(torch.load(path, weights_only=True))
+    photo = cv2.resize(skimage.data.astronaut(), (256, 256), interpolation=cv2.INTER_AREA)
     with torch.inference_mode():
-        cells = teacher(torch.full((2, 3, 64, 96), 200.0))
-    assert cells.shape == (2, len(cell_centers(64, 96)), 7)
-    assert float(cells[..., 0].sigmoid().max()) < 0.3
+        cells = teacher(torch.from_numpy(photo).permute(2, 0, 1)[None].float())[0]
+    boxes, scores = find_faces(cells.T.numpy(), 256, 256, 0.3)
+    assert scores[0] == pytest.approx(0.907, abs=0.01)
+    np.testing.assert_allclose(boxes[0, :4], [111.4, 64.9, 47.8, 44.6], atol=0.5)

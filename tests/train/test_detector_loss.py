@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from prnet.detect.cells import UNIT_STRIDES, cell_centers  # noqa: E402
 from prnet.networks.detector import decode  # noqa: E402
-from prnet.train.detector_loss import Truth, assign, detector_loss, upright_overlap  # noqa: E402
+from prnet.train.detector_loss import Truth, assign, detector_loss, imitation_loss, upright_overlap  # noqa: E402
 
 SIDE = 128
 CENTERS = torch.tensor(cell_centers(SIDE, SIDE))
@@ -105,3 +105,17 @@ def test_gradients_flow_to_all_outputs() -> None:
     assert cells.grad is not None
     assert (cells.grad.abs().sum((0, 1)) > 0).all()
     assert np.isfinite(cells.grad.numpy()).all()
+
+
+def test_imitation_pulls_toward_the_teacher() -> None:
+    torch.manual_seed(0)
+    wanted = torch.randn(2, len(CENTERS), 7)
+    same = wanted.clone().requires_grad_()
+    imitation_loss(same, wanted).backward()
+    assert same.grad is not None
+    assert float(same.grad.abs().max()) < 1e-6
+    away = torch.randn(2, len(CENTERS), 7)
+    far, near = (float(imitation_loss(wanted + part * away, wanted)) for part in (1.0, 0.5))
+    assert far > near > float(imitation_loss(wanted, wanted)) > 0
+    nobody = torch.full_like(wanted, -20)
+    assert np.isfinite(float(imitation_loss(away, nobody)))

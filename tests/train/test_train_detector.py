@@ -125,10 +125,10 @@ def test_it_learns_from_a_teacher_and_from_hard_negatives(packed: Path, tmp_path
     torch.save(teacher.state_dict(), path)
     recipe = DetectorRecipe(
         **{"photos": str(packed), "scene_size": 64, "batch_size": 16, "workers": 1},
-        **{"teacher": str(path), "imitated": 1e6, "max_steps": 40, "warmup_steps": 1},
-        **{"learning_rate": 0.01, "mined": 4, "mine_seconds": 0, "validation_scenes": 1},
+        **{"teacher": str(path), "imitated": 1e6, "max_steps": 20, "warmup_steps": 1},
+        **{"learning_rate": 0.01, "mined": 4, "mine_seconds": 0.5, "validation_scenes": 1},
         uses=3,
-        validate_seconds=0.5,
+        validate_seconds=0,
     )
     train_detector(recipe, tmp_path / "run")
     with (tmp_path / "run" / "log.csv").open() as stream:
@@ -151,11 +151,19 @@ def test_mirrored_and_rotated_labels_stay_on_their_faces() -> None:
         assert torch.equal(changed.truth.ignored[0, 0], region)
 
 
-def test_weights_of_another_network(packed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["start", "teacher"])
+@pytest.mark.parametrize("content", [b"", b"hello", None])
+def test_weights_of_another_network(
+    packed: Path, tmp_path: Path, content: bytes | None, setting: str
+) -> None:
     wrong = tmp_path / "wrong.pt"
-    torch.save({"a": torch.zeros(1)}, wrong)
+    if content is None:
+        torch.save({"a": torch.zeros(1)}, wrong)
+    else:
+        wrong.write_bytes(content)
+    recipe = DetectorRecipe(photos=str(packed), **{setting: str(wrong)})  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match=r"wrong.pt: not weights of the detector"):
-        train_detector(DetectorRecipe(photos=str(packed), start=str(wrong)), tmp_path / "run")
+        train_detector(recipe, tmp_path / "run")
 
 
 def test_a_dead_process_is_an_error(packed: Path, tmp_path: Path) -> None:

@@ -18,6 +18,14 @@ def flat_map(size_px: float = 255.0) -> np.ndarray:
     return np.dstack([x, y, np.zeros_like(x)])
 
 
+@pytest.mark.parametrize("width", [1535, 1536, 2047])
+def test_a_halved_photo_shows_all_that_it_showed(width: int) -> None:
+    photo = np.full((width, width, 3), 90, np.uint8)
+    seen = np.ones((256, 256), bool)
+    texture = sample_texture(photo, flat_map(width - 1), seen, 256)
+    assert (texture == [90, 90, 90, 255]).all()
+
+
 def test_sample_photo_by_hand() -> None:
     photo = np.array([[[0, 0, 0], [100, 0, 0]], [[0, 200, 0], [100, 200, 40]]], np.uint8)
     points = np.array([[0, 0], [0.25, 0], [0.5, 0.5], [1, 1]], np.float32)

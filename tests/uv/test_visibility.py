@@ -133,6 +133,9 @@ def test_fewer_triangles_show_the_same(make_face: Callable[..., Face], yaw: floa
     fine = MeshView(face.vertices, atlas.triangles)
     coarse = MeshView(face.vertices, atlas.triangles, atlas.coarse_triangles)
     assert len(atlas.coarse_triangles) < 0.4 * len(atlas.triangles)
+    for triangles in (atlas.triangles, atlas.coarse_triangles):
+        one, other = np.diff(atlas.vertices_uv[triangles], axis=1).transpose(1, 0, 2)
+        assert (one[:, 0] * other[:, 1] < one[:, 1] * other[:, 0]).all()
     assert (fine.is_visible == coarse.is_visible).mean() > 0.999
     seen = fine.is_visible
     apart = np.abs(fine.distance_from_edges() - coarse.distance_from_edges())[seen]

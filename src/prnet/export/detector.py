@@ -14,7 +14,7 @@ from prnet.detect.cells import AXES, INPUT, METADATA_KEY, OUTPUT, OUTPUTS, STRID
 from prnet.networks.detector import Detector
 
 OPSET = 17
-# smaller arrays stay at full precision: biases, and what the format itself needs
+# smaller arrays stay at full precision: short biases, and what the format itself needs
 LEAST_HALVED = 64
 
 

@@ -23,7 +23,7 @@ class Shape(NamedTuple):
         channels: Of each stride.
         refinements: Units that change what they are given rather than replace it.
         neck_refinements: The same on the way back up.
-        heads: Channels of a unit before the answer; 0: none.
+        heads: Channels of the unit before the answer.
     """
 
     stem: int = 16
@@ -149,12 +149,12 @@ def _refinements(channels: int, count: int) -> list[nn.Module]:
 
 def _head(inputs: int, channels: int) -> nn.Sequential:
     """What a stride's cells say."""
-    answer = nn.Conv2d(channels or inputs, OUTPUTS, 1)
+    answer = nn.Conv2d(channels, OUTPUTS, 1)
     assert answer.bias is not None
     with torch.no_grad():
         answer.bias.zero_()
         answer.bias[0] = SELDOM
-    return nn.Sequential(*([Unit(inputs, channels)] if channels else []), answer)
+    return nn.Sequential(Unit(inputs, channels), answer)
 
 
 class Unit(nn.Module):

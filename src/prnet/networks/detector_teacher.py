@@ -1,7 +1,7 @@
 """The network that the detector learns from: slower, and better at small faces.
 
-YuNet's layers (Wu et al. 2023), from whose weights it began, halving the picture one unit earlier
-twice, deeper where pictures are small.
+YuNet's layers (Wu et al. 2023), from whose weights it began, with a unit fewer, halving the picture
+one unit earlier twice, and deeper where pictures are small.
 """
 
 import torch

@@ -32,6 +32,8 @@ from prnet.train.scene_feed import SceneFeed
 FALSE_PER_SCENE = 0.1  # at which recall is given
 logger = logging.getLogger(__name__)
 
+# what files that are no weights raise
+UNREADABLE = OSError, RuntimeError, TypeError, AttributeError, EOFError, KeyError
 LEAST_SCORE = 0.02  # detections below aren't looked at
 LOG = "log.csv"
 MEASURES = "recall", "box_error"
@@ -55,6 +57,7 @@ def train_detector(recipe: DetectorRecipe, out: Path) -> Detector:
 
     Raises:
         LabelError: The photos can't be read or made.
+        ModelFileError: The facekit has no YuNet, or it can't be opened.
         RecipeError: The weights to start with, or the teacher's, can't be read.
     """
     begin = time.monotonic()
@@ -228,5 +231,5 @@ def _load(network: nn.Module, path: str) -> None:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(weights)
-    except (OSError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+    except (*UNREADABLE, pickle.UnpicklingError) as error:
         raise RecipeError(f"{path}: not weights of the detector ({error})") from error

@@ -19,7 +19,6 @@ class DetectorLearner:
     """Takes batches, see `learn`.
 
     Attributes:
-        network: What learns.
         device: Where it learns.
         average: The running average of its weights, which is what is kept.
         rate: The last step's learning rate.
@@ -40,7 +39,7 @@ class DetectorLearner:
             device: Where.
             teacher: On the device, to be imitated at first.
         """
-        self.network, self.device, self._recipe = network, device, recipe
+        self._network, self.device, self._recipe = network, device, recipe
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._teacher = teacher
         self._average = torch.optim.swa_utils.AveragedModel(
@@ -73,13 +72,14 @@ class DetectorLearner:
             (LOSSES,), weighted.
         """
         recipe = self._recipe
-        self.rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        rise = min(1.0, (self._steps + 1) / recipe.warmup_steps)
+        self.rate = rise * recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         for group in self._optimizer.param_groups:
-            group["lr"] = self.rate * min(1.0, (self._steps + 1) / recipe.warmup_steps)
+            group["lr"] = self.rate
         pixels = batch.images.permute(0, 3, 1, 2).float()
-        self.network.train()
+        self._network.train()
         with self._autocast:
-            cells = self.network(pixels)
+            cells = self._network(pixels)
         losses = [*detector_loss(cells.float(), self._centers, batch.truth)]
         share = 1 - progress / recipe.imitated if recipe.imitated else 0.0
         if self._teacher is not None and share > 0:
@@ -91,13 +91,13 @@ class DetectorLearner:
         answer = torch.stack(losses)
         self._optimizer.zero_grad(set_to_none=True)
         answer.sum().backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
         self._optimizer.step()
         # the average follows closely at first
         if self._steps < recipe.warmup_steps:
-            self._average.module.load_state_dict(self.network.state_dict())
+            self._average.module.load_state_dict(self._network.state_dict())
         else:
-            self._average.update_parameters(self.network)
+            self._average.update_parameters(self._network)
         self._steps += 1
         return answer.detach()
 

@@ -29,7 +29,7 @@ LARGEST_PX = {
     **{"lfw": 250, "utk": 250, "web": 400, "mix": 400, "cfp": 250, "ibug": 250},
     "background": 481,
 }
-TEACHER_SCORE = 0.35  # of YuNet, from which on a face without a label is ignored
+IGNORED_SCORE = 0.35  # of YuNet, from which on a face without a label is ignored
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ class DetectorRecipe:
         ):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("imitated", "mined", "mine_seconds"):
-            if getattr(self, name) < 0:
-                raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("max_steps", "weight_decay", "validate_seconds", "seed"):
+        for name in (
+            *("imitated", "mined", "mine_seconds", "max_steps"),
+            *("weight_decay", "validate_seconds", "seed"),
+        ):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.average_decay < 1:
@@ -136,11 +136,6 @@ def load_detector_recipe(path: str | os.PathLike[str]) -> DetectorRecipe:
         raise RecipeError(f"{path}: {error}") from error
 
 
-def yunet_file(recipe: DetectorRecipe) -> Path:
-    """Where the facekit has YuNet."""
-    return Path(recipe.facekit) / "init" / "yunet.onnx"
-
-
 def prepare_photos(recipe: DetectorRecipe) -> Path:
     """The recipe's packed photos; makes them of the facekit if they aren't there.
 
@@ -151,10 +146,11 @@ def prepare_photos(recipe: DetectorRecipe) -> Path:
     path = Path(recipe.photos)
     if path.is_file():
         return path
-    teacher = YuNetDetector(yunet_file(recipe), min_score=TEACHER_SCORE).own_boxes
+    file = Path(recipe.facekit) / "init" / "yunet.onnx"
+    yunet = YuNetDetector(file, min_score=IGNORED_SCORE).own_boxes
     path.parent.mkdir(parents=True, exist_ok=True)
     chosen = (
-        choose_photos(recipe.facekit, split, counts, teacher, LARGEST_PX)
+        choose_photos(recipe.facekit, split, counts, yunet, LARGEST_PX)
         for split, counts in COUNTS.items()
     )
     pack_photos(chain.from_iterable(chosen), path)

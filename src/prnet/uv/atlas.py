@@ -101,7 +101,7 @@ class Atlas:
 
     @cached_property
     def coarse_triangles(self) -> NDArray[np.int32]:
-        """(F, 3) int32, fewer that cover the same surface within a fraction of a millimeter."""
+        """(F, 3) int32, fewer, within a fraction of a millimeter of the mean face's surface."""
         surface = self.canonical_map, MOST_BEND_CM
         return read_only(coarser_triangles(self.triangles, self.vertex_index, *surface))
 

@@ -64,8 +64,8 @@ def coarser_triangles(
 ) -> NDArray[np.int32]:
     """Cover a map's surface with fewer triangles, for what needn't be told where it bends a little.
 
-    Whole and nearly flat blocks of 2×2 quads become two triangles; beside others they stay as well,
-    so that no crack opens between large triangles and small ones.
+    Whole and nearly flat blocks of 2×2 quads become two triangles; beside other blocks their small
+    triangles stay as well, so that no crack opens between large ones and small ones.
 
     Args:
         triangles: (T, 3) int, halves of quads between neighbouring pixels.
@@ -74,7 +74,8 @@ def coarser_triangles(
         most_bend: How far from two triangles it may lie, in its unit.
 
     Returns:
-        (F, 3) int32; those that are two triangles a block come first.
+        (F, 3) int32; those that are two a block come first, clockwise as the map shows them, which
+        is counter-clockwise in the photo frame with y up and the map seen from outside.
     """
     side, blocks = len(surface), (len(surface) + 1) // 2
     least, most = (
@@ -89,7 +90,7 @@ def coarser_triangles(
     is_flat[: len(bend), : len(bend)] = bend <= most_bend
     is_flat &= halves == 8
     y, x = 2 * np.argwhere(is_flat).T
-    corners = np.stack([y, y, y + 2, y + 2]) * side + np.stack([x, x + 2, x + 2, x])
+    corners = np.stack([y, y + 2, y + 2, y]) * side + np.stack([x, x, x + 2, x + 2])
     vertex_at = np.zeros(side * side, np.int32)
     vertex_at[vertex_index] = np.arange(len(vertex_index))
     padded = np.pad(is_flat.astype(np.uint8), 1)

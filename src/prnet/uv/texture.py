@@ -81,14 +81,14 @@ def sample_texture(
     is_used = (cv2.medianBlur(is_seen.astype(np.uint8), 5) > 0) & is_seen
     if not is_used.any():
         return np.zeros((size, size, 4), np.uint8)
-    photo, *xy = _cut_photo(image, position_map, is_used, size / len(position_map))
+    photo, *xy, reach = _cut_photo(image, position_map, is_used, size / len(position_map))
     if photo.size == 0:
         return np.zeros((size, size, 4), np.uint8)
     x, y = (resize_map(each, size) for each in xy)
     used = np.asarray(cv2.resize(is_used.view(np.uint8) * np.uint8(255), (size, size)), np.uint8)
     # centres of pixels at integers: a photo reaches half a pixel beyond the first and the last
     near = cv2.dilate(is_used.view(np.uint8), np.ones((3, 3), np.uint8))
-    for coarse, each, length in zip(xy, (x, y), photo.shape[1::-1], strict=True):
+    for coarse, each, length in zip(xy, (x, y), reach, strict=True):
         low, high, *_ = cv2.minMaxLoc(coarse, near)
         if low < -0.5 or high > length - 0.5:
             used = cv2.bitwise_and(used, cv2.inRange(each, -0.5, length - 0.5))
@@ -121,8 +121,12 @@ def _cut_photo(
     position_map: NDArray[np.float32],
     is_used: NDArray[np.bool_],
     texels_per_step: float,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Cut out the photo's used part, shrunk if texels lie pixels apart; the map's x and y there."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], tuple[float, float]]:
+    """Cut out the photo's used part, halved while texels lie pixels apart.
+
+    Returns:
+        It, the map's x and y there, and its width and height.
+    """
     x, y = (np.ascontiguousarray(position_map[..., k], np.float32) for k in (0, 1))
     across = np.asarray(cv2.magnitude(np.diff(x[::4]), np.diff(y[::4])))  # rows enough to tell
     steps = across[is_used[::4, 1:]]
@@ -133,12 +137,14 @@ def _cut_photo(
     right, bottom = (max(math.ceil(most + margin), 0) for _, most in used)
     photo = image[top:bottom, left:right]
     x, y = x - left, y - top
+    reach = float(photo.shape[1]), float(photo.shape[0])
     half = np.float32(0.5)
     # by halves it takes a tenth of the time
     while pixels_per_texel >= MOST_PIXELS and min(photo.shape[:2]) > 1:
         photo, pixels_per_texel = halve(photo), pixels_per_texel / 2
         x, y = (x - half) * half, (y - half) * half
-    return photo, x, y
+        reach = reach[0] / 2, reach[1] / 2  # of an odd row or column the halved photo has nothing
+    return photo, x, y, reach
 
 
 def resize_map(values: NDArray[np.floating] | NDArray[np.uint8], size: int) -> NDArray[np.float32]:
