@@ -157,7 +157,7 @@ def test_a_face_that_fills_the_photo(width: int, height: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "score", "count"), [(0, 0.53, 0), (0, 0.55, 1), (1, 0.69, 0), (1, 0.71, 1)]
+    ("turns", "score", "count"), [(0, 0.57, 0), (0, 0.59, 1), (1, 0.69, 0), (1, 0.71, 1)]
 )
 def test_what_an_unusual_look_finds_must_be_surer(turns: int, score: float, count: int) -> None:
     # the detector finds a white stripe that stands
@@ -240,8 +240,35 @@ def test_what_is_nothing_from_nearby_is_no_face() -> None:
 
 
 @pytest.mark.parametrize(
+    ("score", "nearby", "count"), [(0.9, 0.55, 0), (0.9, 0.65, 1), (0.41, 1, 0)]
+)
+def test_what_is_small_must_be_surer(score: float, nearby: float, count: int) -> None:
+    def doubt(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        boxes, scores = find_hints(picture)
+        is_close = picture.shape[0] == detect.CLOSER_LOOK_PX
+        return boxes, np.full(len(scores), nearby if is_close else score)
+
+    photo = draw(320, 320, np.array([[100.5, 100.5, 125.5, 125.5]]))
+    assert len(detect.search(photo, doubt, 0.1, 0.5)) == count
+
+
+@pytest.mark.parametrize(
+    ("side", "score", "count"), [(150, 0.85, 1), (170, 0.85, 0), (170, 0.91, 1)]
+)
+def test_what_fills_the_look_must_be_clearer(side: float, score: float, count: int) -> None:
+    def doubt(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        is_first = int(picture[0, 0, 0] == 255)  # not with a border around, nor turned
+        box = [[159.5, 159.5, side, side, 0.0]][:is_first]
+        return np.array(box).reshape(-1, 5), np.full(is_first, score)
+
+    photo = np.zeros((320, 320, 3), np.uint8)
+    photo[0, 0] = 255
+    assert len(detect.search(photo, doubt, 0.1, 0.5)) == count
+
+
+@pytest.mark.parametrize(
     ("score", "nearby", "count"),
-    [(0.4, 0.71, 1), (0.6, 0.47, 0), (0.6, 0.49, 1), (0.79, 0.0, 0), (0.81, 0.0, 1)],
+    [(0.43, 0.75, 1), (0.6, 0.55, 0), (0.6, 0.57, 1), (0.79, 0.0, 0), (0.81, 0.0, 1)],
 )
 def test_what_is_not_clear_is_seen_upright_from_nearby(
     score: float, nearby: float, count: int

@@ -48,10 +48,16 @@ LARGEST_FINE_PX = 128
 # Faces smaller than this in a look are looked at once more, in a picture of CLOSER_LOOK_PX where
 # they are about as large as CLOSER_PX; of the many that a look may hint at the likeliest.
 CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 128, 40
+# By so much more than others must small ones score from nearby: blossoms and coins score nearly
+# what is enough for those.
+SMALL_DOUBT = 0.1
+# What a coarse look hints at must score so much: it sees little that is smaller than its faces.
+COARSE_HINT = 0.42
 # So are larger ones that score less than this, turned upright: coins and wheels look like faces at
 # one size and angle, faces at others, too. The mean of both scores must be higher by DOUBT than a
-# face's must.
-CLEAR_SCORE, DOUBT = 0.8, 0.04
+# face's must. What fills the look must be clearer: nothing around it tells what it isn't.
+CLEAR_SCORE, DOUBT = 0.8, 0.08
+FILLING_PX, FILLING_CLEAR_SCORE = 160.0, 0.9
 # What only unusual looks show is less often a face: by so much more must it score, with a border
 # around the photo and in its quarter turns.
 BORDER_DOUBT, TURNED_DOUBT = 0.06, 0.2
@@ -94,17 +100,20 @@ def search(
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
     faces: list[FoundBox] = []
 
-    def see(view: View, way: _Way, doubt: float, largest_px: float = math.inf) -> None:
+    def see(
+        view: View, way: _Way, doubt: float, hint: float = COARSE_HINT, largest_px: float = math.inf
+    ) -> None:
         """Look once; what is a face from nearby, too, is a face."""
         found = _look(view, way, largest_px)
         if closer_score is not None:
-            hints = [box for box in found if box.size >= least]
+            hint = min(hint, closer_score)
+            hints = [box for box in found if box.size >= least and box.score >= hint]
             needed = closer_score + doubt, closer_score + max(doubt, DOUBT)
             found = _look_closer(photo, view, usual, hints, faces, *needed)
         faces[:] = distinct(faces + found)
 
     def see_finely(view: View) -> None:
-        see(lively_part(view), usual, 0.0, LARGEST_FINE_PX)
+        see(lively_part(view), usual, 0.0, 0.0, LARGEST_FINE_PX)
 
     coarsest, *finer = _scales(side, smallest_face)
     last = coarsest
@@ -186,7 +195,7 @@ def _look_closer(
         way: To look.
         boxes: What was found, photo pixels.
         known: Faces that need no second closer look.
-        min_score: That a face must reach, a small one from nearby.
+        min_score: That a face must reach, a small one SMALL_DOUBT more from nearby.
         unclear_score: That the mean of both must reach where one isn't clear.
 
     Returns:
@@ -197,7 +206,8 @@ def _look_closer(
         return box.size < CLOSE_PX * view.pixel
 
     def is_clear(box: FoundBox) -> bool:
-        return not is_small(box) and box.score >= max(min_score, CLEAR_SCORE)
+        clear = CLEAR_SCORE if box.size < FILLING_PX * view.pixel else FILLING_CLEAR_SCORE
+        return not is_small(box) and box.score >= max(min_score, clear)
 
     kept = [box for box in boxes if is_clear(box)]
     has_face, looks = bool(kept), 0
@@ -209,7 +219,8 @@ def _look_closer(
             break
         looks += 1
         if is_small(hint):  # what angle it has can't be told well from afar
-            found = _closer_face(photo, way, hint._replace(angle=0.0), min_score)
+            least = min_score + SMALL_DOUBT
+            found = _closer_face(photo, way, hint._replace(angle=0.0), least)
         elif hint.score >= SURE_SCORE or not has_face:
             # what is less than sure of a large face is worth a look where there is nothing else
             source = view if hint.size >= CLOSER_PX * view.pixel else photo

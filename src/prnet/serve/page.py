@@ -164,7 +164,8 @@ _SEARCH = (
     *("worthwhile_refinement", "smallest_px", "look_beyond", "largest_enlargement"),
     *("tile_core_px", "largest_fine_px", "block_px", "plain", "same_face"),
     *("close_px", "closer_px", "closer_look_px", "most_closer", "hint_slack"),
-    *("clear_score", "doubt", "border_doubt", "turned_doubt"),
+    *("clear_score", "filling_px", "filling_clear_score", "small_doubt", "coarse_hint"),
+    *("doubt", "border_doubt", "turned_doubt"),
 )
 
 

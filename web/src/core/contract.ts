@@ -83,6 +83,10 @@ export interface Contract {
     same_face: number;
     sure_score: number;
     clear_score: number;
+    filling_px: number;
+    filling_clear_score: number;
+    small_doubt: number;
+    coarse_hint: number;
     doubt: number;
     border_doubt: number;
     turned_doubt: number;

@@ -46,13 +46,16 @@ export class Search {
     // sizes in a coarse look aren't exact
     const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
     let faces: Found[] = [];
-    const see = async (view: View, find: typeof this.find, doubt: number, largest = Infinity) => {
+    const coarseHint = Math.min(c.coarse_hint, this.contract.detector.min_score);
+    const see = async (
+      view: View, find: typeof this.find, doubt: number, hint = coarseHint, largest = Infinity,
+    ) => {
       const found = await this.lookAt(view, (part) => find.call(this, part), largest);
-      const hints = found.filter((box) => sizeOf(box) >= least);
+      const hints = found.filter((box) => sizeOf(box) >= least && box.score >= hint);
       const seen = await this.lookCloser(whole, view, hints, faces, doubt);
       faces = this.keepDistinct([...faces, ...seen]);
     };
-    const seeFinely = (view: View) => see(this.livelyPart(view), this.find, 0, c.largest_fine_px);
+    const seeFinely = (view: View) => see(this.livelyPart(view), this.find, 0, 0, c.largest_fine_px);
     const [coarsest, ...finer] = this.scales(side);
     let last = coarsest;
     let first: View;
@@ -132,7 +135,11 @@ export class Search {
     const least = this.contract.detector.min_score + doubt;
     const unclear = this.contract.detector.min_score + Math.max(doubt, c.doubt);
     const isSmall = (box: Found) => sizeOf(box) < c.close_px * pixelOf(view);
-    const isClear = (box: Found) => !isSmall(box) && box.score >= Math.max(least, c.clear_score);
+    const isClear = (box: Found) => {
+      const fills = sizeOf(box) >= c.filling_px * pixelOf(view);
+      const clear = fills ? c.filling_clear_score : c.clear_score;
+      return !isSmall(box) && box.score >= Math.max(least, clear);
+    };
     const kept = boxes.filter(isClear);
     let hasFace = kept.length > 0;
     let looks = 0;
@@ -145,7 +152,7 @@ export class Search {
       let found: Found | undefined;
       if (isSmall(hint)) {
         // what angle it has can't be told well from afar
-        found = await this.closerFace(photo, { ...hint, angle: 0 }, least);
+        found = await this.closerFace(photo, { ...hint, angle: 0 }, least + c.small_doubt);
       } else if (hint.score >= c.sure_score || !hasFace) {
         // what is less than sure of a large face is worth a look where there is nothing else
         const source = sizeOf(hint) >= c.closer_px * pixelOf(view) ? view : photo;

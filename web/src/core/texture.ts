@@ -2,7 +2,7 @@
 
 import { distanceTransform, EDGE_DISTANCE } from "./edges";
 import { gaussian } from "./outline";
-import { areaWeights, average, cutOut, emptyPicture, type Picture, resizeValues, shrinkArea } from "./picture";
+import { areaWeights, average, cutOut, emptyPicture, halve, type Picture, resizeValues } from "./picture";
 
 const GRAZED_FACING: [number, number] = [0.1, 0.3];
 const LIT_FACING: [number, number] = [0.3, 0.7];
@@ -51,13 +51,13 @@ export function sampleTexture(
   }
   const cut = cutPhoto(photo, xy, used, side, size / side);
   if (!cut) return texture;
-  const { part } = cut;
+  const { part, reach } = cut;
   const places = resizeMap(xy, side, 2, size);
   const shares = resizeMap(used, side, 1, size);
   for (let i = 0; i < size * size; i++) {
     const x = places[2 * i];
     const y = places[2 * i + 1];
-    const isInside = x > -0.5 && x < part.width - 0.5 && y > -0.5 && y < part.height - 0.5;
+    const isInside = x > -0.5 && x < reach[0] - 0.5 && y > -0.5 && y < reach[1] - 0.5;
     const alpha = isInside ? Math.round(Math.min(Math.max(shares[i] * 2 - 1, 0), 1) * 255) : 0;
     if (!alpha) continue;
     const cx = Math.min(Math.max(x, 0), part.width - 1);
@@ -77,10 +77,10 @@ export function sampleTexture(
   return texture;
 }
 
-/** The photo's used part, shrunk if texels lie pixels apart; `xy` moves along. */
+/** The photo's used part, halved while texels lie pixels apart, and its size; `xy` moves along. */
 function cutPhoto(
   photo: Picture, xy: Float32Array, used: Float32Array, side: number, texelsPerStep: number,
-): { part: Picture } | null {
+): { part: Picture; reach: number[] } | null {
   const steps: number[] = [];
   const low = [Infinity, Infinity];
   const high = [-Infinity, -Infinity];
@@ -105,15 +105,18 @@ function cutPhoto(
     xy[i] -= left;
     xy[i + 1] -= top;
   }
-  const pixelsPerTexel = step / texelsPerStep;
-  if (pixelsPerTexel < 1.5) return { part };
-  const width = Math.max(Math.round(part.width / pixelsPerTexel), 1);
-  const height = Math.max(Math.round(part.height / pixelsPerTexel), 1);
-  for (let i = 0; i < xy.length; i += 2) {
-    xy[i] = ((xy[i] + 0.5) * width) / part.width - 0.5;
-    xy[i + 1] = ((xy[i + 1] + 0.5) * height) / part.height - 0.5;
+  let shrunk = part;
+  let pixelsPerTexel = step / texelsPerStep;
+  const reach = [part.width, part.height];
+  while (pixelsPerTexel >= 1.5 && Math.min(shrunk.width, shrunk.height) > 1) {
+    shrunk = halve(shrunk);
+    pixelsPerTexel /= 2;
+    for (let i = 0; i < xy.length; i++) xy[i] = (xy[i] - 0.5) / 2;
+    // of an odd row or column the halved photo has nothing
+    reach[0] /= 2;
+    reach[1] /= 2;
   }
-  return { part: shrinkArea(part, width, height) };
+  return { part: shrunk, reach };
 }
 
 /** Give every texel a color: RGB. The maps are (M, M): cosine between normal and view, distance from
