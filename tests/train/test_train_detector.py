@@ -125,7 +125,7 @@ def test_it_learns_from_a_teacher_and_from_hard_negatives(packed: Path, tmp_path
     torch.save(teacher.state_dict(), path)
     recipe = DetectorRecipe(
         **{"photos": str(packed), "scene_size": 64, "batch_size": 16, "workers": 1},
-        **{"teacher": str(path), "imitated": 1e6, "max_steps": 8, "warmup_steps": 1},
+        **{"teacher": str(path), "imitated": 1e6, "max_steps": 14, "warmup_steps": 1},
         **{"learning_rate": 0.01, "mined": 4, "mine_seconds": 0.5, "validation_scenes": 1},
         uses=3,
         validate_seconds=0,
