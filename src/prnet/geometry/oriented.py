@@ -4,14 +4,13 @@ The box is upright once it is turned back about its center by the angle: radians
 (x right, y down), 0 for a face that stands upright.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
-
-BLOCK = 64  # boxes that are compared with all others at once
 
 
 def to_upright(offsets: Array, angles: Array) -> Array:
@@ -53,7 +52,7 @@ def keep_distinct(boxes: Array, scores: Array, most: float) -> NDArray[np.intp]:
     columns = np.ascontiguousarray(boxes.T, np.float64)
     cos_sin = np.array([np.cos(columns[4]), np.sin(columns[4])])
     distinct = _distinct(columns[:2], columns[2:4], cos_sin, scores, most)
-    return np.concatenate([np.empty(0, np.intp), *(kept for kept, *_ in distinct)])
+    return np.array([i for i, *_ in distinct], np.intp)
 
 
 def merge(
@@ -75,24 +74,24 @@ def merge(
     Returns:
         (K, 5) float32 boxes and their (K,) scores, best first.
     """
-    parts, weights = [np.empty((0, 7))], np.square(scores, dtype=np.float64)
+    kept, blended, weights = [], [], np.square(scores, dtype=np.float64)
     seeds = scores * (scores >= min_score)
-    for kept, shared, areas in _distinct(told[:2], np.exp(told[2:4]), told[4:], seeds, most):
+    for i, shared, areas in _distinct(told[:2], np.exp(told[2:4]), told[4:], seeds, most):
         # shared ≥ least · (areas − shared)
         coincides = shared >= least / (1 + least) * areas
-        coincides &= scores >= scores[kept, None] / 2
-        coincides[np.arange(len(kept)), kept] = True
+        coincides &= scores >= scores[i] / 2
+        coincides[i] = True
         weight = weights * coincides
-        means = weight @ told.T / weight.sum(1)[:, None]
-        parts.append(np.column_stack([means, kept]))
-    x, y, log_width, log_height, cos, sin, best = np.concatenate(parts).T
-    blended = [x, y, np.exp(log_width), np.exp(log_height), np.arctan2(sin, cos)]
-    return np.array(blended, np.float32).T, scores[best.astype(np.intp)]
+        total = float(weight.sum())
+        x, y, log_width, log_height, cos, sin = (each / total for each in (told @ weight).tolist())
+        blended.append((x, y, math.exp(log_width), math.exp(log_height), math.atan2(sin, cos)))
+        kept.append(i)
+    return np.array(blended, np.float32).reshape(-1, 5), scores[kept]
 
 
 def _distinct(
     xy: Array, sizes: Array, cos_sin: Array, scores: Array, most: float
-) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
+) -> Iterator[tuple[int, Array, Array]]:
     """Of boxes with a score, best first, those that overlap no better one too much.
 
     Args:
@@ -103,30 +102,22 @@ def _distinct(
         most: See `keep_distinct`.
 
     Yields:
-        The indices of some, (K,); the area that each box shares with each of them, taken to be
-        turned by its angle (as faces' boxes are nearly square, what another angle would change is a
-        few hundredths); and the sum of both areas, (K, N).
+        Each one's index; the area that each box shares with it, taken to be turned by its angle (as
+        faces' boxes are nearly square, what another angle would change is a few hundredths); and
+        the sum of both areas, (N,).
     """
     area, left = sizes[0] * sizes[1], scores.copy()
-    while True:
-        # some at a time, so that memory doesn't grow with the square of their number
-        best = np.argsort(-left, kind="stable")[: min(BLOCK, np.count_nonzero(left > 0))]
-        if not len(best):
+    while len(left):
+        i = int(left.argmax())
+        if left[i] <= 0:
             return
-        cos, sin = cos_sin[:, best, None]
-        x, y = xy[:, None] - xy[:, best, None]
+        cos, sin = cos_sin[:, i].tolist()
+        away = np.array([[cos, sin], [-sin, cos]]) @ (xy - xy[:, i : i + 1])
+        size = sizes[:, i : i + 1]
         # two lengths share what is left of their halves, at most the smaller one
-        size = sizes[:, best, None]
-        sides = np.minimum(sizes[:, None], size)
-        reach = (sizes[:, None] + size) / 2
-        width = np.minimum(reach[0] - np.abs(cos * x + sin * y), sides[0])
-        height = np.minimum(reach[1] - np.abs(cos * y - sin * x), sides[1])
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        clashes = shared > most * np.minimum(area, area[best, None])
-        among, is_kept = clashes[:, best], np.ones(len(best), bool)
-        for k in range(len(best)):
-            if is_kept[k]:
-                is_kept[k + 1 :] &= ~among[k, k + 1 :]
-        left[clashes[is_kept].any(0)] = 0
-        left[best] = 0
-        yield best[is_kept], shared[is_kept], area + area[best[is_kept], None]
+        sides = np.minimum((sizes + size) / 2 - np.abs(away), np.minimum(sizes, size))
+        width, height = np.maximum(sides, 0)
+        shared = width * height
+        yield i, shared, area + area[i]
+        left *= shared <= most * np.minimum(area, area[i])
+        left[i] = 0
