@@ -55,3 +55,18 @@ grown = resident_mb() - start
 assert grown < 30, f"{grown:.0f} MB"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("side", "score"), [(128, 0.32), (320, 0.42), (352, 0.32)])
+def test_what_a_coarse_look_hints_at_must_score_more(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch, side: int, score: float
+) -> None:
+    asked = []
+
+    def look(_: FaceDetector, picture: np.ndarray, min_score: float) -> tuple[None, None]:
+        asked.append((picture.shape, min_score))
+        return None, None
+
+    monkeypatch.setattr(FaceDetector, "look", look)
+    detector._find(np.zeros((30, side - 5, 3), np.uint8))
+    assert asked == [((32, side, 3), score)]

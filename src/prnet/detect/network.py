@@ -22,7 +22,7 @@ from prnet.detect.cells import (
     find_faces,
 )
 from prnet.detect.detections import Detections
-from prnet.detect.search import check_settings, search
+from prnet.detect.search import CLOSER_LOOK_PX, LOOK_PX, check_settings, search
 from prnet.errors import ModelFileError
 
 if sys.version_info >= (3, 11):
@@ -33,7 +33,9 @@ else:
 # a Path where the package lies in a folder; where it lies in a zip, what reads from that
 EMBEDDED_FILE = resources.files("prnet") / "assets" / "detector" / "detector.onnx"
 MIN_SCORE = 0.5
-HINT_SCORE = 0.32  # from which on a small face is looked at from nearby
+# from which on what may be a face is looked at from nearby; and in a coarse look, which sees little
+# that is smaller than the photo's faces
+HINT_SCORE, COARSE_HINT_SCORE = 0.32, 0.42
 
 
 class FaceDetector:
@@ -107,7 +109,10 @@ class FaceDetector:
             filled = np.zeros((-(-height // step) * step, -(-width // step) * step, 3), np.uint8)
             filled[:height, :width] = picture
             picture = filled
-        return self.look(picture, min(self.min_score, HINT_SCORE))
+        is_coarse = CLOSER_LOOK_PX < max(height, width) <= LOOK_PX
+        return self.look(
+            picture, min(self.min_score, COARSE_HINT_SCORE if is_coarse else HINT_SCORE)
+        )
 
 
 def _open(path: Traversable) -> onnxruntime.InferenceSession:

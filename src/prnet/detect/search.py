@@ -51,8 +51,6 @@ CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 128, 40
 # By so much more than others must small ones score from nearby: blossoms and coins score nearly
 # what is enough for those.
 SMALL_DOUBT = 0.1
-# What a coarse look hints at must score so much: it sees little that is smaller than its faces.
-COARSE_HINT = 0.42
 # So are larger ones that score less than this, turned upright: coins and wheels look like faces at
 # one size and angle, faces at others, too. The mean of both scores must be higher by DOUBT than a
 # face's must. What fills the look must be clearer: nothing around it tells what it isn't.
@@ -100,20 +98,17 @@ def search(
     least = HINT_SLACK * max(SMALLEST_PX, smallest_face * side)
     faces: list[FoundBox] = []
 
-    def see(
-        view: View, way: _Way, doubt: float, hint: float = COARSE_HINT, largest_px: float = math.inf
-    ) -> None:
+    def see(view: View, way: _Way, doubt: float, largest_px: float = math.inf) -> None:
         """Look once; what is a face from nearby, too, is a face."""
         found = _look(view, way, largest_px)
         if closer_score is not None:
-            hint = min(hint, closer_score)
-            hints = [box for box in found if box.size >= least and box.score >= hint]
+            hints = [box for box in found if box.size >= least]
             needed = closer_score + doubt, closer_score + max(doubt, DOUBT)
             found = _look_closer(photo, view, usual, hints, faces, *needed)
         faces[:] = distinct(faces + found)
 
     def see_finely(view: View) -> None:
-        see(lively_part(view), usual, 0.0, 0.0, LARGEST_FINE_PX)
+        see(lively_part(view), usual, 0.0, LARGEST_FINE_PX)
 
     coarsest, *finer = _scales(side, smallest_face)
     last = coarsest

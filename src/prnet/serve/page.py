@@ -21,7 +21,7 @@ from prnet import __version__, reconstructor
 from prnet.apps.records import FORMAT, FRAMES, UNITS, VERSION
 from prnet.apps.sample import SAMPLE_NAME, sample_photo
 from prnet.detect import cells, found, search, shrink
-from prnet.detect.network import HINT_SCORE, FaceDetector
+from prnet.detect.network import COARSE_HINT_SCORE, HINT_SCORE, FaceDetector
 from prnet.draw.overlay import COLORS
 from prnet.errors import OutputError
 from prnet.files import write_files
@@ -130,6 +130,7 @@ def describe(model: Model, detector: FaceDetector) -> tuple[dict[str, Any], byte
             "same_box": cells.SAME_BOX,
             "min_score": detector.min_score,
             "hint_score": HINT_SCORE,
+            "coarse_hint_score": COARSE_HINT_SCORE,
         },
         "search": how | {"smallest_face": detector.smallest_face},
         "reconstruct": {
@@ -164,7 +165,7 @@ _SEARCH = (
     *("worthwhile_refinement", "smallest_px", "look_beyond", "largest_enlargement"),
     *("tile_core_px", "largest_fine_px", "block_px", "plain", "same_face"),
     *("close_px", "closer_px", "closer_look_px", "most_closer", "hint_slack"),
-    *("clear_score", "filling_px", "filling_clear_score", "small_doubt", "coarse_hint"),
+    *("clear_score", "filling_px", "filling_clear_score", "small_doubt"),
     *("doubt", "border_doubt", "turned_doubt"),
 )
 

@@ -64,6 +64,7 @@ export interface Contract {
     same_box: number;
     min_score: number;
     hint_score: number;
+    coarse_hint_score: number;
   };
   search: {
     sure_px: number;
@@ -86,7 +87,6 @@ export interface Contract {
     filling_px: number;
     filling_clear_score: number;
     small_doubt: number;
-    coarse_hint: number;
     doubt: number;
     border_doubt: number;
     turned_doubt: number;

@@ -46,16 +46,13 @@ export class Search {
     // sizes in a coarse look aren't exact
     const least = c.hint_slack * Math.max(c.smallest_px, c.smallest_face * side);
     let faces: Found[] = [];
-    const coarseHint = Math.min(c.coarse_hint, this.contract.detector.min_score);
-    const see = async (
-      view: View, find: typeof this.find, doubt: number, hint = coarseHint, largest = Infinity,
-    ) => {
+    const see = async (view: View, find: typeof this.find, doubt: number, largest = Infinity) => {
       const found = await this.lookAt(view, (part) => find.call(this, part), largest);
-      const hints = found.filter((box) => sizeOf(box) >= least && box.score >= hint);
+      const hints = found.filter((box) => sizeOf(box) >= least);
       const seen = await this.lookCloser(whole, view, hints, faces, doubt);
       faces = this.keepDistinct([...faces, ...seen]);
     };
-    const seeFinely = (view: View) => see(this.livelyPart(view), this.find, 0, 0, c.largest_fine_px);
+    const seeFinely = (view: View) => see(this.livelyPart(view), this.find, 0, c.largest_fine_px);
     const [coarsest, ...finer] = this.scales(side);
     let last = coarsest;
     let first: View;
@@ -211,8 +208,11 @@ export class Search {
       const row = picture.data.subarray(y * picture.width * 3, (y + 1) * picture.width * 3);
       filled.data.set(row, y * width * 3);
     }
-    const { min_score, hint_score } = this.contract.detector;
-    const least = Math.min(min_score, hint_score);
+    const { min_score, hint_score, coarse_hint_score } = this.contract.detector;
+    const { closer_look_px, look_px } = this.contract.search;
+    const longer = Math.max(picture.width, picture.height);
+    const isCoarse = closer_look_px < longer && longer <= look_px;
+    const least = Math.min(min_score, isCoarse ? coarse_hint_score : hint_score);
     const boxes = this.decode(await this.look(filled), width, height, least / 2);
     // lower scores are only to be blended with
     const kept = this.keepDistinct(boxes.filter((box) => box.score >= least));
