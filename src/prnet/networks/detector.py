@@ -5,8 +5,6 @@ go down to an 8th of the picture, units of YuNet's kind (Wu et al. 2023) from th
 back up.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,26 +12,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from prnet.detect.cells import LARGEST_LOG, OUTPUTS, STRIDES, UNIT_STRIDES
 
-
-class Shape(NamedTuple):
-    """Channels and depths, at strides 8, 16 and 32 where there are three.
-
-    Attributes:
-        stem: Channels at a fourth of the picture.
-        channels: Of each stride.
-        refinements: Units that change what they are given rather than replace it.
-        neck_refinements: The same on the way back up.
-        heads: Channels of the unit before the answer.
-    """
-
-    stem: int = 16
-    channels: tuple[int, int, int] = (32, 64, 96)
-    refinements: tuple[int, int, int] = (1, 4, 5)
-    neck_refinements: tuple[int, int, int] = (0, 1, 2)
-    heads: tuple[int, int, int] = (32, 32, 32)
-
-
-SHAPE = Shape()
+# channels at a fourth of the picture, at strides 8, 16 and 32, and of each stride's head
+STEM_CHANNELS, CHANNELS, HEAD_CHANNELS = 16, (32, 64, 96), 32
+# of each stride, on the way down and back up: units that change what they are given rather than
+# replace it
+REFINEMENTS, NECK_REFINEMENTS = (1, 4, 5), (0, 1, 2)
 STEM_SIDE, STEM_STRIDE, STEM_PADDING = 5, 4, 1
 # what the picture's 0 to 255 are to the first convolution before it has learned
 USUAL_PIXEL, PIXEL_SPREAD = 127.0, 64.0
@@ -43,33 +26,27 @@ SELDOM = -4.0  # of a score before the sigmoid, before anything is learned: face
 class Detector(nn.Module):
     """Pictures → cells, see `forward`."""
 
-    def __init__(self, shape: Shape = SHAPE) -> None:
-        """Build it with random weights.
-
-        Args:
-            shape: Channels and depths.
-        """
+    def __init__(self) -> None:
+        """Build it with random weights."""
         super().__init__()
-        fine, middle, coarse = shape.channels
-        self.stem = nn.Conv2d(3, shape.stem, STEM_SIDE, STEM_STRIDE, STEM_PADDING)
-        self.stem_norm = nn.BatchNorm2d(shape.stem)
-        self.halve = nn.Conv2d(shape.stem, fine, 3, 2, 1, bias=False)
+        fine, middle, coarse = CHANNELS
+        self.stem = nn.Conv2d(3, STEM_CHANNELS, STEM_SIDE, STEM_STRIDE, STEM_PADDING)
+        self.stem_norm = nn.BatchNorm2d(STEM_CHANNELS)
+        self.halve = nn.Conv2d(STEM_CHANNELS, fine, 3, 2, 1, bias=False)
         self.halve_norm = nn.BatchNorm2d(fine)
         self.stages = nn.ModuleList(
             (
-                nn.Sequential(*_refinements(fine, shape.refinements[0])),
-                _stage(fine, middle, shape.refinements[1]),
-                _stage(middle, coarse, shape.refinements[2]),
+                nn.Sequential(*_refinements(fine, REFINEMENTS[0])),
+                _stage(fine, middle, REFINEMENTS[1]),
+                _stage(middle, coarse, REFINEMENTS[2]),
             )
         )
         self.joints = nn.ModuleList((Joint(fine, middle), Joint(middle, coarse)))
         self.neck_refinements = nn.ModuleList(
             nn.Sequential(*_refinements(width, count))
-            for width, count in zip(shape.channels, shape.neck_refinements, strict=True)
+            for width, count in zip(CHANNELS, NECK_REFINEMENTS, strict=True)
         )
-        self.heads = nn.ModuleList(
-            _head(*each) for each in zip(shape.channels, shape.heads, strict=True)
-        )
+        self.heads = nn.ModuleList(_head(width) for width in CHANNELS)
         with torch.no_grad():
             self.stem.weight /= PIXEL_SPREAD
             assert self.stem.bias is not None
@@ -112,11 +89,8 @@ class Detector(nn.Module):
         # colors' pictures are to the stem: so they needn't be taken apart first
         rows = pictures.flatten(2)[:, None].float()
         kernel = weight.permute(0, 2, 3, 1).flatten(2)[:, None]
-        (stride, _), (padding, _) = self.stem.stride, self.stem.padding
-        assert isinstance(padding, int)
-        stem = functional.conv2d(
-            rows, kernel, bias, stride=(stride, 3 * stride), padding=(padding, 3 * padding)
-        )
+        steps = (STEM_STRIDE, 3 * STEM_STRIDE), (STEM_PADDING, 3 * STEM_PADDING)
+        stem = functional.conv2d(rows, kernel, bias, *steps)
         return self._look(stem).transpose(1, 2)
 
     def _look(self, stem: Tensor) -> Tensor:
@@ -147,14 +121,14 @@ def _refinements(channels: int, count: int) -> list[nn.Module]:
     return [Refinement(channels) for _ in range(count)]
 
 
-def _head(inputs: int, channels: int) -> nn.Sequential:
+def _head(inputs: int) -> nn.Sequential:
     """What a stride's cells say."""
-    answer = nn.Conv2d(channels, OUTPUTS, 1)
+    answer = nn.Conv2d(HEAD_CHANNELS, OUTPUTS, 1)
     assert answer.bias is not None
     with torch.no_grad():
         answer.bias.zero_()
         answer.bias[0] = SELDOM
-    return nn.Sequential(Unit(inputs, channels), answer)
+    return nn.Sequential(Unit(inputs, HEAD_CHANNELS), answer)
 
 
 class Unit(nn.Module):
