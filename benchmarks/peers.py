@@ -1,4 +1,4 @@
-"""Times prnet's whole call and its parts beside what people use instead, in one run, one thread.
+"""Times prnet's whole call, its parts and its files beside what people use instead, on one thread.
 
     python -m venv peers && peers/bin/pip install mediapipe==0.10.21
     python benchmarks/peers.py FACEKIT --mediapipe peers/bin/python face_landmarker.task
@@ -6,6 +6,7 @@
 All look in turn at scikit-image's astronaut (512×512, one face), so that none meets a busier
 machine, five times in a row each, as at a folder or a film: a call finds its code and weights in
 the caches. The ratios are to prnet's whole call: pixels → box, 68 landmarks and pose of each face.
+The files are of a face that has been reconstructed, enlarged so that it fills a texture of 1024².
 Without `--mediapipe` its two rows are left out. FACEKIT holds YuNet and 3DDFA_V2's encoder (see
 `compare_networks.py`); the paper's network has random weights, which take as long as trained ones.
 """
@@ -27,9 +28,11 @@ import cv2
 import numpy as np
 import onnxruntime
 from compare_networks import MB05_ENCODER, RESFCN256, export_peers
-from skimage.data import astronaut
+from numpy.typing import NDArray
+from skimage.data import astronaut, rocket
 
 from prnet.detect.yunet import YuNetDetector
+from prnet.face import Face
 from prnet.model.model import EMBEDDED_FOLDER, NETWORK_FILE
 from prnet.reconstructor import Reconstructor
 
@@ -37,6 +40,8 @@ CALL = "prnet: photo → box, landmarks, pose"
 YUNET_FILE = "init/yunet.onnx"
 TURN = 5  # calls in a row
 DETECTOR_SIZE = 320  # side of the picture that the two detectors are given
+FACE_SHARE, LARGE_PHOTO = 0.1, (4000, 3000)  # of its width; 12 megapixels
+TEXTURE_SIZE, ENLARGING = 1024, 4  # that much, for a texture of that side
 
 # runs in MediaPipe's own environment: a line in asks for a call, a line out says what it took
 MEDIAPIPE = """
@@ -118,6 +123,13 @@ def compare(
         (face,) = reconstructor(photo)
         _ = face.box, face.landmarks68, face.pose
 
+    (face,) = reconstructor(photo)
+    large = large_photo(photo, face)
+
+    def large_call() -> None:
+        (face,) = reconstructor(large)
+        _ = face.box, face.landmarks68, face.pose
+
     with tempfile.TemporaryDirectory(prefix="prnet-") as name, ExitStack() as stack:
         folder, at_size = Path(name), f", {DETECTOR_SIZE}×{DETECTOR_SIZE}"
         others = export_peers(facekit, folder)
@@ -126,6 +138,8 @@ def compare(
             f"prnet: detector{at_size}": timed(lambda: reconstructor.detect(small)),
             f"YuNet{at_size}": timed(lambda: yunet.detect(small)),
             "prnet: network": timed(network(Path(str(EMBEDDED_FOLDER / NETWORK_FILE)))),
+            "prnet: 12 megapixels, a face of 10 %": timed(large_call),
+            **saving(reconstructor, photo, folder),
             "3DDFA_V2 mb05: network without its last layer": timed(network(others[MB05_ENCODER])),
             "PRNet: network": timed(network(others[RESFCN256])),
         }
@@ -146,6 +160,47 @@ def compare(
     medians = {title: 1000 * float(np.median(own)) for title, own in taken.items()}
     return {
         title: {"median_ms": each, "ratio": each / medians[CALL]} for title, each in medians.items()
+    }
+
+
+def large_photo(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+    """12 megapixels, in whose middle the photo lies, so large that its face is a tenth as wide."""
+    scale = FACE_SHARE * LARGE_PHOTO[0] / (face.box[2] - face.box[0])
+    large = cv2.resize(rocket(), LARGE_PHOTO, interpolation=cv2.INTER_CUBIC)
+    height = width = min(round(scale * len(photo)), *LARGE_PHOTO)
+    inside = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    top, left = (LARGE_PHOTO[1] - height) // 2, (LARGE_PHOTO[0] - width) // 2
+    large[top : top + height, left : left + width] = inside[:height, :width]
+    return large
+
+
+def saving(
+    reconstructor: Reconstructor, photo: NDArray[np.uint8], folder: Path
+) -> dict[str, Callable[[], float]]:
+    """Calls that save a new face, of which box, landmarks and pose are known, as each kind of file.
+
+    Raises:
+        ValueError: The face's texture isn't of 1024².
+    """
+    photo = cv2.resize(photo, None, fx=ENLARGING, fy=ENLARGING, interpolation=cv2.INTER_CUBIC)
+
+    def saves(extension: str) -> Callable[[], float]:
+        path = folder / f"face{extension}"
+
+        def call() -> float:
+            (face,) = reconstructor(photo)
+            _ = face.box, face.landmarks68, face.pose
+            path.unlink(missing_ok=True)  # to replace a file takes longer than to write a new one
+            return timed(lambda: face.save(path))()
+
+        return call
+
+    (face,) = reconstructor(photo)
+    if face.texture_size != TEXTURE_SIZE:
+        raise ValueError(f"the texture's side is {face.texture_size}, not {TEXTURE_SIZE}")
+    return {
+        f"prnet: face → {extension[1:].upper()}": saves(extension)
+        for extension in (".glb", ".obj", ".ply")
     }
 
 
