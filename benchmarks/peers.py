@@ -219,6 +219,7 @@ def network(path: Path) -> Callable[[], object]:
     """A network to be called on one crop."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # it warns of inputs that needn't be given
     session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     (crops,) = session.get_inputs()
     feed = {crops.name: np.random.default_rng(0).random((1, *crops.shape[1:]), np.float32)}

@@ -122,11 +122,10 @@ def _open(path: Traversable) -> onnxruntime.InferenceSession:
         raise ModelFileError(f"{path}: no such file; {remedy}")
     onnxruntime.disable_telemetry_events()  # what is done with photos is nobody's business
     options = onnxruntime.SessionOptions()
-    # one thread leaves no pool behind that a fork would break; and memory that photos of many
-    # shapes would each keep a share of is given back
+    # one thread leaves no pool behind that a fork would break; and of a pattern of memory for each
+    # shape, photos of many shapes would each keep a share
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
