@@ -110,13 +110,13 @@ def test_looks() -> None:
     again = [(240, 320), (320, 240), (240, 320), (320, 240)]  # since it finds nothing
     assert looks_at((3000, 4000), 0.06) == [(240, 320), *again]
     # a large photo's second look comes first
-    assert looks_at((3000, 4000), 0.015) == [(720, 960), (240, 320), *again]
+    assert looks_at((3000, 4000), 0.015) == [(864, 1152), (240, 320), *again]
     assert looks_at((54, 60), 0.01)[0] == (288, 320)
     assert looks_at((1, 1), 0.01)[0] == (8, 8)
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side
     assert looks_at((4000, 4000), 0.015, slice(0)) == [(320, 320)] * 5
     fine, coarse, *_ = looks_at((4000, 4000), 0.015, slice(1500, 2500))
-    assert coarse == (320, 320) and 317 <= min(fine) <= max(fine) <= 317 + 4 * shrink.BLOCK_PX
+    assert coarse == (320, 320) and 288 <= min(fine) <= max(fine) <= 288 + 4 * shrink.BLOCK_PX
     # memory doesn't grow with the photo: no tile is larger than this
     assert max(max(shape) for shape in looks_at((6000, 9000), 0.001)) <= LARGEST_TILE
 

@@ -35,7 +35,7 @@ EMBEDDED_FILE = resources.files("prnet") / "assets" / "detector" / "detector.onn
 MIN_SCORE = 0.5
 # from which on what may be a face is looked at from nearby; and in a coarse look, which sees little
 # that is smaller than the photo's faces
-HINT_SCORE, COARSE_HINT_SCORE = 0.32, 0.42
+HINT_SCORE, COARSE_HINT_SCORE = 0.25, 0.42
 
 
 class FaceDetector:

@@ -31,20 +31,20 @@ FindFaces = Callable[[Picture], tuple[NDArray[np.floating], NDArray[np.floating]
 SURE_PX = 19.0
 LOOK_PX = 320  # longer side of the coarse look
 SURE_SCORE = 0.6  # if it finds no face that scores so much, it may be one that stands unusually
-# Of the fine look: in a photo of 4000 pixels it sees a face of 40 with 9.6, which is enough for a
+# Of the fine look: in a photo of 4000 pixels it sees a face of 40 with 11.5, which is enough for a
 # hint. Looking at 12 megapixels with more would cost more than all the rest.
-FINE_PX = 960
+FINE_PX = 1152
 # Photos with a side of so many coarse looks get the fine one whatever else is found.
 LARGE_PHOTO = 3.0
 REFINEMENT = 4.0  # each further look sees the photo so many times larger
-WORTHWHILE_REFINEMENT = 1.4  # a further look that gains less than this is left out
+WORTHWHILE_REFINEMENT = 1.3  # a further look that gains less than this is left out
 SMALLEST_PX = 24.0  # of the photo's own pixels: smaller faces hold too little to reconstruct
 LOOK_BEYOND = 3.0  # faces down to a third of the smallest one found are looked for
 LARGEST_ENLARGEMENT = 8.0  # of a photo smaller than the coarse look
 # A finer look is cut into tiles: their cores share the photo out, and a tile reaches further by
 # half the largest face that is left to it.
 TILE_CORE_PX = 1152
-LARGEST_FINE_PX = 128
+LARGEST_FINE_PX = 192
 # Faces smaller than this in a look are looked at once more, in a picture of CLOSER_LOOK_PX where
 # they are about as large as CLOSER_PX; of the many that a look may hint at the likeliest.
 CLOSE_PX, CLOSER_PX, CLOSER_LOOK_PX, MOST_CLOSER = 32.0, 56.0, 128, 40
