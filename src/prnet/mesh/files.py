@@ -14,6 +14,7 @@ from prnet.mesh.mesh import Mesh
 
 DECIMALS = 7  # of an OBJ's numbers
 JPEG_QUALITY = 95  # of textures; the photo was mostly a JPEG itself
+PLY_PROPERTIES = "nx", "ny", "nz", "red", "green", "blue"
 # no lighting is to be added to the photo's own, so the color doesn't shine
 MTL = "newmtl {name}\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nNs 1\nmap_Kd {name}.png\n"
 
@@ -111,14 +112,12 @@ def _ply(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: 
     """A binary PLY."""
     from trimesh import Trimesh  # slow to import
     from trimesh.exchange.ply import export_ply
-    from trimesh.visual import ColorVisuals
 
-    opaque = np.full((len(mesh.vertices), 1), 255, np.uint8)
-    colors = ColorVisuals(vertex_colors=np.hstack([mesh.colors, opaque]))
-    own = Trimesh(
-        mesh.vertices, mesh.triangles, vertex_normals=mesh.normals, visual=colors, process=False
-    )
-    return {path: export_ply(own, encoding="binary", vertex_normal=True)}
+    # as properties of the vertices by PLY's own names: trimesh's normals and colors are hashed
+    # again and again, which takes as long as the rest
+    properties = dict(zip(PLY_PROPERTIES, (*mesh.normals.T, *mesh.colors.T), strict=True))
+    own = Trimesh(mesh.vertices, mesh.triangles, vertex_attributes=properties, process=False)
+    return {path: export_ply(own, encoding="binary", vertex_normal=False)}
 
 
 def _glb(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:
