@@ -84,7 +84,10 @@ def sample_texture(
     photo, *xy, reach = _cut_photo(image, position_map, is_used, size / len(position_map))
     if photo.size == 0:
         return np.zeros((size, size, 4), np.uint8)
-    x, y = (resize_map(each, size) for each in xy)
+    # one array: of large blocks that are freed the C library keeps the more for what follows
+    x, y = planes = np.empty((2, size, size), np.float32)
+    for each, plane in zip(xy, planes, strict=True):
+        cv2.resize(each, (size, size), plane, interpolation=cv2.INTER_LINEAR)
     used = np.asarray(cv2.resize(is_used.view(np.uint8) * np.uint8(255), (size, size)), np.uint8)
     # centres of pixels at integers: a photo reaches half a pixel beyond the first and the last
     near = cv2.dilate(is_used.view(np.uint8), np.ones((3, 3), np.uint8))

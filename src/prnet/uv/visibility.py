@@ -1,5 +1,6 @@
 """Vertices in the photo frame → how each faces the viewer, what hides it, how near an edge is."""
 
+import math
 from functools import cached_property
 
 import cv2
@@ -7,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.geometry.boxes import bounds
+from prnet.geometry.compiled import compiled
 from prnet.geometry.pose import flip_y
+from prnet.geometry.sampling import read_only
 
 # Side of the depth buffer that the face fills, in pixels: about two for each step of a 256×256 map,
 # so neighbouring vertices don't share a pixel.
@@ -60,15 +63,12 @@ class MeshView:
     @cached_property
     def is_visible(self) -> NDArray[np.bool_]:
         """(V,) bool: which vertices face the viewer, with no part of the mesh in front of them."""
-        if not self.extent > 0:
+        if not 0 < self.extent < math.inf:
             return np.zeros(len(self.vertices), bool)
-        x, y, z = self._points
-        nx, ny, facing = np.ascontiguousarray(self.normals.T)
-        # Compare at the pixel's centre: the vertex's tangent plane is followed there, so steep
-        # cheeks need no wider tolerance than the forehead.
-        rise = (ny * (np.rint(y) - y) - nx * (np.rint(x) - x)) / np.maximum(facing, MIN_FACING)
-        nearest = self._depth.take(self._pixels)
-        return (facing > MIN_FACING) & (z + rise > nearest - DEPTH_TOLERANCE * BUFFER_SIZE)
+        is_visible = np.empty(len(self.vertices), bool)
+        tolerance = np.float32(MIN_FACING), DEPTH_TOLERANCE * BUFFER_SIZE
+        _compare_depth(*self._places, self.normals, self._depth, *tolerance, is_visible)
+        return is_visible
 
     def covers(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Tell which points, (K, 2) where the vertices are, the viewer sees the mesh at: (K,) bool.
@@ -93,7 +93,7 @@ class MeshView:
         Returns:
             (V,) float32, in shares of the mesh's longer side; of hidden points it says nothing.
         """
-        if not self.extent > 0:
+        if not 0 < self.extent < math.inf:
             return np.zeros(len(self.vertices), np.float32)
         depth = self._depth
         edges = (depth == -np.inf).view(np.uint8)
@@ -104,8 +104,9 @@ class MeshView:
             jumps = cv2.absdiff(depth[one], depth[other])
             # infinite beside the background, which isn't nearer or farther
             edges[one] |= cv2.inRange(jumps, DEPTH_STEP * BUFFER_SIZE, LARGEST_JUMP)
+        _, pixels = self._places
         distance = cv2.distanceTransform((edges == 0).view(np.uint8), cv2.DIST_L2, 5)
-        return np.asarray(distance, np.float32).take(self._pixels) / np.float32(BUFFER_SIZE)
+        return np.asarray(distance, np.float32).take(pixels) / np.float32(BUFFER_SIZE)
 
     @cached_property
     def _bounds(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -123,23 +124,52 @@ class MeshView:
         """Of the depth buffer, in its pixels a unit of the vertices."""
         return (BUFFER_SIZE - 1) / self.extent
 
-    @cached_property
-    def _points(self) -> NDArray[np.floating]:
-        """(3, V), the vertices in the depth buffer, with a rim of background all around."""
-        low, _ = self._bounds
-        return (np.ascontiguousarray(self.vertices.T) - low[:, None]) * self._scale + 1
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """Height and width of the depth buffer, with a rim of background all around."""
+        low, high = self._bounds
+        width, height = np.ceil((high - low)[:2] * self._scale).astype(int).tolist()
+        return height + 3, width + 3
 
     @cached_property
-    def _pixels(self) -> NDArray[np.intp]:
-        """(V,), each vertex's pixel of the depth buffer, row after row."""
-        columns, rows = np.rint(self._points[:2]).astype(np.intp)
-        return rows * self._depth.shape[1] + columns
+    def _places(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """(V, 3), the vertices in the depth buffer; (V,), its pixel of each, row after row."""
+        low, _ = self._bounds
+        # for an array that may be written to, too, it would be compiled once more
+        vertices = read_only(np.ascontiguousarray(self.vertices, np.float32).view())
+        points, pixels = np.empty(vertices.shape), np.empty(len(vertices), np.intp)
+        _place(vertices, low.astype(np.float64), self._scale, self._shape[1], points, pixels)
+        return points, pixels
 
     @cached_property
     def _depth(self) -> NDArray[np.float32]:
         """The depth buffer."""
         from prnet.geometry.rasterize import depth_buffer  # numba is slow to import
 
-        low, high = self._bounds
-        width, height = np.ceil((high - low)[:2] * self._scale).astype(int).tolist()
-        return depth_buffer(self._points.T, self._drawn, (height + 3, width + 3))
+        points, _ = self._places
+        return depth_buffer(points, self._drawn, self._shape)
+
+
+@compiled
+def _place(vertices, low, scale, width, points, pixels):  # type: ignore[no-untyped-def]
+    """Fill `points` with scaled vertices, the lowest at 1, and `pixels`."""
+    for v in range(len(vertices)):
+        for axis in range(3):
+            points[v, axis] = (vertices[v, axis] - low[axis]) * scale + 1
+        pixels[v] = int(np.rint(points[v, 1])) * width + int(np.rint(points[v, 0]))
+
+
+@compiled
+def _compare_depth(points, pixels, normals, depth, min_facing, tolerance, is_visible):  # type: ignore[no-untyped-def]
+    """Fill `is_visible`: which points lie no deeper than their pixel's depth.
+
+    That is of the pixel's centre: the point's tangent plane is followed there, so steep cheeks need
+    no wider tolerance than the forehead.
+    """
+    nearest = depth.ravel()
+    for v in range(len(points)):
+        x, y, z = points[v]
+        facing = normals[v, 2]
+        rise = normals[v, 1] * (np.rint(y) - y) - normals[v, 0] * (np.rint(x) - x)
+        reached = z + rise / max(facing, min_facing) > nearest[np.uint64(pixels[v])] - tolerance
+        is_visible[v] = facing > min_facing and reached
