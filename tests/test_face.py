@@ -232,6 +232,10 @@ def test_a_face_pickles_small(face: Face) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(face, name))
 
 
+def test_a_face_prints_in_a_line(face: Face) -> None:
+    assert repr(face).startswith("Face(box=array([") and len(repr(face)) < 200
+
+
 def test_a_face_of_another_atlas_pickles_too(face: Face) -> None:
     other = dataclasses.replace(face.atlas, landmarks68_uv=face.atlas.landmarks68_uv[::-1].copy())
     again = pickle.loads(pickle.dumps(dataclasses.replace(face, atlas=other)))

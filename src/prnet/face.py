@@ -3,7 +3,7 @@
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +52,11 @@ class Face:
         detection_score: In [0, 1], how sure the detector was; None for boxes given by hand.
     """
 
-    given_map: maps.PositionMap
-    atlas: Atlas
+    given_map: maps.PositionMap = field(repr=False)
+    atlas: Atlas = field(repr=False)
     box: NDArray[np.float32]
     score: float
-    image: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8] | None = field(default=None, repr=False)
     detection_score: float | None = None
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Face:
 
     def __getstate__(self) -> dict[str, object]:
         """What pickles: the parts, not what was worked out of them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def without_image(self) -> "Face":
         """The same face without its photo, which needn't stay in memory then."""
