@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -103,7 +102,7 @@ def describe_commands() -> Iterator[str]:
     """What each command's --help prints."""
     metadata = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     (entry,) = re.findall(r'^prnet = "(.+):main"$', metadata, re.MULTILINE)
-    app = importlib.import_module(entry).app
+    whole = importlib.import_module(entry).whole_command()
 
     def walk(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
         subcommands = getattr(command, "commands", None)
@@ -112,7 +111,6 @@ def describe_commands() -> Iterator[str]:
         for name, each in (subcommands or {}).items():
             yield from walk(each, *names, name)
 
-    whole = typer.main.get_command(app)  # which takes longer than what it is asked
     for names in walk(whole):
         with CliRunner().isolation(env={"COLUMNS": "80"}) as (output, *_):
             whole.main([*names, "--help"], prog_name="prnet", standalone_mode=False)

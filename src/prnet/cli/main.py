@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 @cache
-def _whole_command() -> Callable[..., object]:
+def whole_command() -> Callable[..., object]:
     """What typer makes of `app`, which takes longer than to read a line's arguments."""
     return typer.main.get_command(app)
 
@@ -177,7 +177,7 @@ def _whole_command() -> Callable[..., object]:
 def _run(arguments: Sequence[str] | None) -> int:
     """Run a command and give the exit code that typer leaves with."""
     try:
-        _whole_command()(arguments, prog_name="prnet")
+        whole_command()(arguments, prog_name="prnet")
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0
     return 0
