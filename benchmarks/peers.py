@@ -190,7 +190,8 @@ def saving(
         def call() -> float:
             (face,) = reconstructor(photo)
             _ = face.box, face.landmarks68, face.pose
-            path.unlink(missing_ok=True)  # to replace a file takes longer than to write a new one
+            for old in folder.glob("face*"):  # to replace them takes longer than to write new ones
+                old.unlink()
             return timed(lambda: face.save(path))()
 
         return call

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prnet.geometry.bands import rasterize_bands
 from prnet.geometry.pose import Pose, flip_y
 from prnet.geometry.sampling import read_only
 from prnet.geometry.surface import front_triangles
@@ -282,8 +283,6 @@ class Face:
         Raises:
             ValueError: No shape, and the face has no photo.
         """
-        from prnet.geometry.bands import rasterize_bands  # numba is slow to import
-
         height, width = (self._photo.shape if shape is None else shape)[:2]
         depth = np.full((height, width), np.nan, np.float32)
         triangles = front_triangles(self.vertices, self.triangles)

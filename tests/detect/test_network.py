@@ -52,7 +52,7 @@ for number in range(60):
     used.append(resident_mb())
 # what the C library hasn't given back yet comes and goes; what is lost stays
 grown = min(used[45:]) - min(used[15:30])
-assert grown < 30, f"{grown:.0f} MB"
+assert grown < 20, f"{grown:.0f} MB"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -111,6 +111,9 @@ def test_looks() -> None:
     assert looks_at((3000, 4000), 0.06) == [(240, 320), *again]
     # a large photo's second look comes first
     assert looks_at((3000, 4000), 0.015) == [(864, 1152), (240, 320), *again]
+    # and in the finest, if it gains enough
+    assert looks_at((1500, 2000), 0.01)[6:] == [(1188, 888), (1188, 887)]
+    assert looks_at((1500, 1850), 0.01)[6:] == []
     assert looks_at((54, 60), 0.01)[0] == (288, 320)
     assert looks_at((1, 1), 0.01)[0] == (8, 8)
     # finer looks leave plain borders out: 1000 of 4000 pixels are left, and a block on each side

@@ -81,6 +81,14 @@ def test_scale_and_place_do_not_matter(make_face: Callable[..., Face]) -> None:
         assert same.mean() > 0.999
 
 
+@pytest.mark.parametrize("place", [5e5, 1e9, 3e9])
+def test_float64_may_lie_far_off(place: float) -> None:
+    vertices, triangles = grid(41, 0.25, 0.0)
+    near, far = MeshView(vertices, triangles), MeshView(vertices + place, triangles)
+    assert far.is_visible.all()
+    np.testing.assert_array_equal(far.distance_from_edges(), near.distance_from_edges())
+
+
 def test_rays_agree(make_face: Callable[..., Face]) -> None:
     """Brute force: of a facing vertex, does any triangle cover it and lie nearer?"""
     face = make_face(40, -10, 8)
@@ -121,8 +129,11 @@ def test_the_far_side_of_a_face_is_hidden(
     assert right_share[0] <= face.visibility[~is_left].mean() <= right_share[1]
 
 
-def test_nothing_of_a_collapsed_face_is_seen() -> None:
-    view = MeshView(np.ones((3, 3), np.float32), np.array([[0, 1, 2]]))
+@pytest.mark.parametrize("y", [1, np.nan, np.inf, -np.inf])
+def test_nothing_of_a_collapsed_face_is_seen(y: float) -> None:
+    vertices = np.ones((3, 3), np.float32)
+    vertices[0, 1] = y
+    view = MeshView(vertices, np.array([[0, 1, 2]]))
     assert not view.is_visible.any() and not view.distance_from_edges().any()
 
 

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.rasterize import rasterize
+
 
 @dataclass(frozen=True)
 class ChartSampler:
@@ -134,8 +136,6 @@ def rasterize_chart(
     Raises:
         ValueError: The chart covers no pixel at all.
     """
-    from prnet.geometry.rasterize import rasterize  # numba is slow to import
-
     flat = np.column_stack([uv.astype(np.float64) * size - 0.5, np.zeros(len(uv))])
     raster = rasterize(flat, triangles_uv, (size, size))
     if not raster.is_covered.any():

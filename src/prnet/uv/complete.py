@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.geometry.compiled import compiled
 from prnet.geometry.sampling import push_pull_planes
 from prnet.uv.atlas import Atlas
 from prnet.uv.chart import nearest_covered
-from prnet.uv.halves import compare_halves, lend_colors, smooth_step
+from prnet.uv.halves import compare_halves, lend_colors
+from prnet.uv.texels import blend_texels, weigh_texels
 from prnet.uv.texture import resize_map, resize_picture
 from prnet.uv.visibility import MeshView
 
@@ -85,17 +87,15 @@ def complete_texture(
     Returns:
         (S, S, 3) uint8 RGB, a new array; gray if the photo shows nothing at all.
     """
-    from prnet.uv.texels import blend_texels, weigh_texels  # numba is slow to import
-
     size, coarse = len(texture), min(len(texture), RELIGHT_SIZE)
-    shows = smooth_step(facing_map, *GRAZED_FACING)
-    telling = smooth_step(facing_map, *LIT_FACING)
+    shows = _smooth_step(facing_map, *GRAZED_FACING)
+    telling = _smooth_step(facing_map, *LIT_FACING)
     inside = np.ones_like(facing_map, np.float32)
     *seen, alpha = _planes(resize_picture(texture, len(facing_map)))
     alpha, expected = alpha / np.float32(255), None
     if edge_map is not None:
-        inside = smooth_step(edge_map, *EDGE_DISTANCE)
-        telling *= smooth_step(edge_map, *LIT_DISTANCE)
+        inside = _smooth_step(edge_map, *EDGE_DISTANCE)
+        telling *= _smooth_step(edge_map, *LIT_DISTANCE)
         expected = _expected_colors(np.stack(seen), alpha, shows * inside, edge_map)
     if edge_map is None or expected is None:
         edge_map, expected = np.ones_like(shows), np.zeros((3, *shows.shape), np.float32)
@@ -116,7 +116,7 @@ def complete_texture(
     # the other half lends its colors where it is shown much better
     shown = cv2.erode(np.minimum(alpha, inside), np.ones((SEAM_MARGIN, SEAM_MARGIN)))
     shown = cv2.blur(shown * np.maximum(facing_map, 0), (SEAM_BLUR, SEAM_BLUR))
-    loan = resize_map(smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), coarse)
+    loan = resize_map(_smooth_step(shown[:, ::-1] - shown, *BETTER_FACING), coarse)
     # what the texels themselves will do, for the guess, in the mean
     guess = _guess(*lend_colors(small, share, light, relight, loan))
     return blend_texels(texture, own, [loan, light, *relight, *guess])
@@ -135,7 +135,7 @@ def _guess(weighted: NDArray[np.floating], known: NDArray[np.floating]) -> NDArr
         return blend
     nearest, distance = nearest_covered(is_known)
     colors = weighted / np.maximum(known, 0.5)
-    is_narrow = np.float32(1) - smooth_step(distance, *NARROW_GAP)
+    is_narrow = np.float32(1) - _smooth_step(distance, *NARROW_GAP)
     for filled, color in zip(blend, colors, strict=True):
         rims = cv2.GaussianBlur(color.take(nearest), (0, 0), RIM_BLUR)
         filled += (rims - filled) * is_narrow
@@ -188,3 +188,20 @@ def _expected_colors(
         return None
     # where a texel is seen in part, its color is black in part
     return push_pull_planes(seen * (inside / np.maximum(alpha, 1e-3)), inside)
+
+
+def _smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
+    """0 up to low, 1 from high on, and smoothly between."""
+    share = np.empty(values.shape, np.float32)
+    flat = np.ascontiguousarray(values, np.float32).ravel()
+    _fill_steps(flat, np.float32(low), np.float32(1 / (high - low)), share.ravel())
+    return share
+
+
+@compiled
+def _fill_steps(values, low, scale, share):  # type: ignore[no-untyped-def]
+    """Fill `share`."""
+    zero, one, two, three = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
+    for i in range(len(values)):
+        t = min(max((values[i] - low) * scale, zero), one)
+        share[i] = t * t * (three - two * t)

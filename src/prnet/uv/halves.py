@@ -10,14 +10,6 @@ from numpy.typing import NDArray
 from prnet.geometry.compiled import compiled
 
 
-def smooth_step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
-    """0 up to low, 1 from high on, and smoothly between."""
-    share = np.empty(values.shape, np.float32)
-    flat = np.ascontiguousarray(values, np.float32).ravel()
-    _smooth_step(flat, np.float32(low), np.float32(1 / (high - low)), share.ravel())
-    return share
-
-
 def compare_halves(
     weighted: NDArray[np.float32],
     share: NDArray[np.float32],
@@ -27,13 +19,14 @@ def compare_halves(
     """Find by how much a half is brighter than the other one, lit alike.
 
     Args:
-        weighted: (3, C, C), colors times share.
-        share: (C, C) in [0, 1], how well they are known.
-        light: (C, C), by how much the other half's colors are brightened.
-        telling: (C, C) in [0, 1], how well they tell of the light.
+        weighted: (3, C, C) float32, colors, 0 to 255, times share.
+        share: (C, C) float32 in [0, 1], how well they are known.
+        light: (C, C) float32, what the other half's colors are multiplied by.
+        telling: (C, C) float32 in [0, 1], how well they tell of the light.
 
     Returns:
-        (3, C, C), the differences times their weights; (C, C), the weights, in [0, 1].
+        (3, C, C) float32, the differences, −255 to 255, times their weights; (C, C) float32 in
+        [0, 1], the weights.
     """
     difference, weight = np.empty_like(weighted), np.empty_like(share)
     _compare(weighted, share, light, telling, difference, weight)
@@ -50,27 +43,18 @@ def lend_colors(
     """Let each pixel take the color of the other half's where it needs or wants to.
 
     Args:
-        weighted: (3, C, C), colors times share.
-        share: (C, C) in [0, 1], how well they are known.
-        light: (C, C), by how much the other half's colors are brightened.
-        relight: (3, C, C), what is added to them then.
-        loan: (C, C) in [0, 1], how much is taken where both are known.
+        weighted: (3, C, C) float32, colors, 0 to 255, times share.
+        share: (C, C) float32 in [0, 1], how well they are known.
+        light: (C, C) float32, what the other half's colors are multiplied by.
+        relight: (3, C, C) float32, what is added to them then.
+        loan: (C, C) float32 in [0, 1], how much is taken where both are known.
 
     Returns:
-        (3, C, C), colors times how well they are known; (C, C), that, in [0, 1].
+        (3, C, C) float32, colors times how well they are known; (C, C) float32 in [0, 1], that.
     """
     mixed, known = np.empty_like(weighted), np.empty_like(share)
     _lend(weighted, share, light, relight, loan, mixed, known)
     return mixed, known
-
-
-@compiled
-def _smooth_step(values, low, scale, share):  # type: ignore[no-untyped-def]
-    """Fill `share`."""
-    zero, one, two, three = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
-    for i in range(len(values)):
-        t = min(max((values[i] - low) * scale, zero), one)
-        share[i] = t * t * (three - two * t)
 
 
 @compiled

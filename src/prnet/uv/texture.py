@@ -84,7 +84,8 @@ def sample_texture(
     photo, *xy, reach = _cut_photo(image, position_map, is_used, size / len(position_map))
     if photo.size == 0:
         return np.zeros((size, size, 4), np.uint8)
-    # one array: of large blocks that are freed the C library keeps the more for what follows
+    # read between the map's pixels, as `used` is; one array, since of the large blocks that are
+    # freed the C library keeps the more for what follows
     x, y = planes = np.empty((2, size, size), np.float32)
     for each, plane in zip(xy, planes, strict=True):
         cv2.resize(each, (size, size), plane, interpolation=cv2.INTER_LINEAR)

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from prnet.geometry.boxes import bounds
 from prnet.geometry.compiled import compiled
+from prnet.geometry.normals import vertex_normals
 from prnet.geometry.pose import flip_y
+from prnet.geometry.rasterize import depth_buffer
 from prnet.geometry.sampling import read_only
 
 # Side of the depth buffer that the face fills, in pixels: about two for each step of a 256×256 map,
@@ -56,8 +58,6 @@ class MeshView:
 
         It is 1 seen from the front, and below 0 from behind.
         """
-        from prnet.geometry.normals import vertex_normals  # numba is slow to import
-
         return vertex_normals(flip_y(self.vertices), self.triangles)
 
     @cached_property
@@ -115,7 +115,7 @@ class MeshView:
 
     @property
     def extent(self) -> float:
-        """Width or height in the photo, whichever is more; NaN if it isn't finite."""
+        """Width or height in the photo, whichever is more; NaN or inf if they aren't finite."""
         low, high = self._bounds
         return float((high - low)[:2].max())
 
@@ -136,7 +136,7 @@ class MeshView:
         """(V, 3), the vertices in the depth buffer; (V,), its pixel of each, row after row."""
         low, _ = self._bounds
         # for an array that may be written to, too, it would be compiled once more
-        vertices = read_only(np.ascontiguousarray(self.vertices, np.float32).view())
+        vertices = read_only(np.ascontiguousarray(self.vertices).view())
         points, pixels = np.empty(vertices.shape), np.empty(len(vertices), np.intp)
         _place(vertices, low.astype(np.float64), self._scale, self._shape[1], points, pixels)
         return points, pixels
@@ -144,8 +144,6 @@ class MeshView:
     @cached_property
     def _depth(self) -> NDArray[np.float32]:
         """The depth buffer."""
-        from prnet.geometry.rasterize import depth_buffer  # numba is slow to import
-
         points, _ = self._places
         return depth_buffer(points, self._drawn, self._shape)
 
