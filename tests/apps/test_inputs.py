@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from prnet.apps.inputs import expand, name_results, read_boxes
+from prnet.apps.inputs import expand, name_results, read_boxes, search
 from prnet.errors import ImageReadError
 
 
@@ -23,6 +23,14 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ImageReadError, match=f"{tmp_path}: no photos in this folder"):
         expand(tmp_path)
+
+
+def test_pictures_of_other_kinds_are_counted_other_files_are_not(tmp_path: Path) -> None:
+    for name in ("a.png", "b.HEIC", "c.heic", "in/d.avif", "in/e.mp4", "f.txt", "in/.g.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert search(tmp_path).foreign == [".heic", ".heic"]
+    assert search(tmp_path, recursive=True).foreign == [".heic", ".heic", ".avif"]
 
 
 @pytest.mark.parametrize(

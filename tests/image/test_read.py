@@ -339,6 +339,7 @@ def test_list_photos(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     assert [path.name for path in list_photos(tmp_path)] == photos
     assert list_photos(tmp_path / "folder.jpg") == []
+    assert list_photos(tmp_path, [".txt"]) == [tmp_path / "notes.txt"]
 
 
 def test_list_photos_needs_a_folder(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prnet.apps.records import files_of_prnet
 from prnet.errors import ImageReadError
 from prnet.files import locked, read_json
-from prnet.image.read import PHOTO_SUFFIXES, list_photos
+from prnet.image.read import FOREIGN_SUFFIXES, PHOTO_SUFFIXES, list_photos
 
 STDIN = Path("-")
 # what the names of results add to the photo's (see results.py)
@@ -19,31 +20,60 @@ RESULT_ENDINGS = r"(_face\d+)?(_overlay|_depth|_pncc|_texture|_position_map|_obj
 LONGEST_NAME = 180  # bytes of a result's name before its ending; file systems take 255 in all
 
 
-def expand(path: Path, recursive: bool = False) -> list[Path]:
-    """A folder's own photos, sorted by name, without what prnet wrote; or the file itself.
+@dataclass(frozen=True)
+class Found:
+    """What a command line named.
+
+    Attributes:
+        photos: Sorted by folder and name.
+        errors: Of folders that can't be listed, or hold no photo.
+        foreign: The extensions of pictures of kinds that prnet can't read, one for each.
+    """
+
+    photos: list[Path]
+    errors: list[ImageReadError]
+    foreign: list[str]
+
+
+def search(path: Path, recursive: bool = False) -> Found:
+    """A folder's own photos, without what prnet wrote; or the file itself.
 
     Args:
         path: A folder, or what is taken for a file, whatever it is.
         recursive: Also the photos of the folder's folders, hidden ones left out.
-
-    Raises:
-        ImageReadError: The folder can't be listed, or holds no photo.
     """
-    if path == STDIN or not path.is_dir():
-        return [path]
+    if path == STDIN or not os.path.isdir(path):  # noqa: PTH112 - it raises nothing
+        return Found([path], [], [])
     folders = [path]
     if recursive:
         # walked without following links, which may lead in circles
         for parent, inner, _ in os.walk(path):
             inner[:] = sorted(name for name in inner if name[0] != ".")
             folders += [Path(parent) / name for name in inner]
-    photos: list[Path] = []
+    found = Found([], [], [])
     for folder in sorted(folders):
-        with locked(folder):  # a photo's results lie there all or none of them
-            photos += without_results(list_photos(folder))
-    if not photos:
-        raise ImageReadError(f"{path}: no photos in this folder ({' '.join(PHOTO_SUFFIXES)})")
-    return photos
+        try:
+            with locked(folder):  # a photo's results lie there all or none of them
+                listed = list_photos(folder, PHOTO_SUFFIXES + FOREIGN_SUFFIXES)
+                photos = [each for each in listed if each.suffix.lower() in PHOTO_SUFFIXES]
+                found.photos.extend(without_results(photos))
+        except ImageReadError as error:
+            found.errors.append(error)
+            continue
+        suffixes = (each.suffix.lower() for each in listed)
+        found.foreign.extend(each for each in suffixes if each in FOREIGN_SUFFIXES)
+    if not found.photos and not found.errors:
+        kinds = " ".join(PHOTO_SUFFIXES)
+        found.errors.append(ImageReadError(f"{path}: no photos in this folder ({kinds})"))
+    return found
+
+
+def expand(path: Path, recursive: bool = False) -> list[Path]:
+    """The photos of `search`; raises the first of its errors."""
+    found = search(path, recursive)
+    for error in found.errors:
+        raise error
+    return found.photos
 
 
 def without_results(photos: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,8 @@ import typer
 
 from prnet.cli.extras import need_extra
 from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption
+from prnet.cli.photos import expand_all
+from prnet.cli.terminal import FAILED
 
 HELP = """\
 Reconstruct very many photos into a Parquet data set, a row a face, by Ray Data.
@@ -61,15 +63,23 @@ def run(
 ) -> None:
     """Do them all."""
     need_extra("batch")
-    from prnet.apps.inputs import expand
     from prnet.batch.inputs import find_photos
     from prnet.batch.run import run_batch
     from prnet.batch.work import Wanted
-    from prnet.cli.terminal import FAILED
     from prnet.model.model import usable_cores
     from prnet.progress import progress_bar
 
+    failures = 0
+
+    def expand(folder: Path, recursive: bool) -> list[Path]:
+        nonlocal failures
+        found, failed = expand_all([str(folder)], recursive)
+        failures += failed
+        return found
+
     photos = find_photos(inputs, expand)
+    if failures and not photos:
+        raise typer.Exit(FAILED)
     wanted = Wanted(
         str(out.absolute()),
         None if model is None else str(model.absolute()),
@@ -87,4 +97,5 @@ def run(
     typer.echo(f"{out}: {done.photos} photos{earlier}, {done.faces} faces{rate}")
     if done.failed:
         typer.echo(f"prnet: {done.failed} photos failed: see the rows with an error", err=True)
+    if done.failed or failures:
         raise typer.Exit(FAILED)

@@ -176,7 +176,7 @@ def run(
     from prnet.uv.topology import Topology
 
     meshes = _parse_formats(formats)
-    found, failures = expand_all(photos, recursive)
+    found, failures = expand_all(photos, recursive, quiet)
     for result in set(found) - set(kept := without_results(found)):
         say(f"prnet: {result}: a result of prnet's, left out", sys.stderr)
     names = name_results(kept)

@@ -31,6 +31,13 @@ PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif"),
     *(".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
 )
+# of pictures that aren't read; the second group are cameras' raw ones
+FOREIGN_SUFFIXES = (
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl", ".jxr", ".psd"),
+    *(".dng", ".raw", ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".erf", ".fff", ".iiq", ".kdc"),
+    *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw"),
+    ".x3f",
+)
 MAX_PIXELS = 250_000_000  # the largest phone photos have 200 megapixels
 END_OF_JPEG = b"\xff\xd9"
 # what a decoder makes pixels of, if the file's own data doesn't reach: as it is, and behind
@@ -132,28 +139,32 @@ def check_image(image: object) -> NDArray[np.uint8]:
     return image
 
 
-def list_photos(folder: str | os.PathLike[str]) -> list[Path]:
+def list_photos(
+    folder: str | os.PathLike[str], suffixes: Sequence[str] = PHOTO_SUFFIXES
+) -> list[Path]:
     """List the photos of a folder by their extension, sorted by name; subfolders are left alone.
 
     Args:
         folder: The folder.
+        suffixes: What the names of photos end in, in any case.
 
     Returns:
-        Paths of files whose extension is one of `PHOTO_SUFFIXES` in any case, without hidden files.
+        Paths of the files whose names end so, without hidden files.
 
     Raises:
         ImageReadError: It isn't a folder, or can't be listed.
     """
     folder = Path(folder)
     try:
-        files = sorted(folder.iterdir())
-    except OSError as error:
+        return [
+            file
+            for file in sorted(folder.iterdir())
+            if file.suffix.lower() in suffixes and file.name[0] != "." and file.is_file()
+        ]
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageReadError(f"{folder}: not a folder of photos ({error.strerror})") from error
-    return [
-        file
-        for file in files
-        if file.suffix.lower() in PHOTO_SUFFIXES and file.name[0] != "." and file.is_file()
-    ]
+    except OSError as error:
+        raise ImageReadError(f"{folder}: can't list this folder ({error.strerror})") from error
 
 
 def _decode(stream: BinaryIO, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:

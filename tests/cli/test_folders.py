@@ -1,0 +1,74 @@
+"""Folders as they come: with parts that can't be listed, and pictures that can't be read."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]  # see conftest.py: gives (code, stdout, stderr)
+
+
+@pytest.fixture
+def tree(portrait: Path, tmp_path: Path) -> Path:
+    """Photos in a folder and its folders."""
+    for name in ("a.png", "locked/b.png", "open/c.png"):
+        (tmp_path / "m" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(portrait, tmp_path / "m" / name)
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def locked(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """One of them that this process can't list."""
+    folder = tree / "locked"
+    listed = Path.iterdir
+
+    def iterdir(self: Path) -> Iterator[Path]:
+        if self == folder:  # root may list any folder
+            raise PermissionError(13, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "align"])
+def test_one_that_cannot_be_listed_stops_no_other(
+    run: Run, tree: Path, locked: Path, model_folder: Path, out: Path, command: str
+) -> None:
+    outcome = run(command, tree, "-r", "-o", out, "--model", model_folder)
+    message = f"prnet: {locked}: can't list this folder (Permission denied)\n"
+    assert (outcome.code, outcome.stderr) == (1, message)
+    assert {path.stem for path in out.glob("*.json")} in ({"a", "c"}, {"a_aligned", "c_aligned"})
+    outcome = run(command, locked, tree, "-o", out, "--model", model_folder)
+    assert (outcome.code, outcome.stderr) == (1, message)
+    assert f"{tree / 'a.png'}: 1 face" in outcome.stdout
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read any file")
+def test_a_photo_that_cannot_be_reached_stops_no_other(
+    reconstruct: Run, tree: Path, locked: Path
+) -> None:
+    outcome = reconstruct(locked / "b.png", tree / "a.png")
+    assert outcome.code == 1 and "a.png: 1 face" in outcome.stdout
+    assert f"{locked / 'b.png'}: not readable, check its permissions" in outcome.stderr
+
+
+def test_pictures_of_other_kinds_are_mentioned(reconstruct: Run, tree: Path) -> None:
+    (tree / "notes.txt").touch()
+    (tree / "d.heic").touch()
+    kinds = "that prnet can't read left out"
+    outcome = reconstruct(tree)
+    assert outcome.code == 0
+    assert outcome.stderr == f"prnet: {tree}: 1 file of a kind {kinds} (.heic)\n"
+    for name in ("e.heic", "open/f.AVIF"):
+        (tree / name).touch()
+    outcome = reconstruct(tree, "-r")
+    assert outcome.code == 0
+    assert outcome.stderr == f"prnet: {tree}: 3 files of kinds {kinds} (.avif .heic)\n"
+    assert reconstruct(tree, "-r", "-q") == (0, "", "")
