@@ -46,7 +46,15 @@ from prnet.cli import (
     webcam,
 )
 from prnet.cli.command import add_commands, examples
-from prnet.cli.terminal import FAILED, INTERRUPTED, USAGE, drop, open_streams, report
+from prnet.cli.terminal import (
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    drop,
+    open_streams,
+    orderly_sigterm,
+    report,
+)
 from prnet.errors import (
     ImageReadError,
     LabelError,
@@ -151,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     open_streams()
     try:
-        code = _run(arguments)
+        with orderly_sigterm():
+            code = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:  # so early that typer didn't see it
         code = INTERRUPTED

@@ -3,9 +3,13 @@
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TextIO
 
 from rich.console import Console
@@ -13,8 +17,10 @@ from rich.table import Column, Table
 
 from prnet.errors import PRNetError
 
-# exit codes: some inputs failed; the command can't be done as given; as a shell says of Ctrl-C
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+# exit codes: some inputs failed; the command can't be done as given
+FAILED, USAGE = 1, 2
+INTERRUPTED, TERMINATED = 130, 143  # as a shell says of Ctrl-C, and of SIGTERM
+ONCE_S = 1.0  # seconds in which a second SIGTERM is the first one's: `timeout` sends two
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +38,31 @@ def open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
         elif isinstance(stream, io.TextIOWrapper):  # no file's name may be unprintable
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def orderly_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the process by SystemExit, so that nothing half done is left behind.
+
+    Where somebody handles or ignores the signal already, or isn't the main thread, it stays so.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    last = -ONCE_S
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal last
+        is_second, last = time.monotonic() - last < ONCE_S, time.monotonic()
+        if not is_second:
+            sys.exit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
