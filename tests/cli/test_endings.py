@@ -3,9 +3,13 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+Run = Callable[..., Any]  # see conftest.py: gives (code, stdout, stderr)
 
 SLOW_DISK = """
 import sys, time
@@ -50,3 +54,39 @@ def test_sigterm_is_nobodys_once_a_command_is_done() -> None:
         with orderly_sigterm():  # it is handled already
             assert signal.getsignal(signal.SIGTERM) is within
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL != within
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("PHOTO", ("reconstruct", "", "-o", "out")),
+        ("PHOTO", ("reconstruct", "a.jpg", "", "-o", "out")),
+        ("--out", ("reconstruct", "a.jpg", "-o", "")),
+        ("--jsonl", ("reconstruct", "a.jpg", "-o", "out", "--jsonl=")),
+        ("--model", ("reconstruct", "a.jpg", "-o", "out", "--model", "")),
+        ("--out", ("demo", "-o", "")),
+        ("PHOTO", ("head", "", "-o", "a.glb")),
+        ("PHOTO", ("fuse", "", "-o", "a.glb")),
+        ("VIDEO", ("video", "", "-o", "a.mp4")),
+        ("--glb", ("video", "a.mp4", "--glb", "")),
+        ("--out", ("webcam", "-o", "")),
+        ("--out", ("align", "a.jpg", "-o", "")),
+        ("--out", ("view", "a.jpg", "-o", "")),
+        ("TARGET", ("swap", "a.jpg", "", "-o", "a.png")),
+        ("INPUT", ("batch", "", "-o", "a")),
+        ("PHOTO", ("bench", "")),
+        ("--static-export", ("serve", "--static-export", "")),
+        ("--landmarks", ("data", "wrap", "a.obj", "--landmarks", "", "--out", "a.npz")),
+        ("PATH", ("evaluate", "aflw2000", "")),
+    ],
+)
+def test_empty_names_are_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = run(*words)
+    assert outcome.code == 2
+    (line,) = [each for each in outcome.stderr.splitlines() if "must not be empty" in each]
+    assert f"'{name}" in line
+    assert list(tmp_path.iterdir()) == []
