@@ -51,6 +51,8 @@ from prnet.cli.terminal import (
     INTERRUPTED,
     USAGE,
     drop,
+    is_full,
+    lost,
     open_streams,
     orderly_sigterm,
     report,
@@ -162,14 +164,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with orderly_sigterm():
             code = _run(arguments)
         sys.stdout.flush()
+        if sys.stdout in lost and code == 0:
+            code = FAILED
     except KeyboardInterrupt:  # so early that typer didn't see it
         code = INTERRUPTED
     except (PRNetError, ValueError) as error:
         report(error)
-        code = FAILED if isinstance(error, FAILURES) else USAGE
+        code = FAILED if isinstance(error, FAILURES) or is_full(error.__cause__) else USAGE
     except BrokenPipeError:  # whoever read it has seen enough
         drop(sys.stdout)
-        code = FAILED
+        code = 0
     except Exception as error:  # nothing that a file or a machine does may end in a traceback
         report(error)
         drop(sys.stdout)
@@ -188,5 +192,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         whole_command()(arguments, prog_name="prnet")
     except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # of which typer and rich make an exit
+            raise left.__context__ from None
         return left.code if isinstance(left.code, int) else 0
     return 0

@@ -15,7 +15,7 @@ import typer
 from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.photos import expand_all
 from prnet.cli.terminal import FAILED, report, say
-from prnet.errors import OutputError
+from prnet.errors import LabelError, OutputError
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -183,7 +183,10 @@ def run(
     boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
     reconstructor = Reconstructor(model, threads=threads, device=device)
     atlas = reconstructor.model.atlas
-    mesh = None if topology is None else Topology.load(topology, atlas.canonical_map)
+    try:
+        mesh = None if topology is None else Topology.load(topology, atlas.canonical_map)
+    except LabelError as error:
+        raise ValueError(error) from error  # nothing is done without it
     wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh, lossless)
     results = ResultFolder(out, wanted, names)
     tell = Telling(quiet, verbose)

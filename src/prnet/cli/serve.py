@@ -86,11 +86,13 @@ def run(
 
     from prnet.serve.app import Settings, make_app
     from prnet.serve.limits import Limits
+    from prnet.serve.run import check_address
     from prnet.serve.run import run as serve
 
     cv2.setNumThreads(1)
     if keep and store is None:
         raise ValueError("--keep needs --store: a temporary folder can't be found again")
+    check_address(host, port)
     limits = Limits(
         upload_mb=upload_mb,
         megapixels=megapixels,

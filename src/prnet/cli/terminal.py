@@ -1,5 +1,6 @@
 """What commands say, and how they end."""
 
+import errno
 import io
 import logging
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
+from weakref import WeakSet
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -21,6 +23,8 @@ from prnet.errors import PRNetError
 FAILED, USAGE = 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as a shell says of Ctrl-C, and of SIGTERM
 ONCE_S = 1.0  # seconds in which a second SIGTERM is the first one's: `timeout` sends two
+
+lost: WeakSet[TextIO] = WeakSet()  # streams whose file took no more
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +72,8 @@ def orderly_sigterm() -> Iterator[None]:
 def say(line: str, stream: TextIO | None = None) -> None:
     """Write a line; unlike `typer.echo` above a progress bar that is on the screen.
 
-    Nobody has to be there to read it: a closed pipe or a full disk stops no work.
+    Nobody has to be there to read it: a closed pipe or a full disk stops no work. After the latter
+    the stream is one of `lost`.
     """
     stream = stream or sys.stdout
     try:
@@ -78,6 +83,7 @@ def say(line: str, stream: TextIO | None = None) -> None:
         drop(stream)
     except OSError as error:
         drop(stream)
+        lost.add(stream)
         if stream is not sys.stderr:
             say(f"prnet: standard output can't be written ({error.strerror})", sys.stderr)
 
@@ -88,6 +94,11 @@ def drop(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a disk had no room, which is no fault of what was asked for."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def report(error: BaseException, photo: str | None = None) -> None:

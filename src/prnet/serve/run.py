@@ -1,6 +1,7 @@
 """The service as a process: a socket, slow clients cut off, SIGTERM drained."""
 
 import asyncio
+import errno
 import signal
 from types import FrameType
 
@@ -10,6 +11,28 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from prnet.serve.limits import Limits
+
+
+def check_address(host: str, port: int) -> None:
+    """See whether one can listen somewhere.
+
+    Raises:
+        ValueError: One can't; it says what to change.
+    """
+
+    async def bind() -> None:
+        loop = asyncio.get_running_loop()
+        (await loop.create_server(asyncio.Protocol, host, port, start_serving=False)).close()
+
+    try:
+        asyncio.run(bind())
+    except OSError as error:
+        remedies = {
+            errno.EADDRINUSE: "it is in use; give another --port, or --port 0 for any free one",
+            errno.EACCES: "it isn't for everybody; give a --port of 1024 or more",
+        }
+        remedy = remedies.get(error.errno or 0, "--host must be an address of this machine")
+        raise ValueError(f"can't listen at port {port} of {host}: {remedy}") from error
 
 
 def run(app: FastAPI, host: str, port: int, limits: Limits) -> bool:
