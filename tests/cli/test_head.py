@@ -1,6 +1,7 @@
 """`prnet head`, and what `prnet reconstruct --head` and `prnet data head` write."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,15 @@ def test_the_head_model_is_rebuilt(run: Run, facekit: Path, tmp_path: Path) -> N
 
 
 def test_a_mesh_of_ones_own(
-    run: Run, reconstruct: Run, portrait: Path, out: Path, tmp_path: Path
+    run: Run,
+    reconstruct: Run,
+    portrait: Path,
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wrapped once, then filled with the photo's face: a grid over every fifth pixel of its map."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where no extra is installed
     atlas = embedded_atlas()
     is_face = atlas.mask[::5, ::5]
     rows, columns = np.nonzero(is_face)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from prnet.cli.extras import need_extra
 from prnet.errors import OutputError
 
 HELP = """\
@@ -25,7 +24,6 @@ def run(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Topology to write, .npz.")],
 ) -> None:
     """Register the mesh and write its topology."""
-    need_extra("evaluate")
     import numpy as np
 
     from prnet.data.wrap import wrap_file

@@ -10,7 +10,7 @@ from prnet.cli.options import ModelOption, ThreadsOption
 
 HELP = "Draw a face of a photo as seen from elsewhere, on nothing or over its own photo."
 EXAMPLES = (
-    "prnet view photo.jpg --yaw -40 -o left.png",
+    "prnet view photo.jpg --yaw -40 -o right.png",
     "prnet view photo.jpg --yaw 25 --pitch 10 --on-photo -o turned.png",
     "prnet view photo.jpg --style shaded --light 1,0.5,0.5 -o clay.png",
 )
