@@ -1,6 +1,7 @@
 """Files of every kind → RGB; bad files → errors that name the file and the cause."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -248,6 +249,11 @@ def test_a_stream_is_read_as_a_file(tmp_path: Path) -> None:
     assert_close(read_image(content), corners(), 0)
     with pytest.raises(ImageReadError, match="^the photo: the file is empty"):
         read_image(io.BytesIO())
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "wb") as stream:
+        stream.write(content.getvalue())
+    with os.fdopen(ours, "rb") as stream:
+        assert_close(read_image(stream), corners(), 0)
 
 
 @pytest.mark.parametrize(

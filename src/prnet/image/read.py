@@ -72,7 +72,7 @@ def read_image(
 
     Args:
         photo: A JPEG, PNG, WebP, BMP, TIFF or GIF file; its content decides, not its name. Its
-            path, or a binary stream that can seek.
+            path, or a binary stream. What can't seek, as a pipe, is read into memory.
         max_pixels: Of its header; a larger photo isn't decoded.
         formats: Of FORMATS those that are taken.
 
@@ -169,6 +169,8 @@ def list_photos(
 
 def _decode(stream: BinaryIO, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:
     """Decode, turn and convert a file, a strip at a time."""
+    if not stream.seekable():
+        stream = io.BytesIO(stream.read())
     with _open(stream, formats) as photo:
         width, height = photo.size
         if width * height > max_pixels:
