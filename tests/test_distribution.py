@@ -48,6 +48,14 @@ def test_python_m_prnet() -> None:
     assert (done.returncode, done.stdout) == (0, f"prnet {prnet.__version__}\n")
 
 
+def test_interrupted_while_it_is_loaded() -> None:
+    """As by Ctrl-C in the first tenth of a second."""
+    start = "import sys; sys.meta_path.insert(0, type('', (), {'find_spec': find}))"
+    find = "def find(name, *_):\n    if name == 'typer': raise KeyboardInterrupt\n"
+    done = python("-c", f"{find}{start}; from prnet.__main__ import main; main()")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 HELP_OF = [[], ["reconstruct"], ["train"], ["evaluate", "facekit"]]
 SHOW_HELP = f"""
 from prnet.cli.main import main

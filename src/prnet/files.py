@@ -78,6 +78,8 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError as error:
+        raise OutputError(f"{folder}: is a file, not a folder") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         cause = getattr(error, "strerror", None) or error
         raise OutputError(f"{folder}: can't write into this folder ({cause})") from error

@@ -55,13 +55,13 @@ def test_boxes_by_file_name_or_path(tmp_path: Path) -> None:
     photos = [Path("a/x.jpg"), Path("b/x.jpg"), Path("b/y.jpg")]
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"x.jpg": [[1, 2, 3, 4]], "b/x.jpg": [], "z.jpg": [[0, 0, 1, 1]]}))
-    assert read_boxes(file, photos) == {photos[0]: [[1, 2, 3, 4]], photos[1]: []}
+    assert read_boxes(file, photos) == ({photos[0]: [[1, 2, 3, 4]], photos[1]: []}, ["z.jpg"])
 
 
 def test_boxes_alone_for_one_photo(tmp_path: Path) -> None:
     file = tmp_path / "boxes.json"
     file.write_text("[[1, 2, 3, 4]]")
-    assert read_boxes(file, [Path("x.jpg")]) == {Path("x.jpg"): [[1, 2, 3, 4]]}
+    assert read_boxes(file, [Path("x.jpg")]) == ({Path("x.jpg"): [[1, 2, 3, 4]]}, [])
     with pytest.raises(ValueError, match=r"boxes\.json: boxes for 2 photos must be a JSON object"):
         read_boxes(file, [Path("x.jpg"), Path("y.jpg")])
 

@@ -280,10 +280,11 @@ def test_a_photo_without_a_face(
             "boxes[1]: box must be four finite numbers",
         ),
         ('{"drawn.png": [[1, 2, 3]]}', "boxes must be (N, 4)"),
+        ('{"drawn.png": [[1, 2, 3, 4], [5]]}', "numbers, got [[1, 2, 3, 4], [5]]"),
         ('{"drawn.png": "everywhere"}', "boxes must be (N, 4)"),
         ('{"drawn.png": {"x0": 1}}', "boxes must be (N, 4)"),
-        ('{"drawn.png": null}', "boxes.json has no boxes for it"),
-        ('{"other.png": [[1, 2, 30, 40]]}', "boxes.json has no boxes for it"),
+        ('{"drawn.png": null}', "boxes.json: has no boxes for it"),
+        ('{"other.png": [[1, 2, 30, 40]]}', "boxes.json: has no boxes for it"),
         ("[1, 2, 3, 4]", "boxes must be (N, 4)"),
     ],
 )
@@ -293,9 +294,10 @@ def test_boxes_that_fail_a_photo(
     (tmp_path / "boxes.json").write_text(content)
     outcome = reconstruct(drawn_photo, "--boxes", tmp_path / "boxes.json")
     assert outcome.code == 1
-    (line,) = outcome.stderr.splitlines()
-    assert str(drawn_photo) in line
-    assert message in line
+    *strangers, line = outcome.stderr.splitlines()
+    assert strangers in ([], [f"prnet: {tmp_path}/boxes.json: 1 name fits no photo (other.png)"])
+    assert line.startswith(f"prnet: {drawn_photo}: {tmp_path / 'boxes.json'}: ")
+    assert message in line and "array" not in line
     assert names(out) == set()
 
 
@@ -324,7 +326,8 @@ def test_an_output_folder_that_cannot_be(
         ):
             assert outcome.code == 2
             (line,) = outcome.stderr.splitlines()
-            assert str(out) in line
+            cause = "is a file, not a folder" if out.is_file() else "can't write into this folder"
+            assert f"{out}: {cause}" in line
 
 
 def test_a_result_that_cannot_be_written(reconstruct: Run, portrait: Path, out: Path) -> None:
@@ -397,7 +400,7 @@ def test_interrupting_leaves_nothing_half_done(
 
     monkeypatch.setattr(Path, "replace", interrupt)
     outcome = reconstruct(portrait)
-    assert outcome.code == 130
+    assert (outcome.code, outcome.stderr) == (130, "prnet: stopped after 0 of 1 photos\n")
     assert names(out) == set()
 
 

@@ -273,7 +273,8 @@ def test_boxes_nested_without_end(reconstruct: Run, drawn_photo: Path, tmp_path:
 
 @pytest.mark.parametrize("formats", ["stl", "glb,stl", "glb,none", ","])
 def test_formats_that_are_none(reconstruct: Run, portrait: Path, formats: str) -> None:
-    assert reconstruct(portrait, "--format", formats).code == 2
+    outcome = reconstruct(portrait, "--format", formats)
+    assert outcome.code == 2 and "Invalid value for --format: " in outcome.stderr
 
 
 def test_scores_too_low_are_told(

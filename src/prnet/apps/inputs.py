@@ -117,7 +117,7 @@ def _base(name: str) -> str:
     return re.sub(RESULT_ENDINGS, "", name.casefold())
 
 
-def read_boxes(path: Path, photos: Sequence[Path]) -> dict[Path, Any]:
+def read_boxes(path: Path, photos: Sequence[Path]) -> tuple[dict[Path, Any], list[str]]:
     """Read a file of boxes.
 
     Args:
@@ -126,7 +126,8 @@ def read_boxes(path: Path, photos: Sequence[Path]) -> dict[Path, Any]:
         photos: The photos asked for.
 
     Returns:
-        The list for each photo that the file names; what is in the lists is not looked at.
+        The list for each photo that the file names, in which is whatever the file says; and the
+        names that are no photo's.
 
     Raises:
         ValueError: The file can't be read, isn't such JSON, or is a list for several photos.
@@ -137,15 +138,14 @@ def read_boxes(path: Path, photos: Sequence[Path]) -> dict[Path, Any]:
         cause = getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: can't read boxes from this file as JSON ({cause})") from error
     if isinstance(content, list) and len(photos) == 1:
-        return {photos[0]: content}
+        return {photos[0]: content}, []
     if not isinstance(content, dict):
         raise ValueError(
             f"{path}: boxes for {len(photos)} photos must be a JSON object "
             f'{{"photo.jpg": [[x0, y0, x1, y1], …], …}}, got a {type(content).__name__}'
         )
-    return {
-        photo: content[key]  # of two keys that fit, the path wins
-        for photo in photos
-        for key in (photo.name, str(photo))
-        if key in content
-    }
+    keys_of = {photo: (photo.name, str(photo)) for photo in photos}
+    # of two keys that fit, the path wins
+    boxes = {photo: content[key] for photo in photos for key in keys_of[photo] if key in content}
+    known = {key for keys in keys_of.values() for key in keys}
+    return boxes, [name for name in content if name not in known]

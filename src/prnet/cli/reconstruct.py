@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.photos import expand_all
-from prnet.cli.terminal import FAILED, report, say
+from prnet.cli.terminal import FAILED, INTERRUPTED, report, say
 from prnet.errors import LabelError, OutputError
 from prnet.progress import progress_bar
 
@@ -65,9 +66,10 @@ def _parse_formats(given: list[str]) -> tuple[str, ...]:
     known = [each.value for each in MeshFormat]
     for name in names:
         if name not in (*known, "none"):
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}, none")
+            message = f"{name!r} is not one of {', '.join(known)}, none"
+            raise typer.BadParameter(message, param_hint="--format")
     if "none" in names and len(set(names)) > 1:
-        raise typer.BadParameter("none stands alone")
+        raise typer.BadParameter("none stands alone", param_hint="--format")
     return tuple(dict.fromkeys(name for name in names if name != "none"))
 
 
@@ -180,7 +182,10 @@ def run(
     for result in set(found) - set(kept := without_results(found)):
         say(f"prnet: {result}: a result of prnet's, left out", sys.stderr)
     names = name_results(kept)
-    boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
+    boxes_of, strangers = ({}, []) if boxes is None else read_boxes(boxes, list(names))
+    if strangers and not quiet:
+        fit = "1 name fits" if len(strangers) == 1 else f"{len(strangers)} names fit"
+        say(f"prnet: {boxes}: {fit} no photo ({shorten(', '.join(strangers), 60)})", sys.stderr)
     reconstructor = Reconstructor(model, threads=threads, device=device)
     atlas = reconstructor.model.atlas
     try:
@@ -194,24 +199,31 @@ def run(
         _open_lines(jsonl) as lines,
         progress_bar("Reconstructing", is_shown=len(names) > 1 and not quiet) as progress,
     ):
-        for done, (photo, name) in enumerate(names.items()):
-            progress(done, len(names))
-            try:
-                given = boxes_of.get(photo)
-                if boxes is not None and given is None:
-                    raise ValueError(f"{boxes} has no boxes for it")
-                if skip_existing and results.is_done(photo, name):
-                    tell.skipped(photo)
-                else:
-                    reconstruct_photo(
-                        photo, name, reconstructor, results, given, max_faces, min_score, tell
-                    )
-                if lines is not None:
-                    lines.writelines(f"{line}\n" for line in results.lines(name))
-            except Exception as error:  # whatever one photo raises, the others are done
-                failures += 1
-                report(error, str(photo))
-        progress(len(names), len(names))
+        done = 0
+        try:
+            for photo, name in names.items():
+                progress(done, len(names))
+                try:
+                    given = boxes_of.get(photo)
+                    if boxes is not None and given is None:
+                        raise ValueError("has no boxes for it")
+                    if skip_existing and results.is_done(photo, name):
+                        tell.skipped(photo)
+                    else:
+                        reconstruct_photo(
+                            photo, name, reconstructor, results, given, max_faces, min_score, tell
+                        )
+                    if lines is not None:
+                        lines.writelines(f"{line}\n" for line in results.lines(name))
+                except Exception as error:  # whatever one photo raises, the others are done
+                    failures += 1
+                    is_of_boxes = boxes is not None and isinstance(error, ValueError)
+                    report(ValueError(f"{boxes}: {error}") if is_of_boxes else error, str(photo))
+                done += 1
+        except KeyboardInterrupt:
+            say(f"prnet: stopped after {done} of {len(names)} photos", sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        progress(done, done)
     if failures:
         raise typer.Exit(FAILED)
 

@@ -1,6 +1,7 @@
 """From box to crop: the one rule by which the runtime, training and evaluation cut faces out."""
 
 import math
+import reprlib
 
 import cv2
 import numpy as np
@@ -155,7 +156,8 @@ def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float32
         with np.errstate(over="ignore"):
             array = np.asarray(boxes, np.float64).astype(np.float32)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"boxes must be (N, 4) or (N, 5) numbers ({error})") from error
+        got = reprlib.repr(boxes)
+        raise ValueError(f"boxes must be (N, 4) or (N, 5) numbers, got {got}") from error
     if array.shape == (0,):
         return np.empty((0, 5), np.float32)
     if array.ndim != 2 or array.shape[1] not in (4, 5):
@@ -188,7 +190,7 @@ def check_box(box: ArrayLike, width: int, height: int) -> tuple[float, float, fl
     """
     values = np.asarray(box, np.float64)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise ValueError(f"box must be four finite numbers x0 y0 x1 y1, got {box!r}")
+        raise ValueError(f"box must be four finite numbers x0 y0 x1 y1, got {values.tolist()}")
     x0, y0, x1, y1 = values.tolist()
     if x0 >= x1 or y0 >= y1:
         raise ValueError(f"box must have x0 < x1 and y0 < y1, got {values.tolist()}")
