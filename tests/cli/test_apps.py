@@ -66,8 +66,12 @@ def test_edit(run: Run, reconstruct: Run, model_folder: Path, portrait: Path, ou
     assert outcome.code == 1 and "missing.png: no such file" in outcome.stderr
     outcome = run(*command, texture, "--face", 2)
     assert "shows 1 face, so there is no face 2" in outcome.stderr
-    cv2.imwrite(str(texture), pixels[:100])
-    assert f"{texture}: a texture must be a square" in run(*command, texture).stderr
+    for spoiled in (pixels[:100], pixels[::2, ::2]):
+        cv2.imwrite(str(texture), spoiled)
+        outcome = run(*command, texture)
+        size = f"{spoiled.shape[1]}×{len(spoiled)}"
+        assert outcome.code == 1
+        assert f"{texture}: {size} texels; must be 1024×1024" in outcome.stderr
 
 
 def test_swap(run: Run, model_folder: Path, portrait: Path, out: Path, tmp_path: Path) -> None:

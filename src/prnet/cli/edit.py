@@ -33,15 +33,18 @@ def run(
     """Edit."""
     from prnet.apps.edit import apply_texture
     from prnet.apps.pictures import check_picture, read_picture, write_picture
+    from prnet.apps.results import TEXTURE_SIZE
     from prnet.errors import ImageReadError
     from prnet.reconstructor import Reconstructor
 
     check_picture(out, (photo, texture))
     edited = read_picture(texture)
+    height, width = edited.shape[:2]
+    if (width, height) != (TEXTURE_SIZE, TEXTURE_SIZE):  # resampled texels would count as changed
+        raise ImageReadError(
+            f"{texture}: {width}×{height} texels; must be {TEXTURE_SIZE}×{TEXTURE_SIZE}, as "
+            "`prnet reconstruct --texture` writes them"
+        )
     chosen = pick(find_faces(Reconstructor(model, threads=threads), photo), face, photo)
-    try:
-        picture = apply_texture(chosen, edited)
-    except ValueError as error:
-        raise ImageReadError(f"{texture}: {error}") from error
-    write_picture(out, picture)
+    write_picture(out, apply_texture(chosen, edited))
     typer.echo(f"{out}: {photo} with {texture}")
