@@ -50,6 +50,28 @@ def test_one_that_cannot_be_listed_stops_no_other(
     assert f"{tree / 'a.png'}: 1 face" in outcome.stdout
 
 
+def test_a_batch_goes_on_too(
+    run: Run, tree: Path, locked: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Ray, which is too large for here: up to where it is handed the photos."""
+    pytest.importorskip("pyarrow")
+    from prnet.batch.run import Outcome
+
+    given: list[str] = []
+
+    def run_batch(photos: list[Any], *_: object, **__: object) -> object:
+        given.extend(photo.source for photo in photos)
+        return Outcome(len(photos), 0, 0, 0)
+
+    monkeypatch.setattr("prnet.cli.batch.need_extra", lambda _: None)
+    monkeypatch.setattr("prnet.batch.run.run_batch", run_batch)
+    outcome = run("batch", tree, "-o", out)
+    assert outcome.code == 1 and f"{locked}: can't list this folder" in outcome.stderr
+    assert given == [str(tree / "a.png"), str(tree / "open" / "c.png")]
+    given.clear()
+    assert run("batch", locked, "-o", out).code == 1 and given == []
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read any file")
 def test_a_photo_that_cannot_be_reached_stops_no_other(
     reconstruct: Run, tree: Path, locked: Path
