@@ -55,6 +55,7 @@ def run(
     """Fuse the photos' faces."""
     from prnet.apps.inputs import expand
     from prnet.mesh.files import WRITERS
+    from prnet.mesh.own import check_mesh_path
     from prnet.reconstructor import Reconstructor
     from prnet.video.fuse import fuse
 
@@ -62,6 +63,7 @@ def run(
         raise OutputError(f"{out}: a head's file ends in .glb, not {out.suffix!r}")
     if out.suffix.lower() not in WRITERS:
         raise OutputError(f"{out}: mesh files end in {', '.join(WRITERS)}, not {out.suffix!r}")
+    check_mesh_path(out, [Path(each) for each in photos])
     failures = 0
     reconstructor = Reconstructor(model, threads=threads, device=device)
 
