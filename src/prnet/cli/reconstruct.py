@@ -29,7 +29,8 @@ Turn photos into 3D faces.
 Writes for each photo a mesh per face (<name>.glb for the best,
 <name>_face2.glb for the second, …), <name>.json with each face's box,
 score, pose and landmarks, and <name>_overlay.png. <name> is the photo's
-without extension, or <name>-2 where another photo has it already.
+without extension, or <name>-2 where another photo has it already, in the
+same run or an earlier one: one of another path and content.
 
 What an earlier run wrote of a photo is replaced. No other file is: where
 one is in the way, the photo fails.
@@ -157,7 +158,10 @@ def run(
     ] = False,
     skip_existing: Annotated[
         bool,
-        typer.Option("--skip-existing", help="Leave out photos whose results are there already."),
+        typer.Option(
+            "--skip-existing",
+            help="Leave out photos whose results are there; a photo is told by its content.",
+        ),
     ] = False,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -179,13 +183,13 @@ def run(
     found, failures = expand_all(photos, recursive)
     for result in set(found) - set(kept := without_results(found)):
         say(f"prnet: {result}: a result of prnet's, left out", sys.stderr)
-    names = name_results(kept)
-    boxes_of = {} if boxes is None else read_boxes(boxes, list(names))
+    boxes_of = {} if boxes is None else read_boxes(boxes, list(name_results(kept)))
     reconstructor = Reconstructor(model, threads=threads, device=device)
     atlas = reconstructor.model.atlas
     mesh = None if topology is None else Topology.load(topology, atlas.canonical_map)
     wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh, lossless)
-    results = ResultFolder(out, wanted, names)
+    results = ResultFolder(out, wanted, kept)
+    names = name_results(kept, results.may_have)
     tell = Telling(quiet, verbose)
     with (
         _open_lines(jsonl) as lines,
