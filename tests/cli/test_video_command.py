@@ -64,9 +64,12 @@ def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
     [
         (["none.mp4", "-o", "o.mp4"], 1, "none.mp4: not a video that can be read"),
         (["CLIP"], 2, "name a file to write"),
-        (["CLIP", "-o", "CLIP"], 2, "is what is read"),
-        (["CLIP", "--jsonl", "o", "--npz", "o"], 2, "is named twice"),
-        (["CLIP", "-o", "o.gif"], 2, "videos end in .mp4"),
+        (["CLIP", "-o", "CLIP"], 2, "is an input"),
+        (["CLIP", "-o", "o.gif"], 2, "o.gif: its name must end in .mp4 or .m4v or "),
+        (["CLIP", "--csv", "o.jpg"], 2, "o.jpg: its name must end in .csv"),
+        (["CLIP", "--jsonl", "o.json"], 2, "o.json: its name must end in .jsonl"),
+        (["CLIP", "--npz", "o"], 2, "o: its name must end in .npz"),
+        (["CLIP", "--glb", "o.gltf"], 2, "o.gltf: its name must end in .glb"),
         (["CLIP", "-o", "o.mp4", "--overlay", "glitter"], 2, "'glitter' is not one of landmarks"),
         (["CLIP", "-o", "o.mp4", "--max-faces", "0"], 2, "max-faces"),
     ],
@@ -85,6 +88,24 @@ def test_what_is_wrong_is_told(
     done = run("video", *(clip if each == "CLIP" else each for each in arguments))
     assert done.code == code and message in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_elses_file_is_replaced(run: Run, clip: Path, tmp_path: Path) -> None:
+    """Its own are: the second run writes over the first one's."""
+    names = {"-o": "o.mp4", "--jsonl": "o.jsonl", "--npz": "o.npz", "--csv": "o.csv"}
+    own = {option: tmp_path / name for option, name in {**names, "--glb": "o.glb"}.items()}
+    whole = [each for pair in own.items() for each in pair]
+    for _ in range(2):
+        assert run("video", clip, *whole, "--threads", 1).code == 0
+    for path in own.values():
+        path.write_bytes(b"mine")
+    for option, path in own.items():
+        done = run("video", "none.mp4", option, path)
+        assert done.code == 2
+        assert f"{path}: is there, and prnet didn't write it; name another file" in done.stderr
+    done = run("swap", "none.jpg", "none.mp4", "-o", own["-o"])
+    assert done.code == 2 and "didn't write it" in done.stderr
+    assert {path.read_bytes() for path in own.values()} == {b"mine"}
 
 
 def test_without_pyav_it_says_how_to_get_it(

@@ -25,8 +25,6 @@ class HeadSink:
     """
 
     def __init__(self, path: Path, id: int) -> None:
-        if path.suffix.lower() != ".glb":
-            raise OutputError(f"{path}: an animated head's file ends in .glb, not {path.suffix!r}")
         self._path, self._id = path, id
         self._times_s: list[float] = []
         self._weights: list[np.ndarray] = []

@@ -38,7 +38,8 @@ def run(
             "--out",
             "-o",
             metavar="FILE",
-            help="PNG to write; for a video .mp4, .mov, .mkv or .webm.",
+            help="PNG to write; for a video .mp4, .m4v, .mov, .mkv or .webm. Replaces what prnet "
+            "wrote, and no other file.",
         ),
     ],
     pairs: Annotated[
@@ -80,11 +81,12 @@ def _swap_photo(
     """Swap faces of a photo."""
     from dataclasses import replace
 
-    from prnet.apps.pictures import check_picture, write_picture
+    from prnet.apps.outputs import check_output
+    from prnet.apps.pictures import write_picture
     from prnet.apps.swap import swap_face
     from prnet.reconstructor import Reconstructor
 
-    check_picture(out, (source, target))
+    check_output(out, [".png"], (source, target))
     reconstructor = Reconstructor(model, threads=threads)
     sources, targets = (find_faces(reconstructor, photo) for photo in (source, target))
     if chosen is None:
@@ -112,16 +114,16 @@ def _swap_video(
 ) -> None:
     """Swap faces of a video."""
     need_extra("video")
+    from prnet.apps.outputs import check_output
     from prnet.apps.swap_video import VideoSwap
     from prnet.apps.video import OverlaySink, track_video
-    from prnet.cli.video import check_files, tell
+    from prnet.cli.video import tell
     from prnet.progress import progress_bar
     from prnet.reconstructor import Reconstructor
-    from prnet.video.frames import VideoReader, VideoWriter
+    from prnet.video.frames import CONTAINERS, VideoReader, VideoWriter
     from prnet.video.tracker import SMOOTH, Tracker
 
-    check_files(str(target), [out])
-    check_files(str(source), [out])
+    check_output(out, CONTAINERS, (source, target))
     with VideoReader(target, threads) as reader:
         reconstructor = Reconstructor(model, threads=threads)
         sources = find_faces(reconstructor, source)
