@@ -8,7 +8,7 @@ import typer
 
 from prnet.cli.extras import need_extra
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
-from prnet.cli.terminal import INTERRUPTED, say
+from prnet.cli.terminal import FAILED, INTERRUPTED, say
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -153,25 +153,33 @@ def run(
             sinks.append(OverlaySink(writer, Overlay(styles, numbers)))
         with progress_bar("Following", not quiet, "frames") as progress:
             summary = track_video(reader, tracker, sinks, progress, out is not None, ahead)
+    is_unseen = face not in summary.ids and not {"--csv", "--glb"}.isdisjoint(given)
+    if is_unseen:
+        given.pop("--glb", None)  # there is no head to write
     tell(video, summary, list(given.values()), quiet)
-    if summary.is_interrupted:
-        raise typer.Exit(INTERRUPTED)
+    if is_unseen:
+        unwritten = "" if glb is None else f", so {glb} isn't written"
+        say(f"prnet: {video}: face {face} was never seen{unwritten}", sys.stderr)
+    if summary.is_interrupted or is_unseen:
+        raise typer.Exit(INTERRUPTED if summary.is_interrupted else FAILED)
 
 
 def tell(video: str, summary: "Summary", written: list[Path], quiet: bool) -> None:
     """Say what came of it."""
+    frames, faces = _count(summary.frames, "frame"), _count(len(summary.ids), "face")
     if summary.skipped:
-        count = "1 frame" if summary.skipped == 1 else f"{summary.skipped} frames"
-        say(f"prnet: {video}: {count} damaged, left out", sys.stderr)
+        say(f"prnet: {video}: {_count(summary.skipped, 'frame')} damaged, left out", sys.stderr)
     if summary.is_interrupted:
-        say(f"prnet: {video}: stopped after {summary.frames} frames", sys.stderr)
+        say(f"prnet: {video}: stopped after {frames}", sys.stderr)
     if quiet:
         return
-    if not summary.faces:
+    if not summary.ids:
         say(f"prnet: {video}: no face found", sys.stderr)
-    faces = "1 face" if summary.faces == 1 else f"{summary.faces} faces"
     rate = summary.frames / max(summary.seconds, 1e-9)
-    say(
-        f"{video}: {summary.frames} frames, {faces}, {rate:.0f} frames/s → "
-        f"{', '.join(map(str, written))}"
-    )
+    places = f" → {', '.join(map(str, written))}" if written else ""
+    say(f"{video}: {frames}, {faces}, {rate:.0f} frames/s{places}")
+
+
+def _count(number: int, thing: str) -> str:
+    """So many things, in words."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
