@@ -168,3 +168,5 @@ def test_a_swap(run: Run, clip: Path, tmp_path: Path) -> None:
         assert change < 2
     assert run("swap", photo, photo, "-o", tmp_path / "x.png", "--look-ahead").code == 2
     assert run("swap", photo, clip, "-o", clip).code == 2
+    done = run("swap", photo, clip, "-o", tmp_path / "x.avi")
+    assert done.code == 2 and "x.avi: its name must end in .png or .mp4 or " in done.stderr

@@ -59,10 +59,15 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Swap."""
+    from prnet.apps.outputs import check_output
     from prnet.video.frames import CONTAINERS
 
     chosen = None if pairs == "all" else _parse(pairs)
-    if out.suffix.lower() in CONTAINERS:
+    is_video = out.suffix.lower() in CONTAINERS
+    if is_video:
+        need_extra("video")
+    check_output(out, [".png", *CONTAINERS], (source, target))
+    if is_video:
         _swap_video(source, target, out, chosen, look_ahead, model, threads)
     elif look_ahead:
         raise typer.BadParameter("is for videos", param_hint="--look-ahead")
@@ -81,12 +86,10 @@ def _swap_photo(
     """Swap faces of a photo."""
     from dataclasses import replace
 
-    from prnet.apps.outputs import check_output
     from prnet.apps.pictures import write_picture
     from prnet.apps.swap import swap_face
     from prnet.reconstructor import Reconstructor
 
-    check_output(out, [".png"], (source, target))
     reconstructor = Reconstructor(model, threads=threads)
     sources, targets = (find_faces(reconstructor, photo) for photo in (source, target))
     if chosen is None:
@@ -113,17 +116,14 @@ def _swap_video(
     threads: int | None,
 ) -> None:
     """Swap faces of a video."""
-    need_extra("video")
-    from prnet.apps.outputs import check_output
     from prnet.apps.swap_video import VideoSwap
     from prnet.apps.video import OverlaySink, track_video
     from prnet.cli.video import tell
     from prnet.progress import progress_bar
     from prnet.reconstructor import Reconstructor
-    from prnet.video.frames import CONTAINERS, VideoReader, VideoWriter
+    from prnet.video.frames import VideoReader, VideoWriter
     from prnet.video.tracker import SMOOTH, Tracker
 
-    check_output(out, CONTAINERS, (source, target))
     with VideoReader(target, threads) as reader:
         reconstructor = Reconstructor(model, threads=threads)
         sources = find_faces(reconstructor, source)
