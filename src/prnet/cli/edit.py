@@ -32,11 +32,12 @@ def run(
 ) -> None:
     """Edit."""
     from prnet.apps.edit import apply_texture
-    from prnet.apps.pictures import check_picture, read_picture, write_picture
+    from prnet.apps.outputs import check_output
+    from prnet.apps.pictures import read_picture, write_picture
     from prnet.errors import ImageReadError
     from prnet.reconstructor import Reconstructor
 
-    check_picture(out, (photo, texture))
+    check_output(out, [".png"], (photo, texture))
     edited = read_picture(texture)
     chosen = pick(find_faces(Reconstructor(model, threads=threads), photo), face, photo)
     try:

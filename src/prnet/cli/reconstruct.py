@@ -1,7 +1,6 @@
 """`prnet reconstruct`: photos → meshes, records and pictures in a folder."""
 
 import io
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -291,18 +290,14 @@ def reconstruct_photo(
 @contextmanager
 def _open_lines(path: Path | None) -> Iterator[TextIO | None]:
     """The file of `--jsonl`, which takes its name once all is done; never in another's place."""
-    from prnet.apps.records import FORMAT
+    from prnet.apps.outputs import check_own
     from prnet.files import write_aside
 
     if path is None:
         yield None
         return
+    check_own(path, ".jsonl")
     try:
-        if path.exists():
-            with path.open("rb") as stream:
-                first = stream.readline(1 << 20)
-            if first and f'"format": {json.dumps(FORMAT)}'.encode() not in first:
-                raise OutputError(f"{path}: is there, and prnet didn't write it; name another file")
         with write_aside(path) as aside, aside.open("w", encoding="utf-8") as lines:
             yield lines
     except OSError as error:
