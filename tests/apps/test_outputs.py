@@ -49,9 +49,10 @@ def test_numbers_of_prnet_are_its_own(
 def test_meshes_and_pictures_of_prnet_are_its_own(
     make_face: Callable[..., Face], tmp_path: Path
 ) -> None:
-    make_face().save(tmp_path / "o.glb")
-    write_picture(tmp_path / "o.png", BLACK)
-    assert not refuses(tmp_path / "o.glb") and not refuses(tmp_path / "o.png")
+    write_picture(tmp_path / "p.png", BLACK)
+    for name in ("o.glb", "o.obj", "o.ply"):
+        make_face().save(tmp_path / name)
+    assert not any(map(refuses, (tmp_path / name for name in ("o.glb", "o.obj", "o.ply", "p.png"))))
 
 
 @pytest.mark.parametrize("ending", CONTAINERS)
@@ -119,5 +120,8 @@ def test_inputs_are_refused_by_any_name(tmp_path: Path) -> None:
     for each in (path, other):
         with pytest.raises(OutputError, match="is an input; name another file"):
             check_output(each, [".png"], [tmp_path / "none.png", path])
+    with pytest.raises(OutputError, match=r"me_obj\.png: is an input"):
+        (tmp_path / "me_obj.png").symlink_to(path)
+        check_output(tmp_path / "me.obj", [".obj"], [path])
     with pytest.raises(OutputError, match=r"mine\.png: its name must end in \.npz or \.csv"):
         check_output(path, [".npz", ".csv"])

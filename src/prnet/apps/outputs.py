@@ -5,12 +5,12 @@ What prnet wrote is known by its content.
 
 import json
 import os
-import struct
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from prnet.errors import OutputError
+from prnet.mesh.own import check_sides, is_own_mesh, side_paths
 from prnet.video.frames import CONTAINERS, TAG
 
 LINE = 1 << 20  # bytes of a first line that are looked at
@@ -25,14 +25,18 @@ def check_output(path: Path, endings: Collection[str], inputs: Iterable[Path] = 
         inputs: Files that are read, and so may not be written.
 
     Raises:
-        OutputError: It ends otherwise, is an input, or is there and prnet didn't write it.
+        OutputError: It ends otherwise; or it, or a file that goes with it, is an input, or is
+            there and prnet didn't write it.
     """
     ending = path.suffix.lower()
     if ending not in endings:
         raise OutputError(f"{path}: its name must end in {' or '.join(endings)}")
-    if path.exists() and any(each.exists() and path.samefile(each) for each in inputs):
-        raise OutputError(f"{path}: is an input; name another file")
+    read = [each for each in inputs if each.exists()]
+    for written in (path, *side_paths(path)):
+        if written.exists() and any(written.samefile(each) for each in read):
+            raise OutputError(f"{written}: is an input; name another file")
     check_own(path, ending)
+    check_sides(path)
 
 
 def check_own(path: Path, kind: str) -> None:
@@ -97,21 +101,12 @@ def _is_arrays(path: Path) -> bool:
         return set(archive.namelist()) == {f"{name}.npy" for name in ROW.names or ()}
 
 
-def _is_glb(path: Path) -> bool:
-    from prnet.mesh.glb import GENERATOR
-
-    with path.open("rb") as stream:
-        magic, length = struct.unpack("<4s8xI4x", stream.read(20))
-        asset = json.loads(stream.read(length))["asset"] if magic == b"glTF" else {}
-        return asset.get("generator") == GENERATOR
-
-
 # ending → whether prnet wrote such a file
 KINDS: dict[str, Callable[[Path], bool]] = {
     ".png": _is_picture,
     ".csv": _is_live_link,
     ".jsonl": _is_lines,
     ".npz": _is_arrays,
-    ".glb": _is_glb,
+    **dict.fromkeys((".glb", ".obj", ".ply"), is_own_mesh),
     **dict.fromkeys(CONTAINERS, _is_film),
 }

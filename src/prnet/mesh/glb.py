@@ -12,7 +12,6 @@ from prnet.files import encode_jpeg, encode_png
 from prnet.geometry.boxes import bounds
 from prnet.mesh.own import GENERATOR
 
-GENERATOR = "prnet"  # by which prnet knows its own
 UNLIT = "KHR_materials_unlit"
 
 

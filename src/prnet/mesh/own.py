@@ -2,33 +2,12 @@
 
 import json
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 
 from prnet.errors import OutputError
 from prnet.files import side_name
 
 GENERATOR = "prnet"  # of a GLB's asset
-
-
-def check_mesh_path(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a mesh file's path before any work is done.
-
-    Args:
-        path: Where it is to be written.
-        inputs: Files that are read, and so may not be written.
-
-    Raises:
-        OutputError: It, or a file that goes with it, is an input, or is there and prnet didn't
-            write it.
-    """
-    taken = {each.resolve() for each in inputs}
-    for each in (path, *side_paths(path)):
-        if each.resolve() in taken:
-            raise OutputError(f"{each}: is an input; name another file")
-    if path.exists() and not is_own_mesh(path):
-        raise OutputError(f"{path}: is there, and prnet didn't write it; name another file")
-    check_sides(path)
 
 
 def check_sides(path: Path) -> None:
@@ -56,6 +35,8 @@ def side_paths(path: Path) -> tuple[Path, ...]:
 
 def is_own_mesh(path: Path) -> bool:
     """Whether a file is a GLB, OBJ or PLY as prnet writes them; False if it can't be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(1024)
