@@ -100,9 +100,7 @@ def public_names() -> list[str]:
 
 def describe_commands() -> Iterator[str]:
     """What each command's --help prints."""
-    metadata = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    (entry,) = re.findall(r'^prnet = "(.+):main"$', metadata, re.MULTILINE)
-    whole = importlib.import_module(entry).whole_command()
+    whole: Any = importlib.import_module("prnet.cli.main").whole_command()
 
     def walk(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
         subcommands = getattr(command, "commands", None)

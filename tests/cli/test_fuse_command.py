@@ -29,6 +29,6 @@ def test_nothing_to_fuse(run: Run, tmp_path: Path, model_folder: Path) -> None:
     assert done.code == 1 and "nothing to fuse" in done.stderr
     assert not (tmp_path / "face.glb").exists()
     done = run("fuse", gray, "-o", tmp_path / "face.stl", "--model", model_folder)
-    assert done.code == 2 and "mesh files end in" in done.stderr
+    assert done.code == 2 and "its name must end in .glb or .obj or .ply" in done.stderr
     done = run("fuse", gray, "-o", tmp_path / "face.obj", "--head", "--model", model_folder)
-    assert done.code == 2 and "a head's file ends in .glb" in done.stderr
+    assert done.code == 2 and "its name must end in .glb" in done.stderr

@@ -131,6 +131,30 @@ def test_skip_existing(reconstruct: Run, portrait: Path, out: Path, tmp_path: Pa
     assert (out / "a_depth.png").exists()
 
 
+def test_folders_whose_photos_have_the_same_names(
+    reconstruct: Run, portrait: Path, out: Path, tmp_path: Path
+) -> None:
+    a, b = tmp_path / "a/IMG_1.png", tmp_path / "b/IMG_1.png"
+    for path, rows in ((a, 240), (b, 230)):
+        path.parent.mkdir()
+        cv2.imwrite(str(path), cv2.imread(str(portrait))[:rows])
+    options = "--skip-existing", "--no-overlay", "--format", "none"
+    for photo, name in ((a, "IMG_1"), (b, "IMG_1-2"), (a, "IMG_1"), (b, "IMG_1-2")):
+        assert reconstruct(photo, *options).code == 0
+        assert json.loads((out / f"{name}.json").read_text())["file"] == str(photo)
+    assert len(list(out.iterdir())) == 2
+    # told by its content, wherever it lies
+    moved = tmp_path / "IMG_1.png"
+    shutil.copy(a, moved)
+    assert f"{moved}: done already" in reconstruct(moved, *options).stdout
+    # one with another content is another photo, or the same one, edited
+    shutil.copy(b, moved)
+    assert f"{moved}: done already" in reconstruct(moved, *options).stdout
+    shutil.copy(b, a)
+    assert "done already" not in reconstruct(a, *options).stdout
+    assert len(list(out.iterdir())) == 2
+
+
 def test_several_processes_write_into_one_folder(
     model_folder: Path, portrait: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ pytest.importorskip("av")
 pytestmark = pytest.mark.weights
 
 Run = Callable[..., Any]
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> dict[str, Path]:
+    """A file for each option."""
+    numbers = {f"--{kind}": tmp_path / f"o.{kind}" for kind in ("jsonl", "npz", "csv", "glb")}
+    return {"-o": tmp_path / "o.mp4", **numbers}
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +57,37 @@ def test_a_video_with_its_faces(run: Run, clip: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(loaded["landmarks68"][:, 30, 0], x, atol=1e-4)
 
 
-def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
-    clip, out = tmp_path / "gray.mkv", tmp_path / "out.mkv"
-    with VideoWriter(clip, Fraction(25), Fraction(1, 1000)) as writer:
-        for number in range(3):
-            writer.write(Shown(np.full((60, 80, 3), 90, np.uint8), number / 25))
-    done = run("video", clip, "-o", out)
+@pytest.fixture
+def gray(tmp_path: Path) -> Path:
+    """A frame without a face."""
+    path = tmp_path / "gray.mkv"
+    with VideoWriter(path, Fraction(25), Fraction(1, 1000)) as writer:
+        writer.write(Shown(np.full((60, 80, 3), 90, np.uint8), 0.0))
+    return path
+
+
+def test_no_face_is_no_failure(run: Run, gray: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    done = run("video", gray, "-o", out)
     assert done.code == 0 and "no face found" in done.stderr and out.is_file()
-    assert run("video", clip, "-o", out, "-q") == (0, "", "")
+    assert f"{gray}: 1 frame, 0 faces, " in done.stdout
+    assert run("video", gray, "-o", out, "-q") == (0, "", "")
+
+
+def test_without_the_face_of_a_head_the_rest_is_kept(
+    run: Run, gray: Path, outputs: dict[str, Path]
+) -> None:
+    done = run("video", gray, *chain(*outputs.items()))
+    glb = outputs.pop("--glb")
+    assert done.code == 1 and f"face 1 was never seen, so {glb} isn't written" in done.stderr
+    assert done.stdout.endswith(f" → {', '.join(map(str, outputs.values()))}\n")
+    assert all(path.is_file() for path in outputs.values()) and not glb.exists()
+    assert run("video", gray, "--glb", glb).stdout.endswith(" frames/s\n")
+
+
+def test_a_face_that_never_comes_is_told(run: Run, clip: Path, tmp_path: Path) -> None:
+    done = run("video", clip, "--csv", tmp_path / "o.csv", "--face", 7, "-q")
+    assert done == (1, "", f"prnet: {clip}: face 7 was never seen\n")
 
 
 @pytest.mark.parametrize(
@@ -64,9 +95,12 @@ def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
     [
         (["none.mp4", "-o", "o.mp4"], 1, "none.mp4: not a video that can be read"),
         (["CLIP"], 2, "name a file to write"),
-        (["CLIP", "-o", "CLIP"], 2, "is what is read"),
-        (["CLIP", "--jsonl", "o", "--npz", "o"], 2, "is named twice"),
-        (["CLIP", "-o", "o.gif"], 2, "videos end in .mp4"),
+        (["CLIP", "-o", "CLIP"], 2, "is an input"),
+        (["CLIP", "-o", "o.gif"], 2, "o.gif: its name must end in .mp4 or .m4v or "),
+        (["CLIP", "--csv", "o.jpg"], 2, "o.jpg: its name must end in .csv"),
+        (["CLIP", "--jsonl", "o.json"], 2, "o.json: its name must end in .jsonl"),
+        (["CLIP", "--npz", "o"], 2, "o: its name must end in .npz"),
+        (["CLIP", "--glb", "o.gltf"], 2, "o.gltf: its name must end in .glb"),
         (["CLIP", "-o", "o.mp4", "--overlay", "glitter"], 2, "'glitter' is not one of landmarks"),
         (["CLIP", "-o", "o.mp4", "--max-faces", "0"], 2, "max-faces"),
     ],
@@ -85,6 +119,21 @@ def test_what_is_wrong_is_told(
     done = run("video", *(clip if each == "CLIP" else each for each in arguments))
     assert done.code == code and message in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_elses_file_is_replaced(run: Run, clip: Path, outputs: dict[str, Path]) -> None:
+    """Its own are: the second run writes over the first one's."""
+    for _ in range(2):
+        assert run("video", clip, *chain(*outputs.items()), "--threads", 1).code == 0
+    for path in outputs.values():
+        path.write_bytes(b"mine")
+    for option, path in outputs.items():
+        done = run("video", "none.mp4", option, path)
+        assert done.code == 2
+        assert f"{path}: is there, and prnet didn't write it; name another file" in done.stderr
+    done = run("swap", "none.jpg", "none.mp4", "-o", outputs["-o"])
+    assert done.code == 2 and "didn't write it" in done.stderr
+    assert {path.read_bytes() for path in outputs.values()} == {b"mine"}
 
 
 def test_without_pyav_it_says_how_to_get_it(
@@ -119,3 +168,5 @@ def test_a_swap(run: Run, clip: Path, tmp_path: Path) -> None:
         assert change < 2
     assert run("swap", photo, photo, "-o", tmp_path / "x.png", "--look-ahead").code == 2
     assert run("swap", photo, clip, "-o", clip).code == 2
+    done = run("swap", photo, clip, "-o", tmp_path / "x.avi")
+    assert done.code == 2 and "x.avi: its name must end in .png or .mp4 or " in done.stderr

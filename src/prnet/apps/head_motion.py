@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from prnet.apps.video import Tracked
-from prnet.errors import OutputError
 from prnet.face import Face
 from prnet.files import write_files
 from prnet.geometry.pose import Pose
@@ -25,8 +24,6 @@ class HeadSink:
     """
 
     def __init__(self, path: Path, id: int) -> None:
-        if path.suffix.lower() != ".glb":
-            raise OutputError(f"{path}: an animated head's file ends in .glb, not {path.suffix!r}")
         self._path, self._id = path, id
         self._times_s: list[float] = []
         self._weights: list[np.ndarray] = []
@@ -51,15 +48,13 @@ class HeadSink:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the file, unless there was an error.
+        """Write the file, unless there was an error or the face never appeared.
 
         Raises:
-            OutputError: The face never appeared, or the file can't be written.
+            OutputError: The file can't be written.
         """
-        if kind is not None:
+        if kind is not None or self._best is None or self._best.image is None:
             return
-        if self._best is None or self._best.image is None:
-            raise OutputError(f"{self._path}: face {self._id} was never seen, so there is no head")
         height, width = self._best.image.shape[:2]
         times_s, weights = np.array(self._times_s), np.array(self._weights, np.float64)
         motion = HeadMotion(times_s, weights, self._poses, (width, height))

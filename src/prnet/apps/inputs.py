@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,18 @@ def without_results(photos: Sequence[Path]) -> list[Path]:
     return [photo for photo in photos if photo.name not in written[photo.parent]]
 
 
-def name_results(photos: Iterable[Path]) -> dict[Path, str]:
+def name_results(
+    photos: Iterable[Path], may_have: Callable[[Path, str], bool] = lambda _photo, _name: True
+) -> dict[Path, str]:
     """Give each photo a name for its results: its stem, or stem-2, stem-3, … where that is taken.
 
     Taken are names whose results could bear the same file name, also on file systems that don't
     tell X from x. A photo that is named twice appears once. The stem is shortened if it is too long
     for the endings, and bytes in it that aren't UTF-8 are replaced; its hash follows then.
+
+    Args:
+        photos: What to name.
+        may_have: Whether a photo's results may have a name; else that is taken, too.
     """
     first: dict[Path, Path] = {}
     for photo in photos:
@@ -97,9 +103,25 @@ def name_results(photos: Iterable[Path]) -> dict[Path, str]:
     for photo in first.values():
         stem = "stdin" if photo == STDIN else _fit(photo.stem)
         candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
-        names[photo] = next(name for name in candidates if _base(name) not in taken)
+        names[photo] = next(
+            name for name in candidates if _base(name) not in taken and may_have(photo, name)
+        )
         taken.add(_base(names[photo]))
     return names
+
+
+def digest_of(photo: Path) -> str | None:
+    """The SHA-256 of a photo's file, hexadecimal; None of what isn't a file or can't be read."""
+    digest = hashlib.sha256()
+    try:
+        if photo == STDIN or not photo.is_file():
+            return None
+        with photo.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def _fit(stem: str) -> str:

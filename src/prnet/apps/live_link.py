@@ -45,6 +45,7 @@ COLUMNS = (
     *ANGLES,
 )
 DECIMALS = 8
+GAZE = (f"{0:.{DECIMALS}f}",) * 6  # the eyes' angles: none is seen
 
 
 def timecode(time_s: float, rate: Fraction) -> str:
@@ -72,8 +73,8 @@ def row(face: Face, time_s: float, rate: Fraction) -> list[str]:
     pose = face.pose
     # yaw grows as the subject turns to their own left, pitch as they look up, roll as in `Pose`
     head = np.radians([-pose.yaw, pose.pitch, pose.roll]).tolist()
-    numbers = [f"{value:.{DECIMALS}f}" for value in (*shapes, *head, *(0.0,) * 6)]
-    return [timecode(time_s, rate), str(COUNT), *numbers]
+    numbers = [f"{value:.{DECIMALS}f}" for value in (*shapes, *head)]
+    return [timecode(time_s, rate), str(COUNT), *numbers, *GAZE]
 
 
 class LiveLinkSink:

@@ -1,7 +1,6 @@
-"""Pictures that commands write under a name of the caller's, and never over someone else's."""
+"""Pictures that commands read and write."""
 
 import io
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,28 +8,10 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
-from prnet.errors import ImageReadError, OutputError
+from prnet.errors import ImageReadError
 from prnet.files import write_files
 
 SOFTWARE = "Software", "prnet"  # a PNG's text by which prnet knows its own
-
-
-def check_picture(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a picture's path before any work is done.
-
-    Args:
-        path: Where a PNG is to be written.
-        inputs: Files that are read, and so may not be written.
-
-    Raises:
-        OutputError: It doesn't end in .png, is an input, or is there and prnet didn't write it.
-    """
-    if path.suffix.lower() != ".png":
-        raise OutputError(f"{path}: the picture is a PNG, so its name must end in .png")
-    if path.resolve() in {each.resolve() for each in inputs}:
-        raise OutputError(f"{path}: is an input; name another file")
-    if path.exists() and not _is_own(path):
-        raise OutputError(f"{path}: is there, and prnet didn't write it; name another file")
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -64,13 +45,3 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise ImageReadError(f"{path}: no such file") from None
     except (OSError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise ImageReadError(f"{path}: not a picture that can be read ({error})") from error
-
-
-def _is_own(path: Path) -> bool:
-    """Whether `write_picture` wrote a file."""
-    key, text = SOFTWARE
-    try:
-        with PIL.Image.open(path) as picture:
-            return picture.format == "PNG" and picture.info.get(key) == text
-    except (OSError, ValueError, PIL.Image.DecompressionBombError):
-        return False

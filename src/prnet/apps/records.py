@@ -35,12 +35,16 @@ FRAMES = {
 
 
 def make_record(
-    photo: str, shape_hw: tuple[int, int], faces: Sequence[Mapping[str, Any]]
+    photo: str,
+    sha256: str | None,
+    shape_hw: tuple[int, int],
+    faces: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Begin the record of a photo; its files and what else there is to say are for others to add.
 
     Args:
         photo: As the command line named it.
+        sha256: Of its file, hexadecimal; None of what isn't a file, as standard input.
         shape_hw: Its height and width.
         faces: `Face.to_record` of each, with the names of its files as `files`.
     """
@@ -51,6 +55,7 @@ def make_record(
         "units": UNITS,
         "frames": FRAMES,
         "file": plain_text(photo),
+        "sha256": sha256,
         "width": shape_hw[1],
         "height": shape_hw[0],
         "faces": list(faces),

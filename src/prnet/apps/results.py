@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from prnet.apps.inputs import digest_of
 from prnet.apps.records import VERSION, lines_of, load_record, make_record, own_files, plain_text
 from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
@@ -70,12 +71,24 @@ class ResultFolder:
         self._photos = {photo.resolve() for photo in photos}
         make_folder(folder)
 
+    def may_have(self, photo: Path, name: str) -> bool:
+        """Whether no other photo's results have a name: none of another path and content."""
+        record = load_record(self.folder / f"{name}.json")
+        return (
+            record is None
+            or record["file"] == plain_text(str(photo))
+            or record.get("sha256") == (digest_of(photo) or "")
+        )
+
     def is_done(self, photo: Path, name: str) -> bool:
-        """Whether an earlier run wrote for this photo all that is wanted, and it is still there."""
+        """Whether an earlier run wrote for this photo all that is wanted, and it is still there.
+
+        What isn't a file, as standard input, is never done.
+        """
         record = load_record(self.folder / f"{name}.json")
         if record is None or record["version"] != VERSION:
             return False
-        if record["file"] != plain_text(str(photo)):
+        if record.get("sha256") != (digest_of(photo) or ""):
             return False
         wanted = self.wanted
         named = ("texture", "position_map", "head", "topology")
@@ -135,7 +148,7 @@ class ResultFolder:
                 contents[files["topology"]] = self.wanted.topology.to_obj(shape)
             names = {kind: path.name for kind, path in files.items()}
             described.append(face.to_record(with_map=False) | {"files": names})
-        record = make_record(str(photo), shape_hw, described)
+        record = make_record(str(photo), digest_of(photo), shape_hw, described)
         pictures: dict[str, NDArray[np.generic]] = {}
         if faces and self.wanted.overlay:
             pictures["overlay"] = draw_overlay(image, faces)

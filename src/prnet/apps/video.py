@@ -7,7 +7,7 @@ an hour takes no more memory than ten seconds.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
@@ -71,14 +71,14 @@ class Summary:
     Attributes:
         frames: Seen by the tracker.
         skipped: Damaged ones, left out.
-        faces: How many identities there were.
+        ids: Of the faces that were followed.
         seconds: That it took.
         is_interrupted: Whether Ctrl-C ended it.
     """
 
     frames: int = 0
     skipped: int = 0
-    faces: int = 0
+    ids: set[int] = field(default_factory=set)
     seconds: float = 0.0
     is_interrupted: bool = False
 
@@ -107,7 +107,6 @@ def track_video(
         OutputError: A sink can't write.
     """
     summary = Summary()
-    ids: set[int] = set()
     start = time.perf_counter()
 
     def give(item: Tracked | Sound) -> None:
@@ -128,7 +127,7 @@ def track_video(
                         behind.put(item)
                         continue
                     faces = tracker.update(item.rgb, item.time_s)
-                    ids.update(each.id for each in faces)
+                    summary.ids.update(each.id for each in faces)
                     found = Tracked(summary.frames, item.time_s, item.rgb, faces)
                     summary.frames += 1
                     progress(summary.frames, max(reader.length or 0, summary.frames))
@@ -144,7 +143,7 @@ def track_video(
             summary.is_interrupted = True
         finally:
             items.close()  # type: ignore[attr-defined]
-    summary.skipped, summary.faces = reader.skipped, len(ids)
+    summary.skipped = reader.skipped
     summary.seconds = time.perf_counter() - start
     return summary
 

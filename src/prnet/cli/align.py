@@ -54,7 +54,8 @@ def run(
     """Do one photo after the other; a bad one stops no other."""
     from prnet.apps.align import TEMPLATES, align_face
     from prnet.apps.inputs import name_results, without_results
-    from prnet.apps.pictures import check_picture, encode_picture
+    from prnet.apps.outputs import check_output
+    from prnet.apps.pictures import encode_picture
     from prnet.apps.records import plain_text
     from prnet.cli.terminal import FAILED, report, say
     from prnet.errors import OutputError
@@ -80,7 +81,7 @@ def run(
                 for number, face in enumerate(faces[:max_faces], 1):
                     begin = name if number == 1 else f"{name}_face{number}"
                     path = out / f"{begin}_aligned.png"
-                    check_picture(path, names)
+                    check_output(path, [".png"], names)
                     aligned = align_face(face, template, size)
                     contents[path] = encode_picture(aligned.crop)
                     described.append({"crop": path.name, **aligned.to_record()})

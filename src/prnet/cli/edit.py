@@ -32,12 +32,13 @@ def run(
 ) -> None:
     """Edit."""
     from prnet.apps.edit import apply_texture
-    from prnet.apps.pictures import check_picture, read_picture, write_picture
+    from prnet.apps.outputs import check_output
+    from prnet.apps.pictures import read_picture, write_picture
     from prnet.apps.results import TEXTURE_SIZE
     from prnet.errors import ImageReadError
     from prnet.reconstructor import Reconstructor
 
-    check_picture(out, (photo, texture))
+    check_output(out, [".png"], (photo, texture))
     edited = read_picture(texture)
     height, width = edited.shape[:2]
     if (width, height) != (TEXTURE_SIZE, TEXTURE_SIZE):  # resampled texels would count as changed

@@ -9,7 +9,7 @@ import typer
 
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.terminal import FAILED, report, say
-from prnet.errors import ImageReadError, OutputError
+from prnet.errors import ImageReadError
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -54,14 +54,12 @@ def run(
 ) -> None:
     """Fuse the photos' faces."""
     from prnet.apps.inputs import expand
+    from prnet.apps.outputs import check_output
     from prnet.mesh.files import WRITERS
     from prnet.reconstructor import Reconstructor
     from prnet.video.fuse import fuse
 
-    if head and out.suffix.lower() != ".glb":
-        raise OutputError(f"{out}: a head's file ends in .glb, not {out.suffix!r}")
-    if out.suffix.lower() not in WRITERS:
-        raise OutputError(f"{out}: mesh files end in {', '.join(WRITERS)}, not {out.suffix!r}")
+    check_output(out, [".glb"] if head else WRITERS, map(Path, photos))
     failures = 0
     reconstructor = Reconstructor(model, threads=threads, device=device)
 

@@ -48,17 +48,14 @@ def run(
 ) -> None:
     """Reconstruct the photo and write its heads."""
     from prnet.apps.inputs import STDIN
-    from prnet.errors import OutputError
+    from prnet.apps.outputs import check_output
     from prnet.head.head import save_heads
     from prnet.head.weights import read_weights
     from prnet.image.read import read_image
     from prnet.morphable.head_model import embedded_head
     from prnet.reconstructor import Reconstructor
 
-    if out.suffix.lower() != ".glb":
-        raise typer.BadParameter(f"{out}: a head's file ends in .glb", param_hint="--out")
-    if out.exists() and photo != STDIN and out.samefile(photo):
-        raise OutputError(f"{out}: would overwrite the photo")
+    check_output(out, [".glb"], [photo])
     frames = None if weights is None else read_weights(weights, embedded_head().expression_names)
     image = read_image(io.BytesIO(sys.stdin.buffer.read()) if photo == STDIN else photo)
     faces = Reconstructor(model, threads=threads, device=device)(image)

@@ -1,7 +1,6 @@
 """`prnet reconstruct`: photos → meshes, records and pictures in a folder."""
 
 import io
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -30,7 +29,8 @@ Turn photos into 3D faces.
 Writes for each photo a mesh per face (<name>.glb for the best,
 <name>_face2.glb for the second, …), <name>.json with each face's box,
 score, pose and landmarks, and <name>_overlay.png. <name> is the photo's
-without extension, or <name>-2 where another photo has it already.
+without extension, or <name>-2 where another photo has it already, in the
+same run or an earlier one: one of another path and content.
 
 What an earlier run wrote of a photo is replaced. No other file is: where
 one is in the way, the photo fails.
@@ -159,7 +159,10 @@ def run(
     ] = False,
     skip_existing: Annotated[
         bool,
-        typer.Option("--skip-existing", help="Leave out photos whose results are there already."),
+        typer.Option(
+            "--skip-existing",
+            help="Leave out photos whose results are there; a photo is told by its content.",
+        ),
     ] = False,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -181,8 +184,7 @@ def run(
     found, failures = expand_all(photos, recursive, quiet)
     for result in set(found) - set(kept := without_results(found)):
         say(f"prnet: {result}: a result of prnet's, left out", sys.stderr)
-    names = name_results(kept)
-    boxes_of, strangers = ({}, []) if boxes is None else read_boxes(boxes, list(names))
+    boxes_of, strangers = ({}, []) if boxes is None else read_boxes(boxes, list(name_results(kept)))
     if strangers and not quiet:
         fit = "1 name fits" if len(strangers) == 1 else f"{len(strangers)} names fit"
         say(f"prnet: {boxes}: {fit} no photo ({shorten(', '.join(strangers), 60)})", sys.stderr)
@@ -193,7 +195,8 @@ def run(
     except LabelError as error:
         raise ValueError(error) from error  # nothing is done without it
     wanted = Wanted(meshes, overlay, depth, texture, position_map, pncc, head, mesh, lossless)
-    results = ResultFolder(out, wanted, names)
+    results = ResultFolder(out, wanted, kept)
+    names = name_results(kept, results.may_have)
     tell = Telling(quiet, verbose)
     with (
         _open_lines(jsonl) as lines,
@@ -302,18 +305,14 @@ def reconstruct_photo(
 @contextmanager
 def _open_lines(path: Path | None) -> Iterator[TextIO | None]:
     """The file of `--jsonl`, which takes its name once all is done; never in another's place."""
-    from prnet.apps.records import FORMAT
+    from prnet.apps.outputs import check_own
     from prnet.files import write_aside
 
     if path is None:
         yield None
         return
+    check_own(path, ".jsonl")
     try:
-        if path.exists():
-            with path.open("rb") as stream:
-                first = stream.readline(1 << 20)
-            if first and f'"format": {json.dumps(FORMAT)}'.encode() not in first:
-                raise OutputError(f"{path}: is there, and prnet didn't write it; name another file")
         with write_aside(path) as aside, aside.open("w", encoding="utf-8") as lines:
             yield lines
     except OSError as error:

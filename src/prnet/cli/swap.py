@@ -38,7 +38,8 @@ def run(
             "--out",
             "-o",
             metavar="FILE",
-            help="PNG to write; for a video .mp4, .mov, .mkv or .webm.",
+            help="PNG to write; for a video .mp4, .m4v, .mov, .mkv or .webm. Replaces what prnet "
+            "wrote, and no other file.",
         ),
     ],
     pairs: Annotated[
@@ -58,10 +59,15 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Swap."""
+    from prnet.apps.outputs import check_output
     from prnet.video.frames import CONTAINERS
 
     chosen = None if pairs == "all" else _parse(pairs)
-    if out.suffix.lower() in CONTAINERS:
+    is_video = out.suffix.lower() in CONTAINERS
+    if is_video:
+        need_extra("video")
+    check_output(out, [".png", *CONTAINERS], (source, target))
+    if is_video:
         _swap_video(source, target, out, chosen, look_ahead, model, threads)
     elif look_ahead:
         raise typer.BadParameter("is for videos", param_hint="--look-ahead")
@@ -80,11 +86,10 @@ def _swap_photo(
     """Swap faces of a photo."""
     from dataclasses import replace
 
-    from prnet.apps.pictures import check_picture, write_picture
+    from prnet.apps.pictures import write_picture
     from prnet.apps.swap import swap_face
     from prnet.reconstructor import Reconstructor
 
-    check_picture(out, (source, target))
     reconstructor = Reconstructor(model, threads=threads)
     sources, targets = (find_faces(reconstructor, photo) for photo in (source, target))
     if chosen is None:
@@ -111,17 +116,14 @@ def _swap_video(
     threads: int | None,
 ) -> None:
     """Swap faces of a video."""
-    need_extra("video")
     from prnet.apps.swap_video import VideoSwap
     from prnet.apps.video import OverlaySink, track_video
-    from prnet.cli.video import check_files, tell
+    from prnet.cli.video import tell
     from prnet.progress import progress_bar
     from prnet.reconstructor import Reconstructor
     from prnet.video.frames import VideoReader, VideoWriter
     from prnet.video.tracker import SMOOTH, Tracker
 
-    check_files(str(target), [out])
-    check_files(str(source), [out])
     with VideoReader(target, threads) as reader:
         reconstructor = Reconstructor(model, threads=threads)
         sources = find_faces(reconstructor, source)

@@ -8,8 +8,7 @@ import typer
 
 from prnet.cli.extras import need_extra
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
-from prnet.cli.terminal import INTERRUPTED, say
-from prnet.errors import OutputError
+from prnet.cli.terminal import FAILED, INTERRUPTED, say
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ Follow the faces of a video.
 Reads whatever FFmpeg reads. The video that is written keeps the frames'
 times, the picture's rotation and the sound; its faces are drawn in. Each
 face has a number that stays the same while it is followed.
+
+What prnet wrote earlier is replaced, and no other file.
 
 Ctrl-C ends the work, and leaves what is done by then.
 """
@@ -69,7 +70,10 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="The video with faces: .mp4, .mov, .mkv or .webm."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The video with faces: .mp4, .m4v, .mov, .mkv, .webm.",
         ),
     ] = None,
     overlay: OverlayOption = "landmarks",
@@ -77,21 +81,22 @@ def run(
         bool, typer.Option("--numbers/--no-numbers", help="Whether each face's number is shown.")
     ] = True,
     jsonl: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A line of JSON for each face and frame.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A line of JSON for each face and frame: .jsonl."),
     ] = None,
     npz: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The same numbers as NumPy arrays.")
+        Path | None, typer.Option(metavar="FILE", help="The same numbers as NumPy arrays: .npz.")
     ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="One face's expression and head in Live Link Face's format, radians.",
+            help="One face's expression and head in Live Link Face's format, radians: .csv.",
         ),
     ] = None,
     glb: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="One face's head, animated: a glTF with morph targets."),
+        typer.Option(metavar="FILE", help="One face's head, animated, with morph targets: .glb."),
     ] = None,
     face: Annotated[
         int, typer.Option(min=1, metavar="ID", help="The number of the face of --csv and --glb.")
@@ -112,21 +117,23 @@ def run(
 ) -> None:
     """Follow the faces, frame by frame."""
     need_extra("video")
-    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv, "--glb": glb}
-    given = [path for path in outputs.values() if path is not None]
-    if not given:
-        raise typer.BadParameter(f"name a file to write: {', '.join(outputs)}")
-    check_files(video, given)
-    styles = parse_styles(overlay)
-
     from prnet.apps.head_motion import HeadSink
     from prnet.apps.live_link import LiveLinkSink
+    from prnet.apps.outputs import check_output
     from prnet.apps.video import Overlay, OverlaySink, Sink, track_video
     from prnet.apps.video_records import ArraysSink, LinesSink
     from prnet.reconstructor import Reconstructor
-    from prnet.video.frames import VideoReader, VideoWriter
+    from prnet.video.frames import CONTAINERS, VideoReader, VideoWriter
     from prnet.video.tracker import SMOOTH, Tracker
 
+    outputs = {"--out": out, "--jsonl": jsonl, "--npz": npz, "--csv": csv, "--glb": glb}
+    given = {option: path for option, path in outputs.items() if path is not None}
+    if not given:
+        raise typer.BadParameter(f"name a file to write: {', '.join(outputs)}")
+    for option, path in given.items():
+        endings = CONTAINERS if option == "--out" else [f".{option[2:]}"]
+        check_output(path, endings, [Path(video)])
+    styles = parse_styles(overlay)
     with VideoReader(video, threads) as reader:
         reconstructor = Reconstructor(model, threads=threads, device=device)
         ahead = SMOOTH if smooth and look_ahead else None
@@ -146,35 +153,33 @@ def run(
             sinks.append(OverlaySink(writer, Overlay(styles, numbers)))
         with progress_bar("Following", not quiet, "frames") as progress:
             summary = track_video(reader, tracker, sinks, progress, out is not None, ahead)
-    tell(video, summary, given, quiet)
-    if summary.is_interrupted:
-        raise typer.Exit(INTERRUPTED)
+    is_unseen = face not in summary.ids and not {"--csv", "--glb"}.isdisjoint(given)
+    if is_unseen:
+        given.pop("--glb", None)  # there is no head to write
+    tell(video, summary, list(given.values()), quiet)
+    if is_unseen:
+        unwritten = "" if glb is None else f", so {glb} isn't written"
+        say(f"prnet: {video}: face {face} was never seen{unwritten}", sys.stderr)
+    if summary.is_interrupted or is_unseen:
+        raise typer.Exit(INTERRUPTED if summary.is_interrupted else FAILED)
 
 
 def tell(video: str, summary: "Summary", written: list[Path], quiet: bool) -> None:
     """Say what came of it."""
+    frames, faces = _count(summary.frames, "frame"), _count(len(summary.ids), "face")
     if summary.skipped:
-        count = "1 frame" if summary.skipped == 1 else f"{summary.skipped} frames"
-        say(f"prnet: {video}: {count} damaged, left out", sys.stderr)
+        say(f"prnet: {video}: {_count(summary.skipped, 'frame')} damaged, left out", sys.stderr)
     if summary.is_interrupted:
-        say(f"prnet: {video}: stopped after {summary.frames} frames", sys.stderr)
+        say(f"prnet: {video}: stopped after {frames}", sys.stderr)
     if quiet:
         return
-    if not summary.faces:
+    if not summary.ids:
         say(f"prnet: {video}: no face found", sys.stderr)
-    faces = "1 face" if summary.faces == 1 else f"{summary.faces} faces"
     rate = summary.frames / max(summary.seconds, 1e-9)
-    say(
-        f"{video}: {summary.frames} frames, {faces}, {rate:.0f} frames/s → "
-        f"{', '.join(map(str, written))}"
-    )
+    places = f" → {', '.join(map(str, written))}" if written else ""
+    say(f"{video}: {frames}, {faces}, {rate:.0f} frames/s{places}")
 
 
-def check_files(video: str, written: list[Path]) -> None:
-    """Refuse to write over the video, or twice into one file."""
-    places = [path.resolve() for path in written]
-    if Path(video).resolve() in places:
-        raise OutputError(f"{video}: is what is read; write to another file")
-    for path in written:
-        if places.count(path.resolve()) > 1:
-            raise OutputError(f"{path}: is named twice; name another file")
+def _count(number: int, thing: str) -> str:
+    """So many things, in words."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

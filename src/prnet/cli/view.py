@@ -50,14 +50,15 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Draw."""
-    from prnet.apps.pictures import check_picture, write_picture
+    from prnet.apps.outputs import check_output
+    from prnet.apps.pictures import write_picture
     from prnet.draw.view import STYLES, view_face
     from prnet.reconstructor import Reconstructor
 
     if style not in STYLES:
         raise typer.BadParameter(f"{style!r} is none of {', '.join(STYLES)}", param_hint="--style")
     direction = None if light is None else _parse(light)
-    check_picture(out, [photo])
+    check_output(out, [".png"], [photo])
     chosen = pick(find_faces(Reconstructor(model, threads=threads), photo), face, photo)
     write_picture(out, view_face(chosen, yaw, pitch, roll, style, direction, on_photo))
     typer.echo(f"{out}: {photo} at yaw {yaw:g}, pitch {pitch:g}, roll {roll:g}")

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prnet.errors import OutputError
-from prnet.files import encode_png, side_name, write_files
+from prnet.files import encode_png, write_files
 from prnet.mesh.mesh import Mesh
+from prnet.mesh.own import check_sides, side_paths
 
 DECIMALS = 7  # of an OBJ's numbers
 JPEG_QUALITY = 95  # of textures; the photo was mostly a JPEG itself
@@ -32,33 +33,35 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh, lossless: bool = False)
             quality 95 that it else is.
 
     Raises:
-        OutputError: Another extension, or a file can't be written; then none is.
+        OutputError: Another extension, a file of someone else's has the name of one that goes with
+            an OBJ, or a file can't be written; then none is.
     """
     path = Path(path)
     contents_of = WRITERS.get(path.suffix.lower())
     if contents_of is None:
         raise OutputError(f"{path}: mesh files end in {', '.join(WRITERS)}, not {path.suffix!r}")
+    check_sides(path)
     write_files(contents_of(path, mesh, lossless))
 
 
 def _obj(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: ARG001
     """The three files of an OBJ, itself last."""
-    name = side_name(path.stem)
-    material = f"{name}_obj"  # also the picture's name; NAME.png is too often a photo
+    library, picture = side_paths(path)
+    material = picture.stem
     u, v = mesh.uv.T
     uv_up = np.stack([u, 1 - v], axis=1)  # v from the picture's lower edge
     corners = _corners(len(mesh.vertices))
     text = b"".join(
         [
-            f"mtllib {name}.mtl\nusemtl {material}\n".encode(),
+            f"mtllib {library.name}\nusemtl {material}\n".encode(),
             _lines("v", _digits(mesh.vertices, DECIMALS)),
             _lines("vt", _digits(uv_up, DECIMALS)),
             _lines("f", corners.take(mesh.triangles).view(np.uint8)),
         ]
     )
     return {
-        path.with_name(f"{material}.png"): encode_png(mesh.texture),
-        path.with_name(f"{name}.mtl"): MTL.format(name=material).encode(),
+        picture: encode_png(mesh.texture),
+        library: MTL.format(name=material).encode(),
         path: text,
     }
 

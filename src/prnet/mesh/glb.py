@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prnet.files import encode_jpeg, encode_png
 from prnet.geometry.boxes import bounds
+from prnet.mesh.own import GENERATOR
 
 UNLIT = "KHR_materials_unlit"
 
@@ -19,7 +20,7 @@ class GlbFile:
 
     def __init__(self) -> None:
         self._file = gltf.GLTF2(
-            asset=gltf.Asset(version="2.0", generator="prnet"),
+            asset=gltf.Asset(version="2.0", generator=GENERATOR),
             scene=0,
             scenes=[gltf.Scene(nodes=[])],
         )

@@ -34,6 +34,7 @@ H264: Encoders = (
     ("mpeg4", {"qscale": "3"}),
 )
 VP9: Encoders = (("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "32", "b": "0"}),)
+TAG = "comment", "prnet"  # a film's metadata by which prnet knows its own
 BT601 = 5  # the matrix by which frames become YUV, in FFmpeg's numbers
 QUARTER = 90  # degrees
 
@@ -209,6 +210,7 @@ class VideoWriter:
             self._container = av.open(os.fspath(self._aside), "w", format=CONTAINERS[suffix])
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
+        self._container.metadata.update([TAG])
         add_stream: Any = self._container.add_stream
         self._video = add_stream(name, rate=rate, options=dict(options))
         self._video.pix_fmt = "yuv420p"
