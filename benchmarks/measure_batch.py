@@ -88,14 +88,15 @@ def run_loop(photos: Path, out: Path) -> dict[str, float]:
 
 def run_batch(photos: Path, out: Path, workers: int) -> dict[str, float]:
     """What `prnet batch` does."""
-    from prnet.apps.inputs import expand
+    from prnet.apps.inputs import search
     from prnet.batch import run
     from prnet.batch.inputs import find_photos
     from prnet.batch.work import Wanted
 
     wanted = Wanted(str(out), min_score=0.0)
     cpu_start = time.process_time()
-    outcome = run.run_batch(find_photos([str(photos)], expand), wanted, workers)
+    found = find_photos([str(photos)], lambda folder, recursive: search(folder, recursive).photos)
+    outcome = run.run_batch(found, wanted, workers)
     return {
         "faces": outcome.faces,
         "seconds": outcome.seconds,

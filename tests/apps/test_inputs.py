@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from prnet.apps.inputs import expand, name_results, read_boxes, search
-from prnet.errors import ImageReadError
+from prnet.apps.inputs import name_results, read_boxes, search
 
 
 def test_a_folder_is_its_photos_by_name(tmp_path: Path) -> None:
@@ -12,17 +11,17 @@ def test_a_folder_is_its_photos_by_name(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "inner.jpg").mkdir()
     (tmp_path / "inner.jpg" / "d.jpg").touch()
-    assert [path.name for path in expand(tmp_path)] == ["a.png", "b.JPG", "c.webp"]
+    assert [path.name for path in search(tmp_path).photos] == ["a.png", "b.JPG", "c.webp"]
 
 
 def test_a_file_is_itself_whatever_its_name(tmp_path: Path) -> None:
-    assert expand(tmp_path / "missing.xyz") == [tmp_path / "missing.xyz"]
+    assert search(tmp_path / "missing.xyz").photos == [tmp_path / "missing.xyz"]
 
 
-def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ImageReadError, match=f"{tmp_path}: no photos in this folder"):
-        expand(tmp_path)
+    (error,) = search(tmp_path).errors
+    assert str(error).startswith(f"{tmp_path}: no photos in this folder")
 
 
 def test_pictures_of_other_kinds_are_counted_other_files_are_not(tmp_path: Path) -> None:

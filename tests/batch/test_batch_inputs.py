@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from prnet.apps.inputs import expand
+from prnet.apps.inputs import search
 from prnet.batch.inputs import Photo, find_photos
 from prnet.batch.work import open_photo
 from prnet.errors import ImageReadError, LabelError
@@ -16,6 +16,10 @@ from prnet.image.read import read_image
 
 def names(photos: list[Photo]) -> list[str]:
     return [Path(photo.source).name for photo in photos]
+
+
+def expand(folder: Path, recursive: bool) -> list[Path]:
+    return search(folder, recursive).photos
 
 
 @pytest.fixture

@@ -50,6 +50,17 @@ def test_one_that_cannot_be_listed_stops_no_other(
     assert f"{tree / 'a.png'}: 1 face" in outcome.stdout
 
 
+def test_fuse_says_the_same(
+    run: Run, tree: Path, locked: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    (tree / "d.heic").touch()
+    outcome = run("fuse", locked, tree, "-o", tmp_path / "a.glb", "--model", model_folder)
+    assert outcome.code == 1 and (tmp_path / "a.glb").exists()
+    cannot, left_out, *_ = outcome.stderr.splitlines()
+    assert cannot == f"prnet: {locked}: can't list this folder (Permission denied)"
+    assert left_out.startswith(f"prnet: {tree}: 1 file of a kind")
+
+
 def test_a_batch_goes_on_too(
     run: Run, tree: Path, locked: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,14 +68,6 @@ def search(path: Path, recursive: bool = False) -> Found:
     return found
 
 
-def expand(path: Path, recursive: bool = False) -> list[Path]:
-    """The photos of `search`; raises the first of its errors."""
-    found = search(path, recursive)
-    for error in found.errors:
-        raise error
-    return found.photos
-
-
 def without_results(photos: Sequence[Path]) -> list[Path]:
     """The photos but for those that prnet wrote, as a shell's `*.png` names them, too."""
     written = {folder: files_of_prnet(folder) for folder in {photo.parent for photo in photos}}

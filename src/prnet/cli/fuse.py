@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
+from prnet.cli.photos import expand_all
 from prnet.cli.terminal import FAILED, report, say
 from prnet.errors import ImageReadError
 from prnet.progress import progress_bar
@@ -53,25 +54,17 @@ def run(
     ] = False,
 ) -> None:
     """Fuse the photos' faces."""
-    from prnet.apps.inputs import expand
     from prnet.apps.outputs import check_output
     from prnet.mesh.files import WRITERS
     from prnet.reconstructor import Reconstructor
     from prnet.video.fuse import fuse
 
     check_output(out, [".glb"] if head else WRITERS, map(Path, photos))
-    failures = 0
+    paths, failures = expand_all(photos, recursive=False, quiet=quiet)
     reconstructor = Reconstructor(model, threads=threads, device=device)
 
     def faces() -> Iterator["Face"]:
         nonlocal failures
-        paths = []
-        for path in map(Path, photos):
-            try:
-                paths += expand(path, recursive=False)
-            except ImageReadError as error:
-                failures += 1
-                report(error)
         with progress_bar("Fusing", is_shown=not quiet) as progress:
             for done, path in enumerate(paths, 1):
                 try:
