@@ -113,6 +113,13 @@ def test_new_names_and_empty_files_are_free(tmp_path: Path) -> None:
     assert not refuses(tmp_path / "empty.mp4") and not refuses(tmp_path / "NEW.CSV")
 
 
+@pytest.mark.parametrize("name", ["none/o.mp4", "none/../o.csv", f"{'x' * 300}.npz"])
+def test_where_nothing_can_be_written_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "o.csv").write_text("mine")
+    with pytest.raises(OutputError, match="there is no folder|File name too long"):
+        check_output(tmp_path / name, KINDS)
+
+
 def test_inputs_are_refused_by_any_name(tmp_path: Path) -> None:
     path, other = tmp_path / "mine.png", tmp_path / "other.png"
     write_picture(path, BLACK)

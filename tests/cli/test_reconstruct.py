@@ -132,7 +132,7 @@ def test_skip_existing(reconstruct: Run, portrait: Path, out: Path, tmp_path: Pa
 
 
 def test_folders_whose_photos_have_the_same_names(
-    reconstruct: Run, portrait: Path, out: Path, tmp_path: Path
+    reconstruct: Run, portrait: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = tmp_path / "a/IMG_1.png", tmp_path / "b/IMG_1.png"
     for path, rows in ((a, 240), (b, 230)):
@@ -143,6 +143,12 @@ def test_folders_whose_photos_have_the_same_names(
         assert reconstruct(photo, *options).code == 0
         assert json.loads((out / f"{name}.json").read_text())["file"] == str(photo)
     assert len(list(out.iterdir())) == 2
+    # also where the command line says the same
+    for photo in (a, b):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.chdir(photo.parent)
+            outcome = reconstruct("IMG_1.png", *options)
+        assert (outcome.code, outcome.stdout) == (0, "IMG_1.png: done already\n")
     # told by its content, wherever it lies
     moved = tmp_path / "IMG_1.png"
     shutil.copy(a, moved)

@@ -21,6 +21,7 @@ FOREIGN = {
     b'{"asset":{"version":"2.0","generator":"other"}}',
     "half a GLB": b"glTF\2\0\0\0\x44\0\0\0\x2e\0\0\0JSON{",
     "an OBJ of other names": b"mtllib other.mtl\nusemtl other_obj\n",
+    "another program's PLY": b"ply\nformat ascii 1.0\ncomment https://github.com/mikedh/trimesh\n",
     "nothing": b"",
 }
 

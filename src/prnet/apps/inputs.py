@@ -4,12 +4,13 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prnet.apps.records import files_of_prnet
+from prnet.apps.records import files_of_prnet, plain_text
 from prnet.errors import ImageReadError
 from prnet.files import locked, read_json
 from prnet.image.read import FOREIGN_SUFFIXES, PHOTO_SUFFIXES, list_photos
@@ -100,6 +101,33 @@ def name_results(
         )
         taken.add(_base(names[photo]))
     return names
+
+
+def identity_of(photo: Path, folder: Path) -> dict[str, str | None]:
+    """What a record in a folder of results says of which photo they are of.
+
+    Returns:
+        `file`, as the command line named it; `path`, from the folder to it; `sha256`, see
+        `digest_of`; the last two are None of what isn't a file.
+    """
+    digest, path = digest_of(photo), None
+    if digest is not None:
+        path = str(photo.resolve())
+        with suppress(ValueError):  # on another drive
+            path = os.path.relpath(path, folder.resolve())
+        path = plain_text(path)
+    return {"file": plain_text(str(photo)), "path": path, "sha256": digest}
+
+
+def is_of(record: Mapping[str, Any], identity: Mapping[str, str | None]) -> bool:
+    """Whether results are a photo's: one of the same path or content.
+
+    Of what isn't a file, as standard input, there is only the name on the command line.
+    """
+    path, digest = identity["path"], identity["sha256"]
+    if path is None or record.get("path") is None:
+        return bool(record.get("file") == identity["file"])
+    return bool(record["path"] == path or record.get("sha256") == digest)
 
 
 def digest_of(photo: Path) -> str | None:

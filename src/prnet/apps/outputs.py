@@ -25,18 +25,23 @@ def check_output(path: Path, endings: Collection[str], inputs: Iterable[Path] = 
         inputs: Files that are read, and so may not be written.
 
     Raises:
-        OutputError: It ends otherwise; or it, or a file that goes with it, is an input, or is
-            there and prnet didn't write it.
+        OutputError: It ends otherwise, or its folder is missing or locked; or it, or a file that
+            goes with it, is an input, or is there and prnet didn't write it.
     """
     ending = path.suffix.lower()
     if ending not in endings:
         raise OutputError(f"{path}: its name must end in {' or '.join(endings)}")
-    read = [each for each in inputs if each.exists()]
-    for written in (path, *side_paths(path)):
-        if written.exists() and any(written.samefile(each) for each in read):
-            raise OutputError(f"{written}: is an input; name another file")
-    check_own(path, ending)
-    check_sides(path)
+    try:
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: there is no folder {path.parent}")
+        read = [each for each in inputs if each.exists()]
+        for written in (path, *side_paths(path)):
+            if written.exists() and any(written.samefile(each) for each in read):
+                raise OutputError(f"{written}: is an input; name another file")
+        check_own(path, ending)
+        check_sides(path)
+    except OSError as error:  # a name that is too long, a locked folder
+        raise OutputError(f"{path}: can't write this file ({error.strerror})") from error
 
 
 def check_own(path: Path, kind: str) -> None:

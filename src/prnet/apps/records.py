@@ -35,16 +35,14 @@ FRAMES = {
 
 
 def make_record(
-    photo: str,
-    sha256: str | None,
+    photo: Mapping[str, str | None],
     shape_hw: tuple[int, int],
     faces: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Begin the record of a photo; its files and what else there is to say are for others to add.
 
     Args:
-        photo: As the command line named it.
-        sha256: Of its file, hexadecimal; None of what isn't a file, as standard input.
+        photo: Which it is: `file`, `path` and `sha256`, see `prnet.apps.inputs.identity_of`.
         shape_hw: Its height and width.
         faces: `Face.to_record` of each, with the names of its files as `files`.
     """
@@ -54,8 +52,7 @@ def make_record(
         "generator": f"prnet {__version__}",
         "units": UNITS,
         "frames": FRAMES,
-        "file": plain_text(photo),
-        "sha256": sha256,
+        **photo,
         "width": shape_hw[1],
         "height": shape_hw[0],
         "faces": list(faces),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prnet.apps.inputs import digest_of
-from prnet.apps.records import VERSION, lines_of, load_record, make_record, own_files, plain_text
+from prnet.apps.inputs import digest_of, identity_of, is_of
+from prnet.apps.records import VERSION, lines_of, load_record, make_record, own_files
 from prnet.draw.overlay import draw_overlay
 from prnet.draw.render import render_pncc
 from prnet.errors import OutputError
@@ -74,11 +74,7 @@ class ResultFolder:
     def may_have(self, photo: Path, name: str) -> bool:
         """Whether no other photo's results have a name: none of another path and content."""
         record = load_record(self.folder / f"{name}.json")
-        return (
-            record is None
-            or record["file"] == plain_text(str(photo))
-            or record.get("sha256") == (digest_of(photo) or "")
-        )
+        return record is None or is_of(record, identity_of(photo, self.folder))
 
     def is_done(self, photo: Path, name: str) -> bool:
         """Whether an earlier run wrote for this photo all that is wanted, and it is still there.
@@ -148,7 +144,8 @@ class ResultFolder:
                 contents[files["topology"]] = self.wanted.topology.to_obj(shape)
             names = {kind: path.name for kind, path in files.items()}
             described.append(face.to_record(with_map=False) | {"files": names})
-        record = make_record(str(photo), digest_of(photo), shape_hw, described)
+        identity = identity_of(photo, self.folder)
+        record = make_record(identity, shape_hw, described)
         pictures: dict[str, NDArray[np.generic]] = {}
         if faces and self.wanted.overlay:
             pictures["overlay"] = draw_overlay(image, faces)
@@ -163,13 +160,21 @@ class ResultFolder:
         json_path = self.folder / f"{name}.json"
         record["written"] = [*(path.name for path in contents), json_path.name]
         contents[json_path] = json.dumps(record).encode()
-        self._replace(json_path, contents)
+        self._replace(json_path, contents, identity)
         return list(contents)
 
-    def _replace(self, json_path: Path, contents: dict[Path, bytes]) -> None:
+    def _replace(
+        self, json_path: Path, contents: dict[Path, bytes], identity: dict[str, str | None]
+    ) -> None:
         """Write files in place of those of an earlier run, over nobody else's."""
         with locked(self.folder):
-            earlier = own_files(json_path, load_record(json_path))
+            record = load_record(json_path)
+            if record is not None and not is_of(record, identity):
+                raise OutputError(
+                    f"{json_path}: another run has just written another photo's results by this "
+                    "name; run again"
+                )
+            earlier = own_files(json_path, record)
             for path in contents:
                 if path.resolve() in self._photos:
                     raise OutputError(f"{path}: would overwrite a photo; use another folder")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,10 +53,9 @@ def run(
 ) -> None:
     """Do one photo after the other; a bad one stops no other."""
     from prnet.apps.align import TEMPLATES, align_face
-    from prnet.apps.inputs import name_results, without_results
+    from prnet.apps.inputs import identity_of, is_of, name_results, without_results
     from prnet.apps.outputs import check_output
     from prnet.apps.pictures import encode_picture
-    from prnet.apps.records import plain_text
     from prnet.cli.terminal import FAILED, report, say
     from prnet.errors import OutputError
     from prnet.files import make_folder, read_json, write_files
@@ -68,9 +67,23 @@ def run(
             f"{template!r} is none of {', '.join(TEMPLATES)}", param_hint="--template"
         )
     found, failures = expand_all(photos, recursive)
-    names = name_results(without_results(found))
+    kept = without_results(found)
     reconstructor = Reconstructor(model, threads=threads)
     make_folder(out)
+
+    def record_of(name: str) -> dict[str, Any] | None:
+        try:
+            record = read_json(out / f"{name}_aligned.json")
+        except (OSError, ValueError):
+            return None
+        is_own = isinstance(record, dict) and record.get("format") == FORMAT
+        return record if is_own else None
+
+    def may_have(photo: Path, name: str) -> bool:
+        record = record_of(name)
+        return record is None or is_of(record, identity_of(photo, out))
+
+    names = name_results(kept, may_have)
     with progress_bar("Aligning", is_shown=len(names) > 1) as progress:
         for done, (photo, name) in enumerate(names.items()):
             progress(done, len(names))
@@ -85,9 +98,9 @@ def run(
                     aligned = align_face(face, template, size)
                     contents[path] = encode_picture(aligned.crop)
                     described.append({"crop": path.name, **aligned.to_record()})
-                record = {"format": FORMAT, "file": plain_text(str(photo)), "template": template}
+                record = {"format": FORMAT, **identity_of(photo, out), "template": template}
                 path = out / f"{name}_aligned.json"
-                if path.exists() and FORMAT not in str(read_json(path)):
+                if path.exists() and record_of(name) is None:
                     raise OutputError(f"{path}: is there, and prnet didn't write it")
                 text = json.dumps(record | {"faces": described}, indent=1)
                 write_files({**contents, path: text.encode()})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prnet.errors import OutputError
 from prnet.files import encode_png, write_files
 from prnet.mesh.mesh import Mesh
-from prnet.mesh.own import check_sides, side_paths
+from prnet.mesh.own import PLY_COMMENT, check_sides, side_paths
 
 DECIMALS = 7  # of an OBJ's numbers
 JPEG_QUALITY = 95  # of textures; the photo was mostly a JPEG itself
@@ -120,7 +120,8 @@ def _ply(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:  # noqa: 
     # again and again, which takes as long as the rest
     properties = dict(zip(PLY_PROPERTIES, (*mesh.normals.T, *mesh.colors.T), strict=True))
     own = Trimesh(mesh.vertices, mesh.triangles, vertex_attributes=properties, process=False)
-    return {path: export_ply(own, encoding="binary", vertex_normal=False)}
+    content = export_ply(own, encoding="binary", vertex_normal=False)
+    return {path: content.replace(b" 1.0\n", b" 1.0" + PLY_COMMENT, 1)}
 
 
 def _glb(path: Path, mesh: Mesh, lossless: bool) -> dict[Path, bytes]:

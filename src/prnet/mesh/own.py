@@ -8,6 +8,7 @@ from prnet.errors import OutputError
 from prnet.files import side_name
 
 GENERATOR = "prnet"  # of a GLB's asset
+PLY_COMMENT = b"\ncomment prnet\n"
 
 
 def check_sides(path: Path) -> None:
@@ -47,9 +48,7 @@ def is_own_mesh(path: Path) -> bool:
     except (OSError, ValueError, LookupError, TypeError, struct.error):
         return False
     if path.suffix.lower() == ".ply":
-        return (
-            start.startswith(b"ply\n") and b"\ncomment https://github.com/mikedh/trimesh\n" in start
-        )
+        return start.startswith(b"ply\n") and PLY_COMMENT in start
     sides = side_paths(path)
     return bool(sides) and start.startswith(
         f"mtllib {sides[0].name}\nusemtl {sides[1].stem}\n".encode()

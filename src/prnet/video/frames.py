@@ -205,8 +205,9 @@ class VideoWriter:
         if not known:
             raise OutputError(f"{path}: FFmpeg here has no encoder for {suffix}")
         name, options = known[0]
+        if not self.path.parent.is_dir():
+            raise OutputError(f"{path}: there is no folder {self.path.parent}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(os.fspath(self._aside), "w", format=CONTAINERS[suffix])
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
