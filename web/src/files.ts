@@ -140,7 +140,8 @@ export function record(
     files: {},
   }));
   const content = {
-    ...contract.record, file, width, height, faces: described, files: {}, written: [`${name}.json`],
+    ...contract.record, file, path: null, sha256: null, width, height, faces: described, files: {},
+    written: [`${name}.json`],
   };
   return new Blob([JSON.stringify(content)], { type: "application/json" });
 }
