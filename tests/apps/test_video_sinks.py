@@ -1,5 +1,6 @@
 import csv
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -98,6 +99,20 @@ def test_ctrl_c_writes_what_waits_to_be_smoothed(make_face: Callable[..., Face])
     assert summary.is_interrupted and summary.frames == 7
     assert [frame.number for frame in gather.frames] == list(range(7))
     assert [len(frame.faces) for frame in gather.frames] == [0] + [1] * 6
+
+
+def test_ctrl_c_while_files_are_finished_stops_none(make_face: Callable[..., Face]) -> None:
+    class Interrupted(Gather):
+        def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super().__exit__(kind, *details)
+
+    usual = signal.getsignal(signal.SIGINT)
+    sinks = Gather(), Interrupted(), Gather()
+    summary = run(StandInReader(7, KeyboardInterrupt()), make_face(), *sinks)
+    assert summary.is_interrupted
+    assert all(len(each.frames) == 7 and each.how_it_ended is None for each in sinks)
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_errors_reach_the_sinks_and_the_caller(make_face: Callable[..., Face]) -> None:

@@ -4,12 +4,14 @@ Decoding goes on a few frames ahead of the tracker and what is made of the faces
 an hour takes no more memory than ten seconds.
 """
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +115,7 @@ def track_video(
         for sink in sinks:
             sink.take(item)
 
-    with ExitStack() as stack:
+    with Patience() as patience, ExitStack() as stack:
         for sink in sinks:
             stack.enter_context(sink)
         behind = stack.enter_context(WriteBehind(give, BEHIND))
@@ -142,10 +144,33 @@ def track_video(
         except KeyboardInterrupt:
             summary.is_interrupted = True
         finally:
+            patience.begin()  # all sinks are to end, not only the first ones
             items.close()  # type: ignore[attr-defined]
     summary.skipped = reader.skipped
     summary.seconds = time.perf_counter() - start
     return summary
+
+
+class Patience:
+    """From `begin` to the end of its `with` block Ctrl-C is ignored; SIGTERM isn't."""
+
+    def __init__(self) -> None:
+        self._usual: Any = None
+
+    def begin(self) -> None:
+        """Ignore it from now on, in the main thread: nobody else gets it."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is not None:  # else it can't be given back
+            self._usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __enter__(self) -> "Patience":
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do with Ctrl-C as before."""
+        if self._usual is not None:
+            signal.signal(signal.SIGINT, self._usual)
 
 
 class Overlay:
