@@ -119,26 +119,18 @@ def compare(
     small = cv2.resize(photo, (DETECTOR_SIZE, DETECTOR_SIZE), interpolation=cv2.INTER_AREA)
     yunet = YuNetDetector(facekit / YUNET_FILE)
 
-    def call() -> None:
-        (face,) = reconstructor(photo)
-        _ = face.box, face.landmarks68, face.pose
-
-    (face,) = reconstructor(photo)
-    large = large_photo(photo, face)
-
-    def large_call() -> None:
-        (face,) = reconstructor(large)
-        _ = face.box, face.landmarks68, face.pose
-
+    large = large_photo(photo, reconstruct(reconstructor, photo))
     with tempfile.TemporaryDirectory(prefix="prnet-") as name, ExitStack() as stack:
         folder, at_size = Path(name), f", {DETECTOR_SIZE}×{DETECTOR_SIZE}"
         others = export_peers(facekit, folder)
         ours = {
-            CALL: timed(call),
+            CALL: timed(lambda: reconstruct(reconstructor, photo)),
             f"prnet: detector{at_size}": timed(lambda: reconstructor.detect(small)),
             f"YuNet{at_size}": timed(lambda: yunet.detect(small)),
             "prnet: network": timed(network(Path(str(EMBEDDED_FOLDER / NETWORK_FILE)))),
-            "prnet: 12 megapixels, a face of 10 %": timed(large_call),
+            "prnet: 12 megapixels, a face of 10 %": timed(
+                lambda: reconstruct(reconstructor, large)
+            ),
             **saving(reconstructor, photo, folder),
             "3DDFA_V2 mb05: network without its last layer": timed(network(others[MB05_ENCODER])),
             "PRNet: network": timed(network(others[RESFCN256])),
@@ -161,6 +153,13 @@ def compare(
     return {
         title: {"median_ms": each, "ratio": each / medians[CALL]} for title, each in medians.items()
     }
+
+
+def reconstruct(reconstructor: Reconstructor, photo: NDArray[np.uint8]) -> Face:
+    """A photo's one face, of which box, landmarks and pose are known: the whole call."""
+    (face,) = reconstructor(photo)
+    _ = face.box, face.landmarks68, face.pose
+    return face
 
 
 def large_photo(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
@@ -188,15 +187,14 @@ def saving(
         path = folder / f"face{extension}"
 
         def call() -> float:
-            (face,) = reconstructor(photo)
-            _ = face.box, face.landmarks68, face.pose
+            face = reconstruct(reconstructor, photo)
             for old in folder.glob("face*"):  # to replace them takes longer than to write new ones
                 old.unlink()
             return timed(lambda: face.save(path))()
 
         return call
 
-    (face,) = reconstructor(photo)
+    face = reconstruct(reconstructor, photo)
     if face.texture_size != TEXTURE_SIZE:
         raise ValueError(f"the texture's side is {face.texture_size}, not {TEXTURE_SIZE}")
     return {

@@ -110,24 +110,30 @@ def identity_of(photo: Path, folder: Path) -> dict[str, str | None]:
         `file`, as the command line named it; `path`, from the folder to it; `sha256`, see
         `digest_of`; the last two are None of what isn't a file.
     """
-    digest, path = digest_of(photo), None
-    if digest is not None:
-        path = str(photo.resolve())
-        with suppress(ValueError):  # on another drive
-            path = os.path.relpath(path, folder.resolve())
-        path = plain_text(path)
+    path, digest = _path_from(folder, photo), digest_of(photo)
     return {"file": plain_text(str(photo)), "path": path, "sha256": digest}
 
 
-def is_of(record: Mapping[str, Any], identity: Mapping[str, str | None]) -> bool:
-    """Whether results are a photo's: one of the same path or content.
+def is_of(record: Mapping[str, Any], photo: Path, folder: Path) -> bool:
+    """Whether results in a folder are a photo's: one of the same path or content.
 
     Of what isn't a file, as standard input, there is only the name on the command line.
     """
-    path, digest = identity["path"], identity["sha256"]
+    path = _path_from(folder, photo)
     if path is None or record.get("path") is None:
-        return bool(record.get("file") == identity["file"])
-    return bool(record["path"] == path or record.get("sha256") == digest)
+        return bool(record.get("file") == plain_text(str(photo)))
+    # most often the path tells, and the photo needn't be read
+    return bool(record["path"] == path or record.get("sha256") == digest_of(photo))
+
+
+def _path_from(folder: Path, photo: Path) -> str | None:
+    """From a folder to a photo; None of what isn't a file or can't be looked at."""
+    if photo == STDIN or not os.path.isfile(photo):  # noqa: PTH113 - it raises nothing
+        return None
+    path = str(photo.resolve())
+    with suppress(ValueError):  # on another drive
+        path = os.path.relpath(path, folder.resolve())
+    return plain_text(path)
 
 
 def digest_of(photo: Path) -> str | None:

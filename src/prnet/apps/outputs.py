@@ -6,7 +6,7 @@ What prnet wrote is known by its content.
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from prnet.errors import OutputError
@@ -16,7 +16,7 @@ from prnet.video.frames import CONTAINERS, TAG
 LINE = 1 << 20  # bytes of a first line that are looked at
 
 
-def check_output(path: Path, endings: Collection[str], inputs: Iterable[Path] = ()) -> None:
+def check_output(path: Path, endings: Collection[str], inputs: Collection[Path] = ()) -> None:
     """Refuse a result's path before any work is done.
 
     Args:
@@ -34,9 +34,8 @@ def check_output(path: Path, endings: Collection[str], inputs: Iterable[Path] = 
     try:
         if not path.parent.is_dir():
             raise OutputError(f"{path}: there is no folder {path.parent}")
-        read = [each for each in inputs if each.exists()]
-        for written in (path, *side_paths(path)):
-            if written.exists() and any(written.samefile(each) for each in read):
+        for written in filter(Path.exists, (path, *side_paths(path))):
+            if any(each.exists() and written.samefile(each) for each in inputs):
                 raise OutputError(f"{written}: is an input; name another file")
         check_own(path, ending)
         check_sides(path)

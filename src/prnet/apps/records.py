@@ -63,12 +63,17 @@ def make_record(
 
 def load_record(path: Path) -> dict[str, Any] | None:
     """Read a record; None if there is no file or it isn't one of prnet's."""
+    record = load_object(path, FORMAT)
+    return record if record is not None and isinstance(record.get("written"), list) else None
+
+
+def load_object(path: Path, form: str) -> dict[str, Any] | None:
+    """Read a JSON object whose `format` is this; None if there is no file or it isn't one."""
     try:
-        record = read_json(path)
+        content = read_json(path)
     except (OSError, ValueError):
         return None
-    is_ours = isinstance(record, dict) and record.get("format") == FORMAT
-    return record if is_ours and isinstance(record.get("written"), list) else None
+    return content if isinstance(content, dict) and content.get("format") == form else None
 
 
 def own_files(path: Path, record: Mapping[str, Any] | None) -> set[str]:

@@ -74,7 +74,7 @@ class ResultFolder:
     def may_have(self, photo: Path, name: str) -> bool:
         """Whether no other photo's results have a name: none of another path and content."""
         record = load_record(self.folder / f"{name}.json")
-        return record is None or is_of(record, identity_of(photo, self.folder))
+        return record is None or is_of(record, photo, self.folder)
 
     def is_done(self, photo: Path, name: str) -> bool:
         """Whether an earlier run wrote for this photo all that is wanted, and it is still there.
@@ -144,8 +144,7 @@ class ResultFolder:
                 contents[files["topology"]] = self.wanted.topology.to_obj(shape)
             names = {kind: path.name for kind, path in files.items()}
             described.append(face.to_record(with_map=False) | {"files": names})
-        identity = identity_of(photo, self.folder)
-        record = make_record(identity, shape_hw, described)
+        record = make_record(identity_of(photo, self.folder), shape_hw, described)
         pictures: dict[str, NDArray[np.generic]] = {}
         if faces and self.wanted.overlay:
             pictures["overlay"] = draw_overlay(image, faces)
@@ -160,16 +159,14 @@ class ResultFolder:
         json_path = self.folder / f"{name}.json"
         record["written"] = [*(path.name for path in contents), json_path.name]
         contents[json_path] = json.dumps(record).encode()
-        self._replace(json_path, contents, identity)
+        self._replace(photo, json_path, contents)
         return list(contents)
 
-    def _replace(
-        self, json_path: Path, contents: dict[Path, bytes], identity: dict[str, str | None]
-    ) -> None:
+    def _replace(self, photo: Path, json_path: Path, contents: dict[Path, bytes]) -> None:
         """Write files in place of those of an earlier run, over nobody else's."""
         with locked(self.folder):
             record = load_record(json_path)
-            if record is not None and not is_of(record, identity):
+            if record is not None and not is_of(record, photo, self.folder):
                 raise OutputError(
                     f"{json_path}: another run has just written another photo's results by this "
                     "name; run again"

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -56,9 +56,10 @@ def run(
     from prnet.apps.inputs import identity_of, is_of, name_results, without_results
     from prnet.apps.outputs import check_output
     from prnet.apps.pictures import encode_picture
-    from prnet.cli.terminal import FAILED, report, say
+    from prnet.apps.records import load_object
+    from prnet.cli.terminal import FAILED, counted, report, say
     from prnet.errors import OutputError
-    from prnet.files import make_folder, read_json, write_files
+    from prnet.files import make_folder, write_files
     from prnet.progress import progress_bar
     from prnet.reconstructor import Reconstructor
 
@@ -71,17 +72,9 @@ def run(
     reconstructor = Reconstructor(model, threads=threads)
     make_folder(out)
 
-    def record_of(name: str) -> dict[str, Any] | None:
-        try:
-            record = read_json(out / f"{name}_aligned.json")
-        except (OSError, ValueError):
-            return None
-        is_own = isinstance(record, dict) and record.get("format") == FORMAT
-        return record if is_own else None
-
     def may_have(photo: Path, name: str) -> bool:
-        record = record_of(name)
-        return record is None or is_of(record, identity_of(photo, out))
+        record = load_object(out / f"{name}_aligned.json", FORMAT)
+        return record is None or is_of(record, photo, out)
 
     names = name_results(kept, may_have)
     with progress_bar("Aligning", is_shown=len(names) > 1) as progress:
@@ -100,12 +93,11 @@ def run(
                     described.append({"crop": path.name, **aligned.to_record()})
                 record = {"format": FORMAT, **identity_of(photo, out), "template": template}
                 path = out / f"{name}_aligned.json"
-                if path.exists() and record_of(name) is None:
+                if path.exists() and load_object(path, FORMAT) is None:
                     raise OutputError(f"{path}: is there, and prnet didn't write it")
                 text = json.dumps(record | {"faces": described}, indent=1)
                 write_files({**contents, path: text.encode()})
-                count = len(contents)
-                say(f"{photo}: {count} face{'s' if count != 1 else ''} → {out}")
+                say(f"{photo}: {counted(len(contents), 'face')} → {out}")
             except Exception as error:  # whatever one photo raises, the others are done
                 failures += 1
                 report(error, str(photo))

@@ -9,7 +9,7 @@ import typer
 
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.photos import expand_all
-from prnet.cli.terminal import FAILED, report, say
+from prnet.cli.terminal import FAILED, counted, report, say
 from prnet.errors import ImageReadError
 from prnet.progress import progress_bar
 
@@ -59,7 +59,7 @@ def run(
     from prnet.reconstructor import Reconstructor
     from prnet.video.fuse import fuse
 
-    check_output(out, [".glb"] if head else WRITERS, map(Path, photos))
+    check_output(out, [".glb"] if head else WRITERS, [Path(each) for each in photos])
     paths, failures = expand_all(photos, recursive=False, quiet=quiet)
     reconstructor = Reconstructor(model, threads=threads, device=device)
 
@@ -84,7 +84,6 @@ def run(
         raise ImageReadError(f"nothing to fuse: {error}") from error
     (fused.head() if head else fused).save(out)
     if not quiet:
-        count = "1 photo" if fused.count == 1 else f"{fused.count} photos"
-        say(f"{count} → {out}")
+        say(f"{counted(fused.count, 'photo')} → {out}")
     if failures:
         raise typer.Exit(FAILED)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
-from prnet.cli.terminal import FAILED, say
+from prnet.cli.terminal import FAILED, counted, say
 
 HELP = """\
 Turn the face of a photo into a whole head: eyes, teeth, tongue, skull, and
@@ -68,5 +68,4 @@ def run(
         heads = [head.with_weights(first) for head in heads]
     is_animation = frames is not None and len(frames.times) > 1
     save_heads(out, heads, scene, frames if is_animation else None)
-    count = "1 head" if len(heads) == 1 else f"{len(heads)} heads"
-    say(f"{photo}: {count} → {out}")
+    say(f"{photo}: {counted(len(heads), 'head')} → {out}")

@@ -14,7 +14,7 @@ import typer
 
 from prnet.cli.options import MIN_SCORE, DeviceOption, ModelOption, ThreadsOption
 from prnet.cli.photos import expand_all
-from prnet.cli.terminal import FAILED, INTERRUPTED, report, say
+from prnet.cli.terminal import FAILED, INTERRUPTED, counted, report, say
 from prnet.errors import LabelError, OutputError
 from prnet.progress import progress_bar
 
@@ -254,8 +254,7 @@ class Telling:
         if not faces:
             say(f"prnet: {photo}: no face found", sys.stderr)
             return
-        count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-        say(f"{photo}: {count} → {written[-1]}")
+        say(f"{photo}: {counted(len(faces), 'face')} → {written[-1]}")
         for number, face in enumerate(faces if self.verbose else [], 1):
             x0, y0, x1, y1 = face.box
             pose = face.pose
@@ -268,10 +267,9 @@ class Telling:
     def left_out(self, photo: Path, scores: list[float], min_score: float) -> None:
         """Faces of a low score aren't taken."""
         if scores and not self.quiet:
-            count = "1 face" if len(scores) == 1 else f"{len(scores)} faces"
             say(
-                f"prnet: {photo}: {count} left out, the best of score {max(scores):.2f} "
-                f"(--min-score {min_score:g})",
+                f"prnet: {photo}: {counted(len(scores), 'face')} left out, the best of score "
+                f"{max(scores):.2f} (--min-score {min_score:g})",
                 sys.stderr,
             )
 

@@ -88,6 +88,11 @@ def say(line: str, stream: TextIO | None = None) -> None:
             say(f"prnet: standard output can't be written ({error.strerror})", sys.stderr)
 
 
+def counted(number: int, thing: str) -> str:
+    """So many things, in words."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def drop(stream: TextIO) -> None:
     """Send what a stream still holds, and all that comes, nowhere."""
     with suppress(OSError, ValueError):

@@ -8,7 +8,7 @@ import typer
 
 from prnet.cli.extras import need_extra
 from prnet.cli.options import DeviceOption, ModelOption, ThreadsOption
-from prnet.cli.terminal import FAILED, INTERRUPTED, say
+from prnet.cli.terminal import FAILED, INTERRUPTED, counted, say
 from prnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ def run(
 
 def tell(video: str, summary: "Summary", written: list[Path], quiet: bool) -> None:
     """Say what came of it."""
-    frames, faces = _count(summary.frames, "frame"), _count(len(summary.ids), "face")
+    frames, faces = counted(summary.frames, "frame"), counted(len(summary.ids), "face")
     if summary.skipped:
-        say(f"prnet: {video}: {_count(summary.skipped, 'frame')} damaged, left out", sys.stderr)
+        say(f"prnet: {video}: {counted(summary.skipped, 'frame')} damaged, left out", sys.stderr)
     if summary.is_interrupted:
         say(f"prnet: {video}: stopped after {frames}", sys.stderr)
     if quiet:
@@ -178,8 +178,3 @@ def tell(video: str, summary: "Summary", written: list[Path], quiet: bool) -> No
     rate = summary.frames / max(summary.seconds, 1e-9)
     places = f" → {', '.join(map(str, written))}" if written else ""
     say(f"{video}: {frames}, {faces}, {rate:.0f} frames/s{places}")
-
-
-def _count(number: int, thing: str) -> str:
-    """So many things, in words."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -17,12 +17,11 @@ def check_sides(path: Path) -> None:
     Raises:
         OutputError: There is such a file.
     """
-    if not is_own_mesh(path):
-        for each in side_paths(path):
-            if each.exists():
-                raise OutputError(
-                    f"{each}: is there, and prnet didn't write it; {path.name} needs that name"
-                )
+    for each in side_paths(path):
+        if each.exists() and not is_own_mesh(path):
+            raise OutputError(
+                f"{each}: is there, and prnet didn't write it; {path.name} needs that name"
+            )
 
 
 def side_paths(path: Path) -> tuple[Path, ...]:
